@@ -93,7 +93,7 @@ export class CommandQueue {
     if (!this.encoder) return;
     this.pass?.end();
     if (this.used > 0) {
-      this.gpu.queue.writeBuffer(this.parameters, 0, this.staging.buffer as ArrayBuffer, 0, this.used);
+      this.gpu.queue.writeBuffer(this.parameters, 0, this.staging.buffer, 0, this.used);
     }
     this.gpu.queue.submit([this.encoder.finish()]);
     this.encoder = undefined;

@@ -14,7 +14,8 @@ import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { type Binding, ProgramCache } from './programs.js';
 import { ScopeStack } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
-import { Tensor, type TensorData, allocate } from './tensor.js';
+import type { Tensor } from './tensor.js';
+import { type TensorData, allocate } from './tensor.js';
 
 export interface DeviceOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
