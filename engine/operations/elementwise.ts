@@ -76,10 +76,9 @@ export const subtract = (x: Tensor, y: Tensor): Tensor => applyBinary('subtract'
 export const multiply = (x: Tensor, y: Tensor): Tensor => applyBinary('multiply', x, y);
 export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x, y);
 
-/** The same values in another element type, dense. */
-export function cast(x: Tensor, dtype: Dtype): Tensor {
-  if (dtype === 'f16') x.device.empty('f16', [0]).dispose();
-  return run(unary, { x }, { name: 'copy', dtype });
+/** The same values in another element type, dense, or written into a view of that type. */
+export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
+  return run(unary, { x }, { name: 'copy', dtype }, into ?? x.device.empty(dtype, x.shape));
 }
 
 /** A dense copy, or another view of the same memory where the tensor is dense already. */
