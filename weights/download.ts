@@ -243,10 +243,9 @@ async function sha256(path: string): Promise<string> {
 
 /** The reason within `fetch failed`, which by itself says nothing. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? error.cause : undefined;
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+  const { message, cause } = error as { message: string; cause?: { message?: string; code?: string } };
+  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') {
     return 'the host cannot be found; is this machine offline?';
-  return cause ? `${error.message} (${cause.message || code})` : error.message;
+  }
+  return cause ? `${message} (${cause.message || cause.code})` : message;
 }

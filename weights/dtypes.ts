@@ -47,7 +47,7 @@ export function elementCount(shape: readonly number[]): number {
 export function storedArray(dtype: StoredDtype, bytes: Uint8Array): StoredArray {
   const kind = ARRAYS[dtype];
   const size = kind.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new kind(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / size);
 }
 

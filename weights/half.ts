@@ -39,7 +39,7 @@ export function halfBits(value: number): number {
     return sign | ((rounded - 0x38000000) >>> 13);
   }
   // Subnormal halves are multiples of 2^-24; adding 0.5 makes the single-precision adder round at that place.
-  scratch[0] = Math.abs(scratch[0]!) + 0.5;
+  scratch[0] = Math.abs(scratch[0]) + 0.5;
   return sign | (scratchBits[0]! - 0x3f000000);
 }
 

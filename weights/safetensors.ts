@@ -2,7 +2,7 @@
  * The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes without gaps.
  * Specification: https://github.com/huggingface/safetensors
  */
-import safetensors from 'safetensors';
+import safetensors, { type ParsedFile } from 'safetensors';
 import type { ByteSource } from './byte_source.js';
 import type { Checkpoint } from './checkpoint.js';
 import { bytesPerElement, elementCount, type StoredDtype } from './dtypes.js';
@@ -90,7 +90,7 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<{
   return { locations, configuration: parseMetadata(metadata, fail) };
 }
 
-type HeaderEntries = InstanceType<(typeof safetensors)['SafeTensor']>['metadata'];
+type HeaderEntries = ParsedFile['metadata'];
 
 function parseHeader(
   bytes: Uint8Array,
@@ -168,9 +168,7 @@ function isCount(value: unknown): value is number {
 }
 
 function isShape(value: unknown): value is number[] {
-  return (
-    Array.isArray(value) && value.every(isCount) && Number.isSafeInteger(elementCount(value as number[]) * 8)
-  );
+  return Array.isArray(value) && value.every(isCount) && Number.isSafeInteger(elementCount(value) * 8);
 }
 
 function shortJson(value: unknown): string {

@@ -1,16 +1,17 @@
 /** The parts of the untyped npm package `safetensors` that are used here. */
 declare module 'safetensors' {
-  interface HeaderEntry {
+  export interface HeaderEntry {
     dtype: unknown;
     shape: unknown;
     /** Byte positions in the file, header included. */
     data_offsets: number[];
   }
-  /** Parses the header at the start of the buffer, which must begin at offset 0 of its ArrayBuffer. */
-  class SafeTensor {
-    constructor(file: Uint8Array);
+  export interface ParsedFile {
     readonly metadata: ReadonlyMap<string, HeaderEntry>;
   }
-  const safetensors: { SafeTensor: typeof SafeTensor };
+  const safetensors: {
+    /** Parses the header at the start of a buffer that begins at offset 0 of its ArrayBuffer. */
+    SafeTensor: new (file: Uint8Array) => ParsedFile;
+  };
   export default safetensors;
 }
