@@ -44,7 +44,7 @@ function open(path: string): {
   const { __metadata__: metadata, ...header } = JSON.parse(text) as Header & {
     __metadata__?: Record<string, string>;
   };
-  return { header: header as Header, metadata: metadata ?? {}, bytes, start: 8 + headerBytes };
+  return { header: header, metadata: metadata ?? {}, bytes, start: 8 + headerBytes };
 }
 
 function decode(dtype: string, buffer: ArrayBuffer): StoredTensor['data'] {
