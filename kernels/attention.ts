@@ -167,8 +167,9 @@ function tileKeys(width: number): number {
 
 const attentionTile: AttentionVariant = {
   name: 'attention_tile',
+  // The many reads of workgroup memory take a software adapter minutes to compile.
   canApply(problem, traits) {
-    return tileLanes <= traits.maxWorkgroupInvocations && isTileable(problem);
+    return !traits.software && tileLanes <= traits.maxWorkgroupInvocations && isTileable(problem);
   },
   launch(problem, traits) {
     const keys = tileKeys(problem.query.shape[3]!);

@@ -69,10 +69,10 @@ fn main(
 #end
     var hidden_$k = block + $k > last_key;
 #if CAUSAL
-    hidden_$k = hidden_$k || block + $k > row;
+    hidden_$k = hidden_$k | (block + $k > row);
 #end
 #if PADDING
-    hidden_$k = hidden_$k || subgroupBroadcast(padding_${k / LANES}, ${k % LANES}) != 0u;
+    hidden_$k = hidden_$k | (subgroupBroadcast(padding_${k / LANES}, ${k % LANES}) != 0u);
 #end
     score_$k = select(score_$k, params.minusInfinity, hidden_$k);
     new_highest = max(new_highest, score_$k);
