@@ -20,9 +20,17 @@ export function encodeText(
   return tokens.device.scope(() => {
     const positions = get('positional_embedding').slice(0, 0, tokens.shape[1]);
     let x = embedding(get('token_embedding.weight'), tokens, { positions });
-    const options = { heads: configuration.heads, activation: 'quick_gelu', epsilon: 1e-5, causal: true } as const;
+    const options = {
+      heads: configuration.heads,
+      activation: 'quick_gelu',
+      epsilon: 1e-5,
+      causal: true,
+    } as const;
     for (let layer = 0; layer < configuration.layers; layer++) {
-      x = replaced(x, transformerBlock(x, parameters, clipBlockNames(`${prefix}transformer.resblocks.${layer}`), options));
+      x = replaced(
+        x,
+        transformerBlock(x, parameters, clipBlockNames(`${prefix}transformer.resblocks.${layer}`), options),
+      );
     }
     const normalized = layerNorm(x, get('ln_final.weight'), get('ln_final.bias'));
     return matmul(normalized, get('text_projection'));
@@ -40,5 +48,16 @@ export function poolText(features: Tensor, endPositions: readonly number[]): Ten
   return device.scope(() => {
     const index = device.tensor(Uint32Array.from(endPositions), [endPositions.length, 1]);
     return gather(features, index, 1);
+  });
+}
+
+/**
+ * Where each text ends: the first position of its largest id, since the end token is CLIP's largest.
+ * @param ids `[texts, contextLength]`
+ */
+export function endPositions(ids: Int32Array, contextLength: number): number[] {
+  return Array.from({ length: ids.length / contextLength }, (_, row) => {
+    const own = ids.subarray(row * contextLength, (row + 1) * contextLength);
+    return own.indexOf(own.reduce((largest, id) => Math.max(largest, id), 0));
   });
 }
