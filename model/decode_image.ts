@@ -1,5 +1,5 @@
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import type { RgbImage } from './image.js';
+import type { RgbImage } from './rgb_image.js';
 
 /** Images with more pixels are refused before they are decoded: they would need gigabytes. */
 export const maximumPixels = 64 * 1024 * 1024;

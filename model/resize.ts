@@ -1,4 +1,4 @@
-import type { RgbImage } from './image.js';
+import type { RgbImage } from './rgb_image.js';
 
 /** Fraction bits of a weight: Pillow's, which leave room for a byte and for the overshoot of bicubic weights in 32 bits. */
 const weightBits = 32 - 8 - 2;
