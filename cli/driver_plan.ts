@@ -34,7 +34,7 @@ export type DriverPlan =
   | { readonly kind: 'manual'; readonly message: string; readonly commands: readonly DriverCommand[] };
 
 const DRIVER_PACKAGE = 'mesa-vulkan-drivers';
-const BACKPORTS_FILE = '/etc/apt/sources.list.d/bookworm-backports.sources';
+const BACKPORTS_FILE = '/etc/apt/sources.list.d/clip4str-backports.sources';
 const DEBIAN_MIRROR = 'http://deb.debian.org/debian';
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 

@@ -33,8 +33,10 @@ function installDependencies() {
         ? spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: platform === 'win32' })
         : spawnSync(process.execPath, [npm, ...args], { cwd: root, encoding: 'utf8' });
     if (result.status !== 0) {
+      // What follows the first lines is npm's own usage text.
+      const reason = outputOf(result).split('\n').slice(0, 20).join('\n');
       throw new Error(
-        `npm ci failed:\n${outputOf(result)}\nCheck the network and npm's registry settings, then run this again.`,
+        `npm ci failed:\n${reason}\nCheck the network and npm's registry settings, then run this again.`,
       );
     }
   });

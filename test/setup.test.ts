@@ -47,7 +47,7 @@ describe('the plan on Debian 12', () => {
     expect(rest).toEqual(BACKPORTS);
     expect(source).toBe(
       "printf 'Types: deb\\nURIs: http://mirror.example/debian\\nSuites: bookworm-backports\\nComponents: main\\n" +
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\\n' | tee /etc/apt/sources.list.d/bookworm-backports.sources",
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\\n' | tee /etc/apt/sources.list.d/clip4str-backports.sources",
     );
     expect(plan.message).toContain('bookworm-backports');
   });
