@@ -18,7 +18,7 @@ const signatures: readonly RegExp[] = [
 /**
  * Decodes an image file as Pillow's `Image.open(file).convert('RGB')` does: the EXIF rotation is ignored, alpha dropped
  * without compositing, 16-bit grey clipped to 8 bits, CMYK converted without a profile; embedded colour profiles are not
- * applied. Only the first frame is read. Needs Node: a browser decodes by its own means.
+ * applied. Only the first frame is read. Unlike there, transparent pixels of a GIF are black. Needs Node: a browser decodes by its own means.
  *
  * @param bytes content of a JPEG, PNG, WebP, GIF, TIFF or AVIF file.
  * @throws Error if the bytes are no such image, damaged, or have more than {@link maximumPixels} pixels.
