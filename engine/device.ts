@@ -7,7 +7,7 @@ import {
   elementCount,
   launchUnary,
 } from '../kernels/index.js';
-import { type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
+import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
 import { DeviceLostError, EngineError, OutOfMemoryError, ShapeError, ValidationError } from './errors.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
@@ -17,7 +17,7 @@ import { shapeText, viewExtent } from './shape.js';
 import type { Tensor } from './tensor.js';
 import { type TensorData, allocate } from './tensor.js';
 
-export interface DeviceOptions {
+export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
   readonly device?: string;
   /** Bytes that tensors and waiting buffers may take. Default: 70 % of the memory on a software adapter, else no limit. */
@@ -57,7 +57,7 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const found = await findAdapter(options.device);
+  const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;
   const gpu = await adapter.requestDevice({
