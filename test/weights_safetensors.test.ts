@@ -193,6 +193,18 @@ describe('files and folders', () => {
     });
   });
 
+  test('a header whose length looks like the start of JSON', async () => {
+    await withFolder(async (folder) => {
+      // 0x227b bytes: the file begins with {" and six zeros.
+      const header = `${JSON.stringify({ a: f32(0, 4, [1]) }).padEnd(0x227b)}`;
+      const path = join(folder, 'odd.safetensors');
+      await writeFile(path, safetensorsBytes(header, 4));
+      const checkpoint = await openCheckpoint(path);
+      expect([...checkpoint.tensors.keys()]).toEqual(['a']);
+      await checkpoint.close();
+    });
+  });
+
   test('shards are one checkpoint, by index or by folder', async () => {
     await withFolder(async (folder) => {
       const tensor = (name: string, value: number): WritableTensor => ({

@@ -3,6 +3,7 @@
  * Python is interpreted and nothing else can be named.
  */
 import type { StoredDtype } from './dtypes.js';
+import { shownName } from './errors.js';
 import { PickledObject, PickledStorage, PickledTensor } from './pickle_values.js';
 
 /** What REDUCE, NEWOBJ and the like call in place of a Python callable. */
@@ -133,7 +134,9 @@ const INERT: readonly RegExp[] = [
   /^torch\.serialization\._get_layout$/,
   /^torch\.optim\.(adamw|adam|sgd)\.(AdamW|Adam|SGD)$/,
   /^torch\.optim\.lr_scheduler\.(OneCycleLR|LambdaLR|StepLR|MultiStepLR|CosineAnnealingLR|ReduceLROnPlateau)$/,
-  /^torch\.optim\.swa_utils\.(SWALR|AveragedModel)$/,
+  /^torch\.optim\.(swa_utils\.(SWALR|AveragedModel)|optimizer\._RequiredParameter)$/,
+  // Keys of the callbacks' states before Lightning 1.5.
+  /^pytorch_lightning\.callbacks\.\w+\.(ModelCheckpoint|EarlyStopping|StochasticWeightAveraging|LearningRateMonitor)$/,
 ];
 
 /** Modules of a TorchScript archive; its classes live in the archive, so that only their state is of interest. */
@@ -152,7 +155,10 @@ export class AllowedGlobals {
     if (typeof module !== 'string' || typeof name !== 'string') throw new PickleRefusal('names no global');
     const qualified = `${module}.${name}`;
     const builder = this.#find(qualified);
-    if (!builder) throw new PickleRefusal(`names ${qualified}, which is not allowed`);
+    if (!builder)
+      throw new PickleRefusal(
+        `names ${shownName(qualified)}, which is not allowed; a file with the state_dict alone needs no such name`,
+      );
     // A plain function, because the parser calls it both as a function and as a constructor.
     const standIn = function (...args: unknown[]): unknown {
       return builder(...args);

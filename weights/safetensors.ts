@@ -2,7 +2,7 @@
  * The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes without gaps.
  * Specification: https://github.com/huggingface/safetensors
  */
-import safetensors, { type ParsedFile } from 'safetensors';
+import safetensors from 'safetensors';
 import type { ByteSource } from './byte_source.js';
 import type { Checkpoint } from './checkpoint.js';
 import { bytesPerElement, elementCount, type StoredDtype } from './dtypes.js';
@@ -61,7 +61,7 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<{
     const dtype = SAFETENSORS_DTYPES.get(String(entry.dtype));
     if (!dtype) return fail(`${shown} has dtype ${shownName(String(entry.dtype))}, which is not supported`);
     if (!isShape(entry.shape)) return fail(`${shown} has no valid shape: ${shortJson(entry.shape)}`);
-    const [begin, end] = entry.data_offsets.map((position) => position - dataStart) as [number, number];
+    const [begin, end] = entry.range;
     const needed = elementCount(entry.shape) * bytesPerElement(dtype);
     if (end - begin !== needed) {
       fail(
@@ -90,12 +90,17 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<{
   return { locations, configuration: parseMetadata(metadata, fail) };
 }
 
-type HeaderEntries = ParsedFile['metadata'];
+interface HeaderEntry {
+  readonly dtype: unknown;
+  readonly shape: unknown;
+  /** First byte and the one after the last, counted from the end of the header. */
+  readonly range: readonly [number, number];
+}
 
 function parseHeader(
   bytes: Uint8Array,
   fail: (problem: string) => never,
-): { tensors: HeaderEntries; metadata: unknown } {
+): { tensors: Map<string, HeaderEntry>; metadata: unknown } {
   let header: unknown;
   let text = '';
   try {
@@ -119,14 +124,11 @@ function parseHeader(
   const file = new Uint8Array(8 + checked.length);
   new DataView(file.buffer).setBigUint64(0, BigInt(checked.length), true);
   file.set(checked, 8);
-  const parsed = new safetensors.SafeTensor(file).metadata;
-  const shift = bytes.length - checked.length;
-  const tensors = new Map(
-    [...parsed].map(([name, entry]) => [
-      name,
-      { ...entry, data_offsets: entry.data_offsets.map((position) => position + shift) },
-    ]),
-  );
+  const tensors = new Map<string, HeaderEntry>();
+  for (const [name, { dtype, shape, data_offsets: positions }] of new safetensors.SafeTensor(file).metadata) {
+    const [begin, end] = positions.map((position) => position - file.length) as [number, number];
+    tensors.set(name, { dtype, shape, range: [begin, end] });
+  }
   return { tensors, metadata };
 }
 
