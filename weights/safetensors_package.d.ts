@@ -1,8 +1,8 @@
 /** The parts of the untyped npm package `safetensors` that are used here. */
 declare module 'safetensors' {
   interface HeaderEntry {
-    dtype: unknown;
-    shape: unknown;
+    dtype: string;
+    shape: number[];
     /** Byte positions in the file, header included. */
     data_offsets: number[];
   }
