@@ -1,0 +1,113 @@
+/**
+ * Records dispatches into one compute pass until somebody needs a result, then submits them together. Uniform
+ * blocks of all dispatches of a submit lie in one buffer and are bound by dynamic offset.
+ */
+import { type Launch, writeParameters } from '../kernels/index.js';
+import type { PooledBuffer } from './memory.js';
+import type { Binding, ProgramCache } from './programs.js';
+
+/** What was sent to the GPU since the device was opened or the counters were reset. */
+export interface CommandCounts {
+  dispatches: number;
+  submits: number;
+  readBacks: number;
+  uploads: number;
+}
+
+const parameterBufferBytes = 1 << 18;
+
+export class CommandQueue {
+  readonly counts: CommandCounts = { dispatches: 0, submits: 0, readBacks: 0, uploads: 0 };
+  private readonly parameters: GPUBuffer;
+  private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
+  private readonly alignment: number;
+  private used = 0;
+  private batch = 1;
+  private encoder: GPUCommandEncoder | undefined;
+  private pass: GPUComputePassEncoder | undefined;
+
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly programs: ProgramCache,
+  ) {
+    this.alignment = gpu.limits.minUniformBufferOffsetAlignment;
+    this.parameters = gpu.createBuffer({
+      label: 'parameters',
+      size: parameterBufferBytes,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+  }
+
+  /** Records one dispatch. `bindings` follow the launch's `access`; `label` names the work in WebGPU's messages. */
+  dispatch(launch: Launch, bindings: readonly Binding[], label: () => string): void {
+    const program = this.programs.program(launch);
+    if (this.used + program.parameterBytes > parameterBufferBytes) this.flush();
+    const offset = this.used;
+    writeParameters(launch, this.staging, offset);
+    this.used = Math.ceil((offset + program.parameterBytes) / this.alignment) * this.alignment;
+
+    const group = this.programs.bindGroup(program, this.parameters, bindings, label);
+    this.encoder ??= this.gpu.createCommandEncoder();
+    this.pass ??= this.encoder.beginComputePass();
+    this.pass.setPipeline(program.pipeline);
+    this.pass.setBindGroup(0, group, [offset]);
+    this.pass.dispatchWorkgroups(...launch.workgroups);
+    for (const { buffer } of bindings) buffer.lastBatch = this.batch;
+    this.counts.dispatches++;
+  }
+
+  /**
+   * Writes host bytes into a buffer. Host writes overtake recorded commands, so those that use the buffer are
+   * submitted first.
+   */
+  write(buffer: PooledBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
+    if (buffer.lastBatch === this.batch) this.flush();
+    // WebGPU writes whole words; an odd number of f16 is padded.
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    if (bytes.byteLength % 4 === 0) {
+      this.gpu.queue.writeBuffer(buffer.gpu, offset, bytes);
+    } else {
+      const padded = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+      padded.set(bytes);
+      this.gpu.queue.writeBuffer(buffer.gpu, offset, padded);
+    }
+    this.counts.uploads++;
+  }
+
+  /** Copies byte ranges into one buffer that the host can map, after everything recorded so far. */
+  copyToMappable(ranges: readonly Binding[], mappable: GPUBuffer): void {
+    this.pass?.end();
+    this.pass = undefined;
+    this.encoder ??= this.gpu.createCommandEncoder();
+    let at = 0;
+    for (const { buffer, offset, size } of ranges) {
+      this.encoder.copyBufferToBuffer(buffer.gpu, offset, mappable, at, size);
+      at += size;
+    }
+    this.counts.readBacks++;
+    this.flush();
+  }
+
+  /** Submits everything recorded. */
+  flush(): void {
+    if (!this.encoder) return;
+    this.pass?.end();
+    if (this.used > 0) {
+      this.gpu.queue.writeBuffer(this.parameters, 0, this.staging.buffer, 0, this.used);
+    }
+    this.gpu.queue.submit([this.encoder.finish()]);
+    this.encoder = undefined;
+    this.pass = undefined;
+    this.used = 0;
+    this.batch++;
+    this.counts.submits++;
+  }
+
+  resetCounts(): void {
+    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, uploads: 0 });
+  }
+
+  destroy(): void {
+    this.parameters.destroy();
+  }
+}

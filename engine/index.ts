@@ -1,0 +1,9 @@
+/** The compute engine: devices, tensors and operations. */
+export { type AdapterSummary, listAdapters } from './adapters.js';
+export type { CommandCounts } from './commands.js';
+export { Device, type DeviceOptions, type HostData, openDevice } from './device.js';
+export * from './errors.js';
+export type { MemoryUsage } from './memory.js';
+export * from './operations/index.js';
+export { Tensor, type TensorData } from './tensor.js';
+export type { AdapterTraits, Cost, Dtype } from '../kernels/index.js';

@@ -1,0 +1,135 @@
+/**
+ * Device memory: buffers are handed out from a pool of size classes and taken back when their last tensor goes,
+ * so that a steady workload allocates nothing. Live, pooled and peak bytes are always known.
+ */
+import { OutOfMemoryError } from './errors.js';
+
+/** A buffer of the pool. `id` stays with the buffer, for cache keys. */
+export interface PooledBuffer {
+  readonly id: number;
+  readonly gpu: GPUBuffer;
+  readonly bytes: number;
+  /** Number of the last recorded batch that uses it, so that a write knows whether it must wait for it. */
+  lastBatch: number;
+}
+
+export interface MemoryUsage {
+  /** Bytes held by tensors now. */
+  readonly liveBytes: number;
+  /** Bytes of buffers that wait for reuse. */
+  readonly pooledBytes: number;
+  /** Highest `liveBytes` since the device was opened or {@link BufferPool.resetPeak}. */
+  readonly peakBytes: number;
+  readonly buffers: number;
+}
+
+/** What the pool needs of the device. */
+export interface PoolOwner {
+  /** Makes a GPU buffer of that many bytes. */
+  createBuffer(bytes: number, purpose: string): GPUBuffer;
+  /** Submits what is recorded: a buffer may not be destroyed before the commands that use it are submitted. */
+  flush(): void;
+  /** Forgets everything kept about a buffer that is about to be destroyed. */
+  forgetBuffer(buffer: PooledBuffer): void;
+}
+
+const smallestBytes = 256;
+const coarseBytes = 65_536;
+
+/** Size class of an allocation: at most an eighth is wasted, and 64 KiB for large ones. */
+export function sizeClassBytes(bytes: number): number {
+  if (bytes <= smallestBytes) return smallestBytes;
+  if (bytes >= 8 * coarseBytes) return Math.ceil(bytes / coarseBytes) * coarseBytes;
+  const step = 2 ** Math.max(8, Math.floor(Math.log2(bytes - 1)) - 2);
+  return Math.ceil(bytes / step) * step;
+}
+
+export class BufferPool {
+  private readonly free = new Map<number, PooledBuffer[]>();
+  private nextId = 1;
+  private liveBytes = 0;
+  private pooledBytes = 0;
+  private peakBytes = 0;
+  private liveBuffers = 0;
+
+  constructor(
+    private readonly owner: PoolOwner,
+    private readonly maxBufferBytes: number,
+    private readonly budgetBytes: number,
+  ) {}
+
+  /**
+   * A buffer of at least `bytes` bytes with whatever was in it.
+   * @param purpose operation and shape, for the message
+   * @throws OutOfMemoryError beyond the largest buffer or the budget
+   */
+  acquire(bytes: number, purpose: string): PooledBuffer {
+    const size = sizeClassBytes(bytes);
+    if (size > this.maxBufferBytes) {
+      throw new OutOfMemoryError(
+        `${purpose}: needs a buffer of ${megabytes(size)}; this adapter's largest is ${megabytes(this.maxBufferBytes)}. ` +
+          'Use a smaller batch, or precision f16.',
+      );
+    }
+    const buffer = this.free.get(size)?.pop();
+    if (buffer) this.pooledBytes -= size;
+    else this.reserve(size, purpose);
+    const acquired = buffer ?? {
+      id: this.nextId++,
+      gpu: this.owner.createBuffer(size, purpose),
+      bytes: size,
+      lastBatch: 0,
+    };
+    this.liveBytes += size;
+    this.liveBuffers++;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    return acquired;
+  }
+
+  release(buffer: PooledBuffer): void {
+    this.liveBytes -= buffer.bytes;
+    this.liveBuffers--;
+    this.pooledBytes += buffer.bytes;
+    const list = this.free.get(buffer.bytes);
+    if (list) list.push(buffer);
+    else this.free.set(buffer.bytes, [buffer]);
+  }
+
+  /** Gives all waiting buffers back to the driver. */
+  trim(): void {
+    if (this.pooledBytes === 0) return;
+    this.owner.flush();
+    for (const list of this.free.values()) {
+      for (const buffer of list) {
+        this.owner.forgetBuffer(buffer);
+        buffer.gpu.destroy();
+      }
+    }
+    this.free.clear();
+    this.pooledBytes = 0;
+  }
+
+  usage(): MemoryUsage {
+    const { liveBytes, pooledBytes, peakBytes, liveBuffers } = this;
+    return { liveBytes, pooledBytes, peakBytes, buffers: liveBuffers };
+  }
+
+  resetPeak(): void {
+    this.peakBytes = this.liveBytes;
+  }
+
+  private reserve(size: number, purpose: string): void {
+    if (this.liveBytes + this.pooledBytes + size <= this.budgetBytes) return;
+    this.trim();
+    if (this.liveBytes + size > this.budgetBytes) {
+      throw new OutOfMemoryError(
+        `${purpose}: needs ${megabytes(size)} beside ${megabytes(this.liveBytes)} in use; the memory budget is ` +
+          `${megabytes(this.budgetBytes)}. Use a smaller batch, precision f16, or a larger budget (memoryBudgetBytes).`,
+      );
+    }
+  }
+}
+
+function megabytes(bytes: number): string {
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${bytes} bytes`;
+}

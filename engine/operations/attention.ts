@@ -1,0 +1,97 @@
+import { type AttentionProblem, attentionCost, attentionVariants } from '../../kernels/index.js';
+import { ShapeError } from '../errors.js';
+import { shapeText } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { contiguous } from './elementwise.js';
+import { type Operation, describe, dispatch, run } from './operation.js';
+
+export interface AttentionOptions {
+  /** Whether query i sees keys up to i alone; needs as many keys as queries. */
+  readonly causal?: boolean;
+  /** Added to the scores, broadcast to `[batch, heads, queries, keys]`; -inf hides a key. */
+  readonly mask?: Tensor | undefined;
+  /** `[batch, keys]` u32: keys marked other than 0 are hidden. */
+  readonly keyPadding?: Tensor | undefined;
+  /** Factor of the scores. Default: 1 / sqrt(head width). */
+  readonly scale?: number;
+}
+
+type AttentionInputs = {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  readonly mask: Tensor | undefined;
+  readonly keyPadding: Tensor | undefined;
+};
+
+/** The result is laid out `[batch, queries, heads, width]`, so that joining the heads costs nothing. */
+export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: number }> = {
+  name: 'attention',
+  output: ({ query }) => ({ dtype: query.dtype, shape: query.shape }),
+  forward({ query, key, value, mask, keyPadding }, output, { causal, scale }) {
+    const { device } = output;
+    const { traits } = device;
+    const dense = [query, key, value].map((tensor) =>
+      tensor.strides[3] === 1 ? tensor : contiguous(tensor),
+    );
+    const rows = mask && mask.strides[3] !== 1 && mask.shape[3]! > 1 ? contiguous(mask) : mask;
+    dispatch('attention', device, [...dense, rows, keyPadding, output], (operands) => {
+      const problem: AttentionProblem = {
+        query: operands[0]!,
+        key: operands[1]!,
+        value: operands[2]!,
+        mask: mask && operands[3],
+        padding: keyPadding && operands.at(-2),
+        causal,
+        scale,
+        result: operands.at(-1)!,
+      };
+      return attentionVariants.find((variant) => variant.canApply(problem, traits))!.launch(problem, traits);
+    });
+  },
+  cost({ query, key, value, mask }, output, { causal, scale }) {
+    const result = { ...output, strides: [], offset: 0 };
+    return attentionCost({ query, key, value, mask, causal, scale, result });
+  },
+  splits: () => [
+    { query: 0, key: 0, value: 0, mask: 0, keyPadding: 0, output: 0 },
+    { query: 1, key: 1, value: 1, mask: 1, output: 1 },
+  ],
+};
+
+/**
+ * Fused scaled dot-product attention; scores are never stored. A query whose keys are all hidden gives NaN.
+ * @param query `[batch, heads, queries, width]`
+ * @param key `[batch, heads, keys, width]`
+ * @param value `[batch, heads, keys, width]`
+ * @returns `[batch, queries, heads * width]`: the heads joined
+ * @throws ShapeError when operands do not fit together
+ */
+export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
+  const { causal = false, mask, keyPadding } = options;
+  const [batch, heads, queries, width] = query.shape as [number, number, number, number];
+  const keys = key.shape[2]!;
+  const expected = shapeText([batch, heads, keys, width]);
+  const fits = query.rank === 4 && [key, value].every((tensor) => shapeText(tensor.shape) === expected);
+  const padded =
+    !keyPadding || (shapeText(keyPadding.shape) === shapeText([batch, keys]) && keyPadding.dtype === 'u32');
+  if (!fits || !padded || (causal && queries !== keys)) {
+    const operands = [query, key, value, ...(keyPadding ? [keyPadding] : [])];
+    throw new ShapeError(
+      `attention${causal ? ' (causal)' : ''}: ${operands.map(describe).join(', ')} do not fit together`,
+    );
+  }
+  return query.device.scope(() => {
+    const result = query.device.empty(query.dtype, [batch, queries, heads * width]);
+    const inputs = {
+      query,
+      key,
+      value,
+      mask: mask?.expand([batch, heads, queries, keys]),
+      keyPadding: keyPadding && keyPadding.strides[1] !== 1 && keys > 1 ? contiguous(keyPadding) : keyPadding,
+    };
+    const scale = options.scale ?? 1 / Math.sqrt(width);
+    run(attentionRow, inputs, { causal, scale }, result.splitHeads(heads));
+    return result;
+  });
+}

@@ -1,0 +1,144 @@
+import {
+  type BinaryFunction,
+  type Dtype,
+  type UnaryFunction,
+  elementCount,
+  launchBinary,
+  launchUnary,
+} from '../../kernels/index.js';
+import { ShapeError } from '../errors.js';
+import { broadcastShapes, shapeText } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
+
+/** Element-wise work can be cut along any axis, the first long one first. */
+function anyAxis(rank: number, names: readonly string[]): Split[] {
+  return Array.from({ length: rank }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
+}
+
+export const unary: Operation<{ x: Tensor }, { name: UnaryFunction; dtype: Dtype }> = {
+  name: 'unary',
+  output: ({ x }, { dtype }) => ({ dtype, shape: x.shape }),
+  forward({ x }, output, { name }) {
+    const { device } = output;
+    dispatch(name, device, [x, output], ([from, to]) => launchUnary(name, from!, to!, device.traits));
+  },
+  cost: ({ x }, output) => ({ flops: elementCount(x.shape), bytes: bytesOf([x, output]) }),
+  splits: ({ x }) => anyAxis(x.rank, ['x', 'output']),
+};
+
+/** Operands arrive expanded to the result's shape. */
+export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction }> = {
+  name: 'binary',
+  output({ x, y }, { name }) {
+    const integers = [x, y].map(({ dtype }) => dtype === 'i32' || dtype === 'u32');
+    if (x.dtype !== y.dtype && integers.some(Boolean)) {
+      throw new ShapeError(`${name}: ${describe(x)} and ${describe(y)} mix element types; cast one first`);
+    }
+    return { dtype: x.dtype === y.dtype ? x.dtype : 'f32', shape: x.shape };
+  },
+  forward({ x, y }, output, { name }) {
+    const { device } = output;
+    const build = launchBinary;
+    dispatch(name, device, [x, y, output], ([a, b, to]) => build(name, a!, b!, to!, device.traits));
+  },
+  cost: ({ x, y }, output) => ({ flops: elementCount(output.shape), bytes: bytesOf([x, y, output]) }),
+  splits: ({ x }) => anyAxis(x.rank, ['x', 'y', 'output']),
+};
+
+function applyUnary(name: UnaryFunction, x: Tensor): Tensor {
+  if (x.dtype === 'i32' || x.dtype === 'u32')
+    throw new ShapeError(`${name}: needs floats, got ${describe(x)}`);
+  return run(unary, { x }, { name, dtype: x.dtype });
+}
+
+function applyBinary(name: BinaryFunction, x: Tensor, y: Tensor): Tensor {
+  const shape = broadcastShapes(name, x.shape, y.shape);
+  return x.device.scope(() => run(binary, { x: x.expand(shape), y: y.expand(shape) }, { name }));
+}
+
+export const negate = (x: Tensor): Tensor => applyUnary('negate', x);
+export const exp = (x: Tensor): Tensor => applyUnary('exp', x);
+export const log = (x: Tensor): Tensor => applyUnary('log', x);
+export const sqrt = (x: Tensor): Tensor => applyUnary('sqrt', x);
+export const reciprocal = (x: Tensor): Tensor => applyUnary('reciprocal', x);
+export const relu = (x: Tensor): Tensor => applyUnary('relu', x);
+export const sigmoid = (x: Tensor): Tensor => applyUnary('sigmoid', x);
+export const tanh = (x: Tensor): Tensor => applyUnary('tanh', x);
+/** The exact GELU, by the error function. */
+export const gelu = (x: Tensor): Tensor => applyUnary('gelu', x);
+/** CLIP's activation, x sigmoid(1.702 x). */
+export const quickGelu = (x: Tensor): Tensor => applyUnary('quickGelu', x);
+
+/** `x + y`; shapes broadcast by NumPy's rule, as in the three below. */
+export const add = (x: Tensor, y: Tensor): Tensor => applyBinary('add', x, y);
+export const subtract = (x: Tensor, y: Tensor): Tensor => applyBinary('subtract', x, y);
+export const multiply = (x: Tensor, y: Tensor): Tensor => applyBinary('multiply', x, y);
+export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x, y);
+
+/** The same values in another element type, dense, or written into a view of that type. */
+export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
+  return run(unary, { x }, { name: 'copy', dtype }, into ?? x.device.empty(dtype, x.shape));
+}
+
+/** A dense copy, or another view of the same memory where the tensor is dense already. */
+export function contiguous(x: Tensor): Tensor {
+  return x.contiguous
+    ? x.view(x.shape, x.strides, x.offset)
+    : run(unary, { x }, { name: 'copy', dtype: x.dtype });
+}
+
+/** Copies `x`, broadcast and converted as needed, into a tensor or slice. */
+export function copyInto(x: Tensor, target: Tensor): void {
+  if (shapeText(broadcastShapes('copyInto', x.shape, target.shape)) !== shapeText(target.shape)) {
+    throw new ShapeError(`copyInto: ${describe(x)} does not fit ${describe(target)}`);
+  }
+  x.device.scope(() => {
+    run(unary, { x: x.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
+  });
+}
+
+/**
+ * Joins tensors along an axis; all other sizes and the types must agree.
+ * @throws ShapeError otherwise
+ */
+export function concat(tensors: readonly Tensor[], axis: number): Tensor {
+  const first = tensors[0];
+  if (!first) throw new ShapeError('concat: needs at least one tensor');
+  const d = axis < 0 ? axis + first.rank : axis;
+  for (const tensor of tensors) {
+    const fits =
+      tensor.rank === first.rank && tensor.shape.every((size, i) => i === d || size === first.shape[i]);
+    if (!fits || tensor.dtype !== first.dtype) {
+      throw new ShapeError(`concat along ${axis}: ${tensors.map(describe).join(', ')} do not fit together`);
+    }
+  }
+  const total = tensors.reduce((size, tensor) => size + tensor.shape[d]!, 0);
+  const result = first.device.empty(first.dtype, first.shape.with(d, total));
+  first.device.scope(() => {
+    let start = 0;
+    for (const tensor of tensors) {
+      const end = start + tensor.shape[d]!;
+      copyInto(tensor, result.slice(d, start, end));
+      start = end;
+    }
+  });
+  return result;
+}
+
+/** Images `[batch, channels, height, width]` as rows of patches, `[batch, patches, channels * patch height * patch width]`. */
+export function patches(images: Tensor, patchSize: readonly [number, number]): Tensor {
+  const [batch, channels, height, width] = images.shape as [number, number, number, number];
+  const [patchHeight, patchWidth] = patchSize;
+  if (images.rank !== 4 || height % patchHeight !== 0 || width % patchWidth !== 0) {
+    throw new ShapeError(
+      `patches: ${describe(images)} does not divide into patches of ${patchHeight}x${patchWidth}`,
+    );
+  }
+  const [rows, columns] = [height / patchHeight, width / patchWidth];
+  return images.device.scope(() => {
+    const cut = images.reshape([batch, channels, rows, patchHeight, columns, patchWidth]);
+    const ordered = contiguous(cut.permute([0, 2, 4, 1, 3, 5]));
+    return ordered.reshape([batch, rows * columns, channels * patchHeight * patchWidth]);
+  });
+}

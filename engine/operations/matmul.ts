@@ -1,0 +1,160 @@
+import {
+  type Activation,
+  type MatmulProblem,
+  type Operand,
+  matmulCost,
+  matmulVariants,
+} from '../../kernels/index.js';
+import { ShapeError } from '../errors.js';
+import { broadcastShapes, shapeText } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { contiguous } from './elementwise.js';
+import { type Operation, describe, dispatch, run } from './operation.js';
+
+export interface MatmulOptions {
+  /** `[columns]`. */
+  readonly bias?: Tensor | undefined;
+  readonly activation?: Activation;
+  /** Of the result's shape; added last. */
+  readonly residual?: Tensor | undefined;
+  /** Factor of the products, applied before the bias. */
+  readonly scale?: number;
+  /** A view to fill instead of a new tensor. */
+  readonly into?: Tensor;
+}
+
+type MatmulInputs = {
+  /** `[outer, inner, rows, depth]`. */
+  readonly left: Tensor;
+  /** `[outer, inner, depth, columns]`. */
+  readonly right: Tensor;
+  readonly bias: Tensor | undefined;
+  /** `[outer, inner, rows, columns]`. */
+  readonly residual: Tensor | undefined;
+};
+
+/** Operands arrive with exactly two batch dimensions. */
+export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale: number }> = {
+  name: 'matmul',
+  output({ left, right }) {
+    return { dtype: left.dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
+  },
+  forward({ left, right, bias, residual }, output, { activation, scale }) {
+    const { device } = output;
+    const { traits } = device;
+    dispatch('matmul', device, [left, right, bias, residual, output], (operands) => {
+      const problem: MatmulProblem = {
+        left: operands[0]!,
+        right: operands[1]!,
+        bias: bias && operands[2],
+        residual: residual && operands.at(-2),
+        activation,
+        scale,
+        result: operands.at(-1)!,
+      };
+      const variant = matmulVariants.find((candidate) => candidate.canApply(problem, traits))!;
+      return variant.launch(problem, traits);
+    });
+  },
+  cost({ left, right, bias, residual }, output, { activation, scale }) {
+    const result: Operand = { ...output, strides: [], offset: 0 };
+    return matmulCost({ left, right, bias, residual, activation, scale, result });
+  },
+  splits: () => [
+    { left: 2, residual: 2, output: 2 },
+    { right: 3, bias: 0, residual: 3, output: 3 },
+    { left: 0, right: 0, residual: 0, output: 0 },
+    { left: 1, right: 1, residual: 1, output: 1 },
+  ],
+};
+
+/**
+ * Matrix product `activation(scale * left right + bias) + residual`, f32 accumulation.
+ * @param left `[..., rows, depth]`; any strides, so a transposed operand is a view
+ * @param right `[..., depth, columns]`; batch dimensions broadcast
+ * @returns `[..., rows, columns]` of `left`'s type
+ * @throws ShapeError when sizes do not agree
+ */
+export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
+  const { bias, residual, activation = 'none', scale = 1 } = options;
+  const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
+  const fail = (): never => {
+    const parts = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])].map(describe);
+    throw new ShapeError(`matmul: ${parts.join(', ')} do not fit together`);
+  };
+  if (left.rank < 2 || right.rank < 2 || left.shape.at(-1) !== right.shape.at(-2)) fail();
+  const batch = broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2));
+  const shape = [...batch, rows, columns];
+  if (residual && shapeText(residual.shape) !== shapeText(shape)) fail();
+  if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
+
+  return left.device.scope(() => {
+    const output = options.into ?? left.device.empty(left.dtype, shape);
+    if (shapeText(output.shape) !== shapeText(shape) || (output.strides.at(-1) !== 1 && columns > 1)) {
+      throw new ShapeError(
+        `matmul: the result is ${shapeText(shape)}; the given tensor is ${describe(output)}`,
+      );
+    }
+    const dense = residual && residual.strides.at(-1) !== 1 && columns > 1 ? contiguous(residual) : residual;
+    const folded = foldBatch(left, right, dense, output, batch);
+    run(matmulRow, { ...folded.inputs, bias }, { activation, scale }, folded.output);
+    return output;
+  });
+}
+
+/**
+ * `x weightᵀ + bias`, as PyTorch stores linear layers.
+ * @param x `[..., inputs]`
+ * @param weight `[outputs, inputs]`
+ */
+export function linear(x: Tensor, weight: Tensor, options: MatmulOptions = {}): Tensor {
+  return x.device.scope(() => matmul(x, weight.transpose(), options));
+}
+
+/** Brings all operands to two batch dimensions; with an unbatched right operand, batch dimensions become rows. */
+function foldBatch(
+  left: Tensor,
+  right: Tensor,
+  residual: Tensor | undefined,
+  output: Tensor,
+  batch: readonly number[],
+): { inputs: Omit<MatmulInputs, 'bias'>; output: Tensor } {
+  const count = batch.reduce((product, size) => product * size, 1);
+  const [rows, depth] = left.shape.slice(-2) as [number, number];
+  const columns = right.shape.at(-1)!;
+  if (right.shape.slice(0, -2).every((size) => size === 1)) {
+    const flat = [left, residual, output].map(
+      (tensor) => tensor && tryReshape(tensor, [1, 1, count * rows, -1]),
+    );
+    const [leftRows, residualRows, outputRows] = flat;
+    if (leftRows && outputRows && (residualRows || !residual)) {
+      const matrix = right.view([1, 1, depth, columns], [0, 0, ...right.strides.slice(-2)], right.offset);
+      return { inputs: { left: leftRows, right: matrix, residual: residualRows }, output: outputRows };
+    }
+  }
+  const [outer, inner] =
+    batch.length <= 2
+      ? [batch.length === 2 ? batch[0]! : 1, batch.at(-1) ?? 1]
+      : [batch[0]!, count / batch[0]!];
+  const fold = (tensor: Tensor, matrix: readonly number[]): Tensor => {
+    const expanded = tensor.expand([...batch, ...matrix]);
+    const view = tryReshape(expanded, [outer, inner, ...matrix]);
+    return view ?? contiguous(expanded).reshape([outer, inner, ...matrix]);
+  };
+  return {
+    inputs: {
+      left: fold(left, [rows, depth]),
+      right: fold(right, [depth, columns]),
+      residual: residual && fold(residual, [rows, columns]),
+    },
+    output: output.reshape([outer, inner, rows, columns]),
+  };
+}
+
+function tryReshape(tensor: Tensor, shape: readonly number[]): Tensor | undefined {
+  try {
+    return tensor.reshape(shape);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * An operation is one row: its shape rule, how it runs, what it costs and how it may be cut where an operand is
+ * larger than a kernel can see. Gradients will join the row.
+ */
+import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
+import type { Device } from '../device.js';
+import { ShapeError } from '../errors.js';
+import { shapeText } from '../shape.js';
+import { type Tensor, allocate } from '../tensor.js';
+
+/** Named operands; absent optional ones are undefined. */
+export type Inputs = Readonly<Record<string, Tensor | undefined>>;
+
+export interface TensorSpecification {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/** The axis of each operand (by name, and of `output`) along which the work can be cut; operands not named stay whole. */
+export type Split = Readonly<Record<string, number>>;
+
+export interface Operation<I extends Inputs, A> {
+  readonly name: string;
+  /** Shape rule. Throws ShapeError when the operands do not fit together. */
+  output(inputs: I, attributes: A): TensorSpecification;
+  /** Records the kernels that fill `output`. */
+  forward(inputs: I, output: Tensor, attributes: A): void;
+  /** Floating-point operations and the fewest bytes moved. */
+  cost(inputs: I, output: TensorSpecification, attributes: A): Cost;
+  /** Ways to cut the work into independent parts. */
+  splits(inputs: I, output: TensorSpecification): readonly Split[];
+}
+
+/**
+ * Runs an operation.
+ * @param into a view to fill instead of a new tensor; its shape and type must be those of the shape rule
+ */
+export function run<I extends Inputs, A>(
+  operation: Operation<I, A>,
+  inputs: I,
+  attributes: A,
+  into?: Tensor,
+): Tensor {
+  const tensors = Object.values(inputs).filter((tensor) => tensor !== undefined);
+  const device = tensors[0]!.device;
+  if (tensors.some((tensor) => tensor.device !== device)) {
+    throw new ShapeError(`${operation.name}: operands lie on different devices`);
+  }
+  const { dtype, shape } = operation.output(inputs, attributes);
+  const output = into ?? allocate(device, dtype, shape, operation.name);
+  if (into && shapeText(into.shape) !== shapeText(shape)) {
+    throw new ShapeError(
+      `${operation.name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
+    );
+  }
+  if (output.size > 0) device.scope(() => runInParts(operation, inputs, output, attributes));
+  return output;
+}
+
+function runInParts<I extends Inputs, A>(
+  operation: Operation<I, A>,
+  inputs: I,
+  output: Tensor,
+  attributes: A,
+): void {
+  const device = output.device;
+  const operands: Readonly<Record<string, Tensor | undefined>> = { ...inputs, output };
+  const tooLarge = Object.entries(operands).find(([, tensor]) => tensor && !device.fitsBinding(tensor));
+  if (!tooLarge) {
+    operation.forward(inputs, output, attributes);
+    return;
+  }
+  const [name, tensor] = tooLarge;
+  const split = operation.splits(inputs, output).find((axes) => {
+    const axis = axes[name];
+    return axis !== undefined && tensor!.shape[axis]! > 1;
+  });
+  if (!split) {
+    // An operation that works through a whole operand by windows of its own does so in `forward`.
+    operation.forward(inputs, output, attributes);
+    return;
+  }
+  const size = tensor!.shape[split[name]!]!;
+  const middle = Math.ceil(size / 2);
+  for (const [start, end] of [
+    [0, middle],
+    [middle, size],
+  ] as const) {
+    const cut = (operand: Tensor | undefined, key: string): Tensor | undefined => {
+      const axis = split[key];
+      return operand && axis !== undefined ? operand.slice(axis, start, end) : operand;
+    };
+    const parts = Object.fromEntries(
+      Object.entries(inputs).map(([key, operand]) => [key, cut(operand, key)]),
+    );
+    runInParts(operation, parts as I, cut(output, 'output')!, attributes);
+  }
+}
+
+/** Records one launch of an operation. */
+export function dispatch(
+  operation: string,
+  device: Device,
+  tensors: readonly (Tensor | undefined)[],
+  build: (operands: readonly Operand[]) => Launch,
+): void {
+  const present = tensors.filter((tensor) => tensor !== undefined);
+  device.dispatch(build, present, () => `${operation}(${present.map(describe).join(', ')})`);
+}
+
+export function describe(tensor: TensorSpecification): string {
+  return `${tensor.dtype}${shapeText(tensor.shape)}`;
+}
+
+/** Bytes of some operands, each counted once. */
+export function bytesOf(specifications: readonly (TensorSpecification | undefined)[]): number {
+  return specifications.reduce((bytes, specification) => {
+    if (!specification) return bytes;
+    const width = specification.dtype === 'f16' ? 2 : 4;
+    return bytes + specification.shape.reduce((count, size) => count * size, width);
+  }, 0);
+}

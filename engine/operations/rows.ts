@@ -1,0 +1,140 @@
+import {
+  type Reduction,
+  launchArgmax,
+  launchLayerNorm,
+  launchReduce,
+  launchSoftmax,
+} from '../../kernels/index.js';
+import { ShapeError } from '../errors.js';
+import { resolveAxis, shapeText } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { contiguous } from './elementwise.js';
+import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
+
+/** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
+function withContiguousRows(x: Tensor): Tensor {
+  return x.strides.at(-1) === 1 || x.shape.at(-1) === 1 ? x : contiguous(x);
+}
+
+/** Rows are independent, so the work can be cut along every other axis. */
+function outerAxes(rank: number, names: readonly string[]): Split[] {
+  return Array.from({ length: rank - 1 }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
+}
+
+function needRows(name: string, x: Tensor): void {
+  if (x.rank === 0 || x.shape.at(-1) === 0) throw new ShapeError(`${name}: ${describe(x)} has no rows`);
+}
+
+const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
+  name: 'softmax',
+  output({ x }) {
+    needRows('softmax', x);
+    return { dtype: x.dtype, shape: x.shape };
+  },
+  forward({ x }, output, { logarithm }) {
+    const { device } = output;
+    const operands = [withContiguousRows(x), output];
+    dispatch('softmax', device, operands, ([from, to]) =>
+      launchSoftmax(logarithm, from!, to!, device.traits),
+    );
+  },
+  cost: ({ x }, output) => ({ flops: 5 * x.size, bytes: bytesOf([x, output]) }),
+  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+};
+
+const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { epsilon: number }> = {
+  name: 'layerNorm',
+  output({ x, weight, bias }) {
+    needRows('layerNorm', x);
+    const width = [x.shape.at(-1)!];
+    if (![weight, bias].every((own) => own.contiguous && shapeText(own.shape) === shapeText(width))) {
+      throw new ShapeError(
+        `layerNorm: ${describe(x)} needs weight and bias ${shapeText(width)}; they are ${describe(weight)}, ${describe(bias)}`,
+      );
+    }
+    return { dtype: x.dtype, shape: x.shape };
+  },
+  forward({ x, weight, bias }, output, { epsilon }) {
+    const { device } = output;
+    dispatch('layerNorm', device, [withContiguousRows(x), weight, bias, output], ([from, w, b, to]) =>
+      launchLayerNorm(from!, w!, b!, epsilon, to!, device.traits),
+    );
+  },
+  cost: ({ x, weight, bias }, output) => ({ flops: 8 * x.size, bytes: bytesOf([x, weight, bias, output]) }),
+  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+};
+
+const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
+  name: 'reduce',
+  output({ x }, { kind }) {
+    if (x.rank === 0 || (kind === 'max' && x.shape.at(-1) === 0)) needRows(kind, x);
+    return { dtype: x.dtype, shape: x.shape.slice(0, -1) };
+  },
+  forward({ x }, output, { kind }) {
+    const { device } = output;
+    const operands = [withContiguousRows(x), output];
+    dispatch(kind, device, operands, ([from, to]) => launchReduce(kind, from!, to!, device.traits));
+  },
+  cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
+  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+};
+
+const argmaxRow: Operation<{ x: Tensor }, Record<never, never>> = {
+  name: 'argmax',
+  output({ x }) {
+    needRows('argmax', x);
+    return { dtype: 'u32', shape: x.shape.slice(0, -1) };
+  },
+  forward({ x }, output) {
+    const { device } = output;
+    const operands = [withContiguousRows(x), output];
+    dispatch('argmax', device, operands, ([from, to]) => launchArgmax(from!, to!, device.traits));
+  },
+  cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
+  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+};
+
+export const rowOperations = [softmaxRow, layerNormRow, reduceRow, argmaxRow] as const;
+
+/** Softmax over the last dimension. A row of -inf alone gives NaN. */
+export const softmax = (x: Tensor): Tensor => run(softmaxRow, { x }, { logarithm: false });
+
+/** Logarithm of the softmax over the last dimension. */
+export const logSoftmax = (x: Tensor): Tensor => run(softmaxRow, { x }, { logarithm: true });
+
+/** Layer normalisation over the last dimension; `weight` and `bias` are `[width]`. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
+  return run(layerNormRow, { x, weight, bias }, { epsilon });
+}
+
+/** Index (u32) of the first largest entry along the last dimension, into `into` where given. */
+export const argmax = (x: Tensor, into?: Tensor): Tensor => run(argmaxRow, { x }, {}, into);
+
+function reduceAxes(kind: Reduction, x: Tensor, axes: readonly number[], keepDimensions: boolean): Tensor {
+  return x.device.scope(() => {
+    const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, kind)))].sort((a, b) => a - b);
+    if (reduced.length === 0) throw new ShapeError(`${kind}: no axis given for ${describe(x)}`);
+    const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
+    const shape = kept.map((d) => x.shape[d]!);
+    const rows = contiguous(x.permute([...kept, ...reduced])).reshape([
+      ...shape,
+      reduced.reduce((count, d) => count * x.shape[d]!, 1),
+    ]);
+    const result = run(reduceRow, { x: rows }, { kind });
+    return keepDimensions
+      ? result.reshape(x.shape.map((size, d) => (reduced.includes(d) ? 1 : size)))
+      : result;
+  });
+}
+
+/** Sum over axes, which disappear unless `keepDimensions`. */
+export const sum = (x: Tensor, axes: readonly number[], keepDimensions = false): Tensor =>
+  reduceAxes('sum', x, axes, keepDimensions);
+
+/** Mean over axes, which disappear unless `keepDimensions`. */
+export const mean = (x: Tensor, axes: readonly number[], keepDimensions = false): Tensor =>
+  reduceAxes('mean', x, axes, keepDimensions);
+
+/** Maximum over axes, which disappear unless `keepDimensions`. */
+export const max = (x: Tensor, axes: readonly number[], keepDimensions = false): Tensor =>
+  reduceAxes('max', x, axes, keepDimensions);

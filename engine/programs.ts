@@ -1,0 +1,112 @@
+/** Compiled programs and bind groups, each made once and found again by key. */
+import { type Launch, parameterBytes, programKey, programSource } from '../kernels/index.js';
+import type { PooledBuffer } from './memory.js';
+
+export interface Program {
+  readonly id: number;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly parameterBytes: number;
+}
+
+/** Part of a buffer that a kernel sees, in bytes. */
+export interface Binding {
+  readonly buffer: PooledBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A workload binds the same buffers again and again; this many groups hold the largest model's reading. */
+const maxBindGroups = 16_384;
+
+export class ProgramCache {
+  private readonly programs = new Map<string, Program>();
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly groupsOfBuffer = new Map<number, Set<string>>();
+
+  /**
+   * @param watch follows a creation whose errors arrive later, under a label
+   */
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly watch: <T>(label: string, create: () => T) => T,
+  ) {}
+
+  get programCount(): number {
+    return this.programs.size;
+  }
+
+  program(launch: Launch): Program {
+    const key = programKey(launch);
+    let program = this.programs.get(key);
+    if (!program) {
+      program = this.watch(`${launch.kernel} (${key})`, () => this.compile(launch));
+      this.programs.set(key, program);
+    }
+    return program;
+  }
+
+  bindGroup(
+    program: Program,
+    params: GPUBuffer,
+    bindings: readonly Binding[],
+    label: () => string,
+  ): GPUBindGroup {
+    let key = `${program.id}`;
+    for (const { buffer, offset, size } of bindings) key += `,${buffer.id}:${offset}:${size}`;
+    let group = this.bindGroups.get(key);
+    if (!group) {
+      if (this.bindGroups.size >= maxBindGroups) this.clearBindGroups();
+      group = this.gpu.createBindGroup({
+        label: label(),
+        layout: program.layout,
+        entries: [
+          { binding: 0, resource: { buffer: params, size: program.parameterBytes } },
+          ...bindings.map(({ buffer, offset, size }, index) => ({
+            binding: index + 1,
+            resource: { buffer: buffer.gpu, offset, size },
+          })),
+        ],
+      });
+      this.bindGroups.set(key, group);
+      for (const { buffer } of bindings) {
+        const keys = this.groupsOfBuffer.get(buffer.id);
+        if (keys) keys.add(key);
+        else this.groupsOfBuffer.set(buffer.id, new Set([key]));
+      }
+    }
+    return group;
+  }
+
+  forgetBuffer(buffer: PooledBuffer): void {
+    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
+    this.groupsOfBuffer.delete(buffer.id);
+  }
+
+  private clearBindGroups(): void {
+    this.bindGroups.clear();
+    this.groupsOfBuffer.clear();
+  }
+
+  private compile(launch: Launch): Program {
+    const bytes = parameterBytes(launch);
+    const uniform: GPUBindGroupLayoutEntry = {
+      binding: 0,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: bytes },
+    };
+    const storage = launch.access.map((access, index): GPUBindGroupLayoutEntry => ({
+      binding: index + 1,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+    }));
+    const layout = this.gpu.createBindGroupLayout({ label: launch.kernel, entries: [uniform, ...storage] });
+    const module = this.gpu.createShaderModule({ label: launch.kernel, code: programSource(launch) });
+    const pipeline = this.gpu.createComputePipeline({
+      label: launch.kernel,
+      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module },
+    });
+    return { id: this.programs.size, pipeline, layout, parameterBytes: bytes };
+  }
+}

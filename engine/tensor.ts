@@ -1,0 +1,219 @@
+/** Tensors: a shape and strides over a shared, reference-counted buffer. */
+import { type Dtype, bytesPerElement, elementCount } from '../kernels/index.js';
+import type { Device } from './device.js';
+import { DisposedError, ShapeError } from './errors.js';
+import type { PooledBuffer } from './memory.js';
+import { contiguousStrides, isContiguous, reshapeStrides, resolveAxis, shapeText } from './shape.js';
+
+/** Values read back from a tensor: f32 and f16 give floats. */
+export type TensorData = Float32Array | Int32Array | Uint32Array;
+
+/** A buffer of the pool with the number of tensors that lie in it. */
+export class Storage {
+  private references = 1;
+
+  constructor(
+    readonly device: Device,
+    readonly buffer: PooledBuffer,
+  ) {}
+
+  retain(): this {
+    this.references++;
+    return this;
+  }
+
+  release(): void {
+    this.references--;
+    if (this.references === 0) this.device.releaseBuffer(this.buffer);
+  }
+}
+
+/**
+ * An array on the GPU. Views (`reshape`, `slice`, `transpose`, …) share its memory and cost nothing. Memory goes
+ * back when the tensor and all of its views are disposed, by hand or by the scope they were made in
+ * ({@link Device.scope}).
+ */
+export class Tensor {
+  private storage: Storage | undefined;
+
+  /** @internal Tensors are made by a device and by operations. */
+  constructor(
+    storage: Storage,
+    readonly dtype: Dtype,
+    readonly shape: readonly number[],
+    readonly strides: readonly number[],
+    /** First element within the storage. */
+    readonly offset: number,
+  ) {
+    this.storage = storage;
+    storage.device.track(this);
+  }
+
+  get device(): Device {
+    return this.alive().device;
+  }
+
+  /** @internal */
+  get buffer(): PooledBuffer {
+    return this.alive().buffer;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  get size(): number {
+    return elementCount(this.shape);
+  }
+
+  /** Bytes of its elements; a view may share them with others. */
+  get bytes(): number {
+    return this.size * bytesPerElement[this.dtype];
+  }
+
+  get contiguous(): boolean {
+    return isContiguous(this.shape, this.strides);
+  }
+
+  get disposed(): boolean {
+    return this.storage === undefined;
+  }
+
+  /** Gives this tensor's share of the memory back. Using it afterwards throws DisposedError; disposing again is fine. */
+  dispose(): void {
+    this.storage?.release();
+    this.storage = undefined;
+  }
+
+  /**
+   * The same elements in another shape; one size may be -1. A view where strides allow, else the caller must make
+   * the tensor contiguous first.
+   * @throws ShapeError where counts differ or only a copy could do it
+   */
+  reshape(shape: readonly number[]): Tensor {
+    const known = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);
+    const resolved = shape.map((size) => (size === -1 ? this.size / known : size));
+    if (elementCount(resolved) !== this.size || resolved.some((size) => !Number.isInteger(size))) {
+      throw new ShapeError(
+        `reshape: ${shapeText(this.shape)} has ${this.size} elements, ${shapeText(shape)} has not`,
+      );
+    }
+    const strides = reshapeStrides(this.shape, this.strides, resolved);
+    if (!strides) {
+      throw new ShapeError(
+        `reshape: ${shapeText(this.shape)} with strides ${shapeText(this.strides)} is no view of ${shapeText(resolved)}; ` +
+          'call contiguous() first',
+      );
+    }
+    return this.view(resolved, strides, this.offset);
+  }
+
+  /** Elements `start` to `end` (exclusive; negative counts from the end) along one axis. */
+  slice(
+    axis: number,
+    start: number,
+    end: number = this.shape[resolveAxis(axis, this.rank, 'slice')]!,
+  ): Tensor {
+    const d = resolveAxis(axis, this.rank, 'slice');
+    const size = this.shape[d]!;
+    const [from, to] = [start < 0 ? start + size : start, end < 0 ? end + size : end];
+    if (from < 0 || to > size || from > to) {
+      throw new ShapeError(`slice: ${start}..${end} is outside axis ${axis} of ${shapeText(this.shape)}`);
+    }
+    const shape = this.shape.with(d, to - from);
+    return this.view(shape, this.strides, this.offset + from * this.strides[d]!);
+  }
+
+  /** One entry along an axis, which disappears. */
+  select(axis: number, index: number): Tensor {
+    const d = resolveAxis(axis, this.rank, 'select');
+    const size = this.shape[d]!;
+    const at = index < 0 ? index + size : index;
+    if (at < 0 || at >= size) {
+      throw new ShapeError(`select: index ${index} is outside axis ${axis} of ${shapeText(this.shape)}`);
+    }
+    return this.view(
+      this.shape.toSpliced(d, 1),
+      this.strides.toSpliced(d, 1),
+      this.offset + at * this.strides[d]!,
+    );
+  }
+
+  /** Dimensions in another order. */
+  permute(order: readonly number[]): Tensor {
+    const axes = order.map((axis) => resolveAxis(axis, this.rank, 'permute'));
+    if (axes.length !== this.rank || new Set(axes).size !== this.rank) {
+      throw new ShapeError(
+        `permute: ${shapeText(order)} does not order the dimensions of ${shapeText(this.shape)}`,
+      );
+    }
+    return this.view(
+      axes.map((axis) => this.shape[axis]!),
+      axes.map((axis) => this.strides[axis]!),
+      this.offset,
+    );
+  }
+
+  /** Two dimensions swapped; the last two unless told. */
+  transpose(first = -2, second = -1): Tensor {
+    const [a, b] = [resolveAxis(first, this.rank, 'transpose'), resolveAxis(second, this.rank, 'transpose')];
+    const order = this.shape.map((_, d) => (d === a ? b : d === b ? a : d));
+    return this.permute(order);
+  }
+
+  /** Dimensions of size 1 repeated without copying; new ones may be added in front. */
+  expand(shape: readonly number[]): Tensor {
+    const missing = shape.length - this.rank;
+    const strides = shape.map((size, d) => {
+      const own = d < missing ? 1 : this.shape[d - missing]!;
+      if (own !== size && own !== 1) {
+        throw new ShapeError(`expand: ${shapeText(this.shape)} does not expand to ${shapeText(shape)}`);
+      }
+      return own === 1 && size !== 1 ? 0 : d < missing ? 0 : this.strides[d - missing]!;
+    });
+    if (missing < 0)
+      throw new ShapeError(`expand: ${shapeText(this.shape)} has more dimensions than ${shapeText(shape)}`);
+    return this.view(shape, strides, this.offset);
+  }
+
+  /** `[batch, tokens, heads * width]` as `[batch, heads, tokens, width]`. */
+  splitHeads(heads: number): Tensor {
+    const [batch, tokens, width] = this.shape;
+    if (this.rank !== 3 || width! % heads !== 0) {
+      throw new ShapeError(`splitHeads: ${shapeText(this.shape)} does not split into ${heads} heads`);
+    }
+    const split = this.reshape([batch!, tokens!, heads, width! / heads]);
+    return split.permute([0, 2, 1, 3]);
+  }
+
+  /**
+   * Waits for the GPU and reads the elements back in row-major order. f16 arrives as f32.
+   * @throws DeviceLostError, ValidationError, OutOfMemoryError of anything recorded before
+   */
+  async read(): Promise<TensorData> {
+    const [data] = await this.device.readAll([this]);
+    return data!;
+  }
+
+  /** @internal */
+  view(shape: readonly number[], strides: readonly number[], offset: number): Tensor {
+    return new Tensor(this.alive().retain(), this.dtype, shape, strides, offset);
+  }
+
+  private alive(): Storage {
+    if (!this.storage)
+      throw new DisposedError(`a tensor ${this.dtype}${shapeText(this.shape)} was used after dispose`);
+    return this.storage;
+  }
+}
+
+/** Makes a dense tensor in fresh memory. @internal */
+export function allocate(device: Device, dtype: Dtype, shape: readonly number[], purpose: string): Tensor {
+  const count = elementCount(shape);
+  if (shape.some((size) => !Number.isInteger(size) || size < 0) || !Number.isSafeInteger(count)) {
+    throw new ShapeError(`${purpose}: ${shapeText(shape)} is no shape`);
+  }
+  const bytes = count * bytesPerElement[dtype];
+  const buffer = device.acquireBuffer(bytes, `${purpose} ${dtype}${shapeText(shape)}`);
+  return new Tensor(new Storage(device, buffer), dtype, shape, contiguousStrides(shape), 0);
+}

@@ -1,0 +1,28 @@
+// The activations of CLIP (x * sigmoid(1.702 x)) and of the decoders (exact, by the error function).
+
+fn quick_gelu(x: f32) -> f32 {
+  return x / (1.0 + exp(-1.702 * x));
+}
+
+// Complementary error function by a Chebyshev fit in 1 / (1 + |x| / 2): relative error under 1.2e-7 everywhere,
+// which keeps the far negative side of GELU accurate where 1 + erf(x) would cancel.
+fn erfc(x: f32) -> f32 {
+  let z = abs(x);
+  let t = 1.0 / (1.0 + 0.5 * z);
+  var p = 0.17087277;
+  p = p * t - 0.82215223;
+  p = p * t + 1.48851587;
+  p = p * t - 1.13520398;
+  p = p * t + 0.27886807;
+  p = p * t - 0.18628806;
+  p = p * t + 0.09678418;
+  p = p * t + 0.37409196;
+  p = p * t + 1.00002368;
+  p = p * t - 1.26551223;
+  let tail = t * exp(p - z * z);
+  return select(tail, 2.0 - tail, x < 0.0);
+}
+
+fn gelu(x: f32) -> f32 {
+  return 0.5 * x * erfc(-0.70710678 * x);
+}

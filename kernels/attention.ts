@@ -1,0 +1,121 @@
+import { rowLanes } from './rows.js';
+import {
+  type AdapterTraits,
+  type Cost,
+  type Launch,
+  type Operand,
+  f32,
+  operandBytes,
+  spreadWorkgroups,
+  storageFeatures,
+  u32,
+} from './kernel.js';
+
+/** `result = softmax(scale * query keyᵀ + mask) value` per batch entry and head. */
+export interface AttentionProblem {
+  /** `[batch, heads, queries, width]`, width contiguous. */
+  readonly query: Operand;
+  /** `[batch, heads, keys, width]`, width contiguous. */
+  readonly key: Operand;
+  readonly value: Operand;
+  /** Added to the scores: `[batch, heads, queries, keys]`, broadcast by strides of 0, keys contiguous. */
+  readonly mask?: Operand | undefined;
+  /** `[batch, keys]` u32: keys marked with anything but 0 are not seen. */
+  readonly padding?: Operand | undefined;
+  /** Whether query i sees the keys up to i alone. */
+  readonly causal: boolean;
+  readonly scale: number;
+  readonly result: Operand;
+}
+
+/** A way to compute attention. */
+export interface AttentionVariant {
+  readonly name: string;
+  canApply(problem: AttentionProblem, traits: AdapterTraits): boolean;
+  launch(problem: AttentionProblem, traits: AdapterTraits): Launch;
+}
+
+/** What every variant passes to its shader: strides and sizes. */
+export function attentionLaunch(
+  kernel: string,
+  problem: AttentionProblem,
+  defines: Launch['defines'],
+  subgroup: boolean,
+  workgroups: Launch['workgroups'],
+): Launch {
+  const { query, key, value, mask, padding, result } = problem;
+  const [batch, heads, queries, width] = query.shape as [number, number, number, number];
+  const inputs = [query, key, value, ...(mask ? [mask] : []), ...(padding ? [padding] : [])];
+  return {
+    kernel,
+    file: `${kernel}.wgsl`,
+    defines: {
+      QUERY: query.dtype,
+      KEY: key.dtype,
+      VALUE: value.dtype,
+      MASK: mask !== undefined,
+      MASK_TYPE: mask?.dtype ?? 'f32',
+      PADDING: padding !== undefined,
+      CAUSAL: problem.causal,
+      RESULT: result.dtype,
+      ...defines,
+    },
+    features: [...storageFeatures([...inputs, result]), ...(subgroup ? (['subgroups'] as const) : [])],
+    access: [...inputs.map(() => 'read' as const), 'write'],
+    params: {
+      rows: u32(batch * heads * queries),
+      heads: u32(heads),
+      queries: u32(queries),
+      keys: u32(key.shape[2]!),
+      width: u32(width),
+      scale: f32(problem.scale),
+      ...strideParameters('query', query),
+      ...strideParameters('key', key),
+      ...strideParameters('value', value),
+      ...strideParameters('mask', mask),
+      ...strideParameters('result', result),
+      paddingOffset: u32(padding?.offset ?? 0),
+      paddingBatchStride: u32(padding?.strides[0] ?? 0),
+    },
+    workgroups,
+  };
+}
+
+function strideParameters(name: string, operand: Operand | undefined): Launch['params'] {
+  const [batch = 0, head = 0, row = 0] = operand?.strides ?? [];
+  return {
+    [`${name}Offset`]: u32(operand?.offset ?? 0),
+    [`${name}BatchStride`]: u32(batch),
+    [`${name}HeadStride`]: u32(head),
+    [`${name}RowStride`]: u32(row),
+  };
+}
+
+const attentionRow: AttentionVariant = {
+  name: 'attention_row',
+  canApply: () => true,
+  launch(problem, traits) {
+    const [batch, heads, queries, width] = problem.query.shape as [number, number, number, number];
+    const { lanes, subgroup } = rowLanes(traits);
+    return attentionLaunch(
+      this.name,
+      problem,
+      { WORKGROUP: lanes, SUBGROUP: subgroup, PARTS: Math.ceil(width / lanes) },
+      subgroup,
+      spreadWorkgroups(batch * heads * queries, traits),
+    );
+  },
+};
+
+/** The ways to compute attention, in the order in which they are tried. */
+export const attentionVariants: readonly AttentionVariant[] = [attentionRow];
+
+export function attentionCost(problem: AttentionProblem): Cost {
+  const [batch, heads, queries, width] = problem.query.shape as [number, number, number, number];
+  const scores = batch * heads * queries * problem.key.shape[2]!;
+  const operands = [problem.query, problem.key, problem.value, problem.result];
+  return {
+    flops: 4 * scores * width,
+    bytes: operands.reduce((bytes, operand) => bytes + operandBytes(operand), 0),
+  };
+}

@@ -1,0 +1,9 @@
+/** The kernels and what describes them; see design notes in each `.wgsl` header. */
+export * from './attention.js';
+export * from './elementwise.js';
+export * from './embedding.js';
+export * from './kernel.js';
+export * from './matmul.js';
+export * from './picking.js';
+export * from './program.js';
+export * from './rows.js';

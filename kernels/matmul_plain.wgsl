@@ -1,0 +1,44 @@
+// The plain register tile: one invocation computes 4 x 4 results, reading both operands with any strides straight
+// from storage. It applies to every problem; the other variants are measured against it.
+#include "matmul_epilogue.wgsl"
+
+@group(0) @binding(1) var<storage, read> left: array<$LEFT>;
+@group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
+
+@compute @workgroup_size(8, 8)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+) {
+  let first_row = (group.x * 8u + local.x) * 4u;
+  let first_column = (group.y * 8u + local.y) * 4u;
+  if (first_row >= params.rows || first_column >= params.columns) {
+    return;
+  }
+  let offsets = batch_offsets(group.z);
+#for r in 0..4
+  // Rows and columns past the edge repeat the last one; their sums are not stored.
+  let left_$r = offsets.left + min(first_row + $r, params.rows - 1u) * params.leftRowStride;
+  let right_$r = offsets.right + min(first_column + $r, params.columns - 1u) * params.rightColumnStride;
+  var sum_$r = vec4<f32>();
+#end
+  for (var k = 0u; k < params.depth; k++) {
+    let b = vec4<f32>(
+#for c in 0..4
+      f32(right[right_$c + k * params.rightDepthStride]),
+#end
+    );
+#for r in 0..4
+    sum_$r += f32(left[left_$r + k * params.leftDepthStride]) * b;
+#end
+  }
+#for r in 0..4
+  if (first_row + $r < params.rows) {
+#for c in 0..4
+    if (first_column + $c < params.columns) {
+      store(offsets, first_row + $r, first_column + $c, sum_$r[$c]);
+    }
+#end
+  }
+#end
+}
