@@ -1,149 +1,76 @@
 // For adapters that run lanes as CPU vectors. There a load costs a scalar load for each lane, a subgroupBroadcast
-// from a constant lane costs nothing, and every variable that a loop carries is blended once an iteration. So a
-// subgroup computes ROWS x (4 * LANES * GROUPS) results: each lane loads the left operand of its own rows along
-// depth and broadcasts it to the others, and owns GROUPS groups of 4 columns of the right operand.
+// from a constant lane costs nothing, and every variable that a loop carries is blended once an iteration. So one
+// subgroup computes TILE_ROWS x (4 * LANES) results: a lane loads one row of the left operand for every LANES rows,
+// four steps of depth at a time, which the others take from it by broadcasts; and it owns 4 columns.
 //
-// LEFT_VECTOR, RIGHT_VECTOR: operands are bound as vec4; their offsets and row strides are multiples of 4.
-// RIGHT_ALONG: the dimension of the right operand that is contiguous, if vectors are loaded ('depth', 'columns').
-// UNROLL: vectors along depth an iteration.
-#include "matmul_epilogue.wgsl"
-
-#if LEFT_VECTOR
-@group(0) @binding(1) var<storage, read> left: array<vec4<$LEFT>>;
-#else
-@group(0) @binding(1) var<storage, read> left: array<$LEFT>;
-#end
-#if RIGHT_ALONG != 'any'
-@group(0) @binding(2) var<storage, read> right: array<vec4<$RIGHT>>;
-#else
-@group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
-#end
-
-fn left_scalar(at: u32) -> f32 {
-#if LEFT_VECTOR
-  return f32(left[at / 4u][at % 4u]);
-#else
-  return f32(left[at]);
-#end
-}
-
-fn right_scalar(at: u32) -> f32 {
-#if RIGHT_ALONG != 'any'
-  return f32(right[at / 4u][at % 4u]);
-#else
-  return f32(right[at]);
-#end
-}
-
-// Four neighbours along depth.
-fn left_depth(at: u32) -> vec4<f32> {
-#if LEFT_VECTOR
-  return vec4<f32>(left[at / 4u]);
-#else
-  let step = params.leftDepthStride;
-  return vec4<f32>(f32(left[at]), f32(left[at + step]), f32(left[at + 2u * step]), f32(left[at + 3u * step]));
-#end
-}
-
-#if RIGHT_ALONG == 'any'
-fn right_depth(at: u32) -> vec4<f32> {
-  let step = params.rightDepthStride;
-  return vec4<f32>(f32(right[at]), f32(right[at + step]), f32(right[at + 2u * step]), f32(right[at + 3u * step]));
-}
-#elif RIGHT_ALONG == 'depth'
-fn right_depth(at: u32) -> vec4<f32> {
-  return vec4<f32>(right[at / 4u]);
-}
-#end
+// TILE_ROWS and the blocks of a subgroup are unrolled in full: large tiles are faster and longer to compile.
+#include "matmul_shared.wgsl"
+#include "matmul_operands.wgsl"
 
 @compute @workgroup_size($LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let first_row = group.x * ${ROWS}u;
-  let offsets = batch_offsets(group.z);
-  let last_row = params.rows - 1u;
-  let last_column = params.columns - 1u;
+  let tile = tile_of(group, count);
+  if (tile.batch >= params.batches) {
+    return;
+  }
+  let offsets = batch_offsets(tile.batch);
+  // Rows and columns past the edge repeat the last one; their sums are not stored.
 #for a in 0..LOADS
-  let left_$a = offsets.left + min(first_row + ${a * LANES}u + lane, last_row) * params.leftRowStride;
+  let left_$a = offsets.left + min(tile.row + ${a * LANES}u + lane, params.rows - 1u) * params.leftRowStride;
 #end
-#for g in 0..GROUPS
-  let column_$g = ((group.y * ${GROUPS}u + ${g}u) * ${LANES}u + lane) * 4u;
-#if RIGHT_ALONG == 'columns'
-  let right_${g} = offsets.right + min(column_$g, last_column & ~3u);
-#else
+  let column = tile.column + lane * 4u;
 #for c in 0..4
-  let right_${g}_$c = offsets.right + min(column_$g + ${c}u, last_column) * params.rightColumnStride;
+  let right_$c = offsets.right + min(column + ${c}u, params.columns - 1u) * params.rightColumnStride;
 #end
+#for r in 0..TILE_ROWS
+  var sum_$r = vec4<f32>();
 #end
-#for r in 0..ROWS
-  var sum_${g}_$r = vec4<f32>();
-#end
-#end
-  let whole = params.depth - params.depth % ${4 * UNROLL}u;
-  var k = 0u;
-  for (; k < whole; k += ${4 * UNROLL}u) {
-#for u in 0..UNROLL
+  let whole = params.depth - params.depth % 4u;
+  for (var k = 0u; k < whole; k += 4u) {
 #for a in 0..LOADS
-    let a_${u}_$a = left_depth(left_$a + (k + ${4 * u}u) * params.leftDepthStride);
+    let a_$a = left_depth(left_$a + k * params.leftDepthStride);
 #end
-#for g in 0..GROUPS
-#if RIGHT_ALONG == 'columns'
+#if RIGHT_VECTOR == 'columns'
 #for j in 0..4
-    let b_${u}_${g}_$j = vec4<f32>(right[(right_$g + (k + ${4 * u + j}u) * params.rightDepthStride) / 4u]);
+    let b_$j = right_vector(right_0 + (k + ${j}u) * params.rightDepthStride);
 #end
 #else
 #for c in 0..4
-    let t_${u}_${g}_$c = right_depth(right_${g}_$c + (k + ${4 * u}u) * params.rightDepthStride);
+    let column_$c = right_depth(right_$c + k * params.rightDepthStride);
 #end
 #for j in 0..4
-    let b_${u}_${g}_$j = vec4<f32>(t_${u}_${g}_0[$j], t_${u}_${g}_1[$j], t_${u}_${g}_2[$j], t_${u}_${g}_3[$j]);
+    let b_$j = vec4<f32>(column_0[$j], column_1[$j], column_2[$j], column_3[$j]);
 #end
 #end
-#end
-#end
-#for r in 0..ROWS
-#for u in 0..UNROLL
+#for r in 0..TILE_ROWS
 #for j in 0..4
-    let s_${r}_${u}_$j = subgroupBroadcast(a_${u}_${r / LANES}[$j], ${r % LANES}u);
-#for g in 0..GROUPS
-    sum_${g}_$r += s_${r}_${u}_$j * b_${u}_${g}_$j;
-#end
-#end
+    sum_$r += subgroupBroadcast(a_${r / LANES}[$j], ${r % LANES}u) * b_$j;
 #end
 #end
   }
-  for (; k < params.depth; k++) {
+  for (var k = whole; k < params.depth; k++) {
 #for a in 0..LOADS
     let a_$a = left_scalar(left_$a + k * params.leftDepthStride);
 #end
-#for g in 0..GROUPS
-#if RIGHT_ALONG == 'columns'
-    let b_$g = vec4<f32>(right[(right_$g + k * params.rightDepthStride) / 4u]);
-#else
-    let b_$g = vec4<f32>(
+    let b = vec4<f32>(
 #for c in 0..4
-      right_scalar(right_${g}_$c + k * params.rightDepthStride),
+      right_scalar(right_$c + k * params.rightDepthStride),
 #end
     );
-#end
-#end
-#for r in 0..ROWS
-    let s_$r = subgroupBroadcast(a_${r / LANES}, ${r % LANES}u);
-#for g in 0..GROUPS
-    sum_${g}_$r += s_$r * b_$g;
-#end
+#for r in 0..TILE_ROWS
+    sum_$r += subgroupBroadcast(a_${r / LANES}, ${r % LANES}u) * b;
 #end
   }
-#for r in 0..ROWS
-  if (first_row + ${r}u < params.rows) {
-#for g in 0..GROUPS
+#for r in 0..TILE_ROWS
+  if (tile.row + ${r}u < params.rows) {
 #for c in 0..4
-    if (column_$g + ${c}u < params.columns) {
-      store(offsets, first_row + ${r}u, column_$g + ${c}u, sum_${g}_$r[$c]);
+    if (column + ${c}u < params.columns) {
+      store(offsets, tile.row + ${r}u, column + ${c}u, sum_$r[$c]);
     }
-#end
 #end
   }
 #end
