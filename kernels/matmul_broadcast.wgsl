@@ -65,13 +65,16 @@ fn main(
     sum_$r += subgroupBroadcast(a_${r / LANES}, ${r % LANES}u) * b;
 #end
   }
+  // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
+  var sums: array<vec4<f32>, $TILE_ROWS>;
 #for r in 0..TILE_ROWS
-  if (tile.row + ${r}u < params.rows) {
-#for c in 0..4
-    if (column + ${c}u < params.columns) {
-      store(offsets, tile.row + ${r}u, column + ${c}u, sum_$r[$c]);
+  sums[$r] = sum_$r;
+#end
+  for (var r = 0u; r < min(params.rows - tile.row, ${TILE_ROWS}u); r++) {
+    for (var c = 0u; c < 4u; c++) {
+      if (column + c < params.columns) {
+        store(offsets, tile.row + r, column + c, sums[r][c]);
+      }
     }
-#end
   }
-#end
 }
