@@ -102,6 +102,7 @@ export class Device {
   private readonly scopes = new ScopeStack();
   private readonly mappable = new Map<number, GPUBuffer[]>();
   private failure: EngineError | undefined;
+  private lastWork: (() => string) | undefined;
   private readonly checks = new Set<Promise<void>>();
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -137,8 +138,10 @@ export class Device {
       );
     });
     void gpu.lost.then(({ reason, message }) => {
-      const text = reason === 'destroyed' ? 'the device was closed' : `the GPU device was lost: ${message}`;
-      this.failure = new DeviceLostError(text);
+      const last = this.lastWork === undefined ? '' : ` The last work recorded was ${this.lastWork()}.`;
+      this.failure = new DeviceLostError(
+        reason === 'destroyed' ? 'the device was closed' : `the GPU device was lost: ${message}.${last}`,
+      );
     });
   }
 
@@ -264,6 +267,7 @@ export class Device {
     label: () => string,
   ): void {
     this.check();
+    this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
     this.queue.dispatch(
