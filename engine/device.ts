@@ -75,6 +75,11 @@ async function defaultBudgetBytes(adapter: AdapterSummary): Promise<number> {
   return 0.7 * totalmem();
 }
 
+function dtypeOf(data: HostData): Dtype {
+  if (data instanceof Float32Array) return 'f32';
+  return data instanceof Int32Array ? 'i32' : 'u32';
+}
+
 function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
   const { subgroupMinSize, subgroupMaxSize } = found.adapter.info;
   const fixedSubgroups = gpu.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
@@ -158,6 +163,10 @@ export class Device {
     return this.programs.programCount;
   }
 
+  get bindGroupCount(): number {
+    return this.programs.bindGroupCount;
+  }
+
   /** Starts the counters and the memory's peak anew. */
   resetStatistics(): void {
     this.queue.resetCounts();
@@ -169,7 +178,7 @@ export class Device {
    * @throws ShapeError when the count does not fit the shape
    */
   tensor(data: HostData, shape: readonly number[]): Tensor {
-    const dtype = data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : 'u32';
+    const dtype = dtypeOf(data);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`tensor: ${data.length} values do not fill ${shapeText(shape)}`);
     }
@@ -189,10 +198,11 @@ export class Device {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
-    if (!tensor.contiguous || tensor.dtype === 'f16' || start + data.length > tensor.size) {
+    const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
+    if (!tensor.contiguous || tensor.dtype !== dtypeOf(data) || !inside) {
       throw new ShapeError(
-        `write: ${data.length} values at ${start} do not fit a contiguous 4-byte tensor; it is ` +
-          `${tensor.dtype}${shapeText(tensor.shape)}`,
+        `write: ${data.length} ${dtypeOf(data)} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
+          `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
     if (data.length > 0) this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
@@ -248,6 +258,7 @@ export class Device {
 
   /** Frees everything. Pending reads fail with DeviceLostError; the process can end. */
   close(): void {
+    this.failure = new DeviceLostError('the device was closed');
     this.queue.destroy();
     this.gpu.destroy();
   }
@@ -320,7 +331,7 @@ export class Device {
       4,
       ranges.reduce((total, range) => total + range.size, 0),
     );
-    const capacity = 2 ** Math.ceil(Math.log2(bytes));
+    const capacity = Math.min(2 ** Math.ceil(Math.log2(bytes)), Math.max(bytes, this.maxBufferBytes));
     const waiting = this.mappable.get(capacity)?.pop();
     const mappable = waiting ?? this.createMappable(capacity);
     this.queue.copyToMappable(
