@@ -31,23 +31,17 @@ export function describeError(error: unknown): string {
   return line.length <= LONGEST_MESSAGE ? line : `${line.slice(0, LONGEST_MESSAGE)}...`;
 }
 
+const fileReasons: ReadonlyMap<unknown, string> = new Map([
+  ['ENOENT', 'no such file or folder'],
+  ['EACCES', 'permission denied'],
+  ['EPERM', 'permission denied'],
+  ['ENOTDIR', 'part of the path is a file, not a folder'],
+  ['EISDIR', 'is a folder'],
+  ['ELOOP', 'links go round in a circle'],
+  ['ENOSPC', 'the disk is full'],
+]);
+
 /** Reasons of the file system in plain words, without the path, which the caller names. */
 export function fileReason(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT':
-      return 'no such file or folder';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'ENOTDIR':
-      return 'part of the path is a file, not a folder';
-    case 'EISDIR':
-      return 'is a folder';
-    case 'ELOOP':
-      return 'links go round in a circle';
-    case 'ENOSPC':
-      return 'the disk is full';
-    default:
-      return describeError(error);
-  }
+  return fileReasons.get((error as NodeJS.ErrnoException).code) ?? describeError(error);
 }

@@ -45,3 +45,12 @@ export function requirePrecision(device: Device, precision: Precision): void {
     throw new UsageError(`--precision f16: ${device.adapter.name} has no f16 (feature shader-f16). Use f32.`);
   }
 }
+
+/** Parses `32x128` as `[height, width]`. */
+export function imageSize(text: string): readonly [number, number] {
+  const match = /^(\d{1,5})x(\d{1,5})$/.exec(text);
+  const size = [Number(match?.[1]), Number(match?.[2])] as const;
+  if (!size.every((side) => side >= 1))
+    throw new InvalidArgumentError('Expected <height>x<width>, as 32x128.');
+  return size;
+}

@@ -1,5 +1,8 @@
 import { Command } from 'commander';
+import { addConvert } from './convert.js';
+import { addDownload } from './download.js';
 import { describeError } from './errors.js';
+import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
 
@@ -24,5 +27,8 @@ export function buildProgram(signal: AbortSignal): Command {
     .configureOutput({ outputError: (text, write) => write(`${describeError(text)}\n`) })
     .addHelpText('after', after);
   addRead(program, signal);
+  addInspect(program);
+  addConvert(program, signal);
+  addDownload(program);
   return program;
 }
