@@ -16,11 +16,7 @@ import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
 import { ScopeStack } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
-import type { Tensor } from './tensor.js';
-import { type TensorData, allocate } from './tensor.js';
-
-/** Host values for a new tensor. */
-export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
 function dtypeOf(data: HostData): Dtype {
   if (data instanceof Float32Array) return 'f32';
@@ -38,7 +34,7 @@ export interface DeviceDescription {
 }
 
 /** An open GPU with its memory, its compiled programs and its command queue. */
-export class Device {
+export class Device implements TensorDevice {
   readonly adapter: AdapterSummary;
   readonly info: GPUAdapterInfo;
   readonly traits: AdapterTraits;
