@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
-const MAX_FILE_BYTES = 256 * 1024;
+const MAX_FILE_BYTES = 1024 * 1024;
 const MAX_WEIGHTS_BYTES = 12 * 1024 * 1024;
 const REQUIRED = [
   'LICENSE',
+  'NOTICE',
   'README.md',
   'package.json',
   'dist/index.js',

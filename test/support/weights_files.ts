@@ -78,9 +78,7 @@ export function safetensorsBytes(header: unknown, dataBytes: number, headerBytes
 /** Concatenates bytes, numbers (one byte each) and text (UTF-8). */
 export function bytesOf(...parts: (Uint8Array | number | string)[]): Uint8Array {
   return Buffer.concat(
-    parts.map((part) =>
-      typeof part === 'number' ? Uint8Array.of(part) : Buffer.from(part),
-    ),
+    parts.map((part) => (typeof part === 'number' ? Uint8Array.of(part) : Buffer.from(part))),
   );
 }
 
