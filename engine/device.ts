@@ -7,7 +7,7 @@ import {
   elementCount,
   launchUnary,
 } from '../kernels/index.js';
-import { type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
+import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
 import { DeviceLostError, EngineError, OutOfMemoryError, ShapeError, ValidationError } from './errors.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
@@ -17,7 +17,7 @@ import { shapeText, viewExtent } from './shape.js';
 import type { Tensor } from './tensor.js';
 import { type TensorData, allocate } from './tensor.js';
 
-export interface DeviceOptions {
+export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
   readonly device?: string;
   /** Bytes that tensors and waiting buffers may take. Default: 70 % of the memory on a software adapter, else no limit. */
@@ -57,7 +57,7 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const found = await findAdapter(options.device);
+  const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;
   const gpu = await adapter.requestDevice({
@@ -73,6 +73,11 @@ async function defaultBudgetBytes(adapter: AdapterSummary): Promise<number> {
   if (!adapter.software || adapter.backend === 'browser') return Infinity;
   const { totalmem } = await import('node:os');
   return 0.7 * totalmem();
+}
+
+function dtypeOf(data: HostData): Dtype {
+  if (data instanceof Float32Array) return 'f32';
+  return data instanceof Int32Array ? 'i32' : 'u32';
 }
 
 function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
@@ -102,6 +107,7 @@ export class Device {
   private readonly scopes = new ScopeStack();
   private readonly mappable = new Map<number, GPUBuffer[]>();
   private failure: EngineError | undefined;
+  private lastWork: (() => string) | undefined;
   private readonly checks = new Set<Promise<void>>();
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -137,8 +143,10 @@ export class Device {
       );
     });
     void gpu.lost.then(({ reason, message }) => {
-      const text = reason === 'destroyed' ? 'the device was closed' : `the GPU device was lost: ${message}`;
-      this.failure = new DeviceLostError(text);
+      const last = this.lastWork === undefined ? '' : ` The last work recorded was ${this.lastWork()}.`;
+      this.failure = new DeviceLostError(
+        reason === 'destroyed' ? 'the device was closed' : `the GPU device was lost: ${message}.${last}`,
+      );
     });
   }
 
@@ -155,6 +163,10 @@ export class Device {
     return this.programs.programCount;
   }
 
+  get bindGroupCount(): number {
+    return this.programs.bindGroupCount;
+  }
+
   /** Starts the counters and the memory's peak anew. */
   resetStatistics(): void {
     this.queue.resetCounts();
@@ -166,7 +178,7 @@ export class Device {
    * @throws ShapeError when the count does not fit the shape
    */
   tensor(data: HostData, shape: readonly number[]): Tensor {
-    const dtype = data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : 'u32';
+    const dtype = dtypeOf(data);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`tensor: ${data.length} values do not fill ${shapeText(shape)}`);
     }
@@ -186,10 +198,11 @@ export class Device {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
-    if (!tensor.contiguous || tensor.dtype === 'f16' || start + data.length > tensor.size) {
+    const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
+    if (!tensor.contiguous || tensor.dtype !== dtypeOf(data) || !inside) {
       throw new ShapeError(
-        `write: ${data.length} values at ${start} do not fit a contiguous 4-byte tensor; it is ` +
-          `${tensor.dtype}${shapeText(tensor.shape)}`,
+        `write: ${data.length} ${dtypeOf(data)} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
+          `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
     if (data.length > 0) this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
@@ -245,6 +258,7 @@ export class Device {
 
   /** Frees everything. Pending reads fail with DeviceLostError; the process can end. */
   close(): void {
+    this.failure = new DeviceLostError('the device was closed');
     this.queue.destroy();
     this.gpu.destroy();
   }
@@ -264,6 +278,7 @@ export class Device {
     label: () => string,
   ): void {
     this.check();
+    this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
     this.queue.dispatch(
@@ -316,7 +331,7 @@ export class Device {
       4,
       ranges.reduce((total, range) => total + range.size, 0),
     );
-    const capacity = 2 ** Math.ceil(Math.log2(bytes));
+    const capacity = Math.min(2 ** Math.ceil(Math.log2(bytes)), Math.max(bytes, this.maxBufferBytes));
     const waiting = this.mappable.get(capacity)?.pop();
     const mappable = waiting ?? this.createMappable(capacity);
     this.queue.copyToMappable(

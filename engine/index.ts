@@ -1,5 +1,5 @@
 /** The compute engine: devices, tensors and operations. */
-export { type AdapterSummary, listAdapters } from './adapters.js';
+export { type AdapterOptions, type AdapterSummary, listAdapters } from './adapters.js';
 export type { CommandCounts } from './commands.js';
 export { Device, type DeviceOptions, type HostData, openDevice } from './device.js';
 export * from './errors.js';

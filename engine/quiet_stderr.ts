@@ -3,12 +3,11 @@
  * limits of lavapipe at every request for an adapter, and has no switch for it.
  *
  * Only on Linux under Node, where a closed descriptor 2 is the next to be opened; anything unexpected leaves the
- * standard error as it is. The native work happens within the call itself, before any other code can write.
+ * standard error as it is. Descriptors belong to the whole process: this is for a command line at its start, before
+ * other threads open files.
  */
 export async function withQuietStderr<T>(call: () => Promise<T>): Promise<T> {
-  if (typeof process === 'undefined' || process.platform !== 'linux' || process.env['CLIP4STR_VERBOSE']) {
-    return call();
-  }
+  if (typeof process === 'undefined' || process.platform !== 'linux') return call();
   const { closeSync, openSync } = await import('node:fs');
   let saved: number;
   try {
@@ -16,15 +15,14 @@ export async function withQuietStderr<T>(call: () => Promise<T>): Promise<T> {
   } catch {
     return call();
   }
-  let pending: Promise<T>;
   closeSync(2);
   const sink = openSync('/dev/null', 'w');
   try {
-    pending = call();
+    // The native work happens within the call itself, before any other code of this thread can write.
+    return call();
   } finally {
     closeSync(sink);
     openSync(`/proc/self/fd/${saved}`, 'a');
     closeSync(saved);
   }
-  return pending;
 }

@@ -93,7 +93,7 @@ export class Tensor {
   reshape(shape: readonly number[]): Tensor {
     const known = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);
     const resolved = shape.map((size) => (size === -1 ? this.size / known : size));
-    if (elementCount(resolved) !== this.size || resolved.some((size) => !Number.isInteger(size))) {
+    if (elementCount(resolved) !== this.size || resolved.some((size) => !Number.isInteger(size) || size < 0)) {
       throw new ShapeError(
         `reshape: ${shapeText(this.shape)} has ${this.size} elements, ${shapeText(shape)} has not`,
       );
@@ -117,7 +117,7 @@ export class Tensor {
     const d = resolveAxis(axis, this.rank, 'slice');
     const size = this.shape[d]!;
     const [from, to] = [start < 0 ? start + size : start, end < 0 ? end + size : end];
-    if (from < 0 || to > size || from > to) {
+    if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to > size || from > to) {
       throw new ShapeError(`slice: ${start}..${end} is outside axis ${axis} of ${shapeText(this.shape)}`);
     }
     const shape = this.shape.with(d, to - from);
@@ -129,7 +129,7 @@ export class Tensor {
     const d = resolveAxis(axis, this.rank, 'select');
     const size = this.shape[d]!;
     const at = index < 0 ? index + size : index;
-    if (at < 0 || at >= size) {
+    if (!Number.isInteger(at) || at < 0 || at >= size) {
       throw new ShapeError(`select: index ${index} is outside axis ${axis} of ${shapeText(this.shape)}`);
     }
     return this.view(

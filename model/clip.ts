@@ -1,9 +1,8 @@
 import { type Device, type Tensor, divide, exp, linear, multiply, sqrt, sum } from '../engine/index.js';
-import { tokenizeCaptions } from './clip_tokenizer.js';
 import type { ClipConfiguration } from './configuration.js';
 import { encodeClipImage, projectImage } from './image_encoder.js';
 import type { Parameters } from './parameters.js';
-import { encodeText, endPositions, poolText } from './text_encoder.js';
+import { encodeText, poolText, textTokens } from './text_encoder.js';
 
 /** Plain CLIP (Radford et al., 2021): how well images and texts fit each other. */
 export class Clip {
@@ -24,18 +23,18 @@ export class Clip {
   /** Projected features at all positions: `[texts, context length, embed width]`. */
   encodeTexts(texts: readonly string[]): Tensor {
     return this.device.scope(() => {
-      const { contextLength } = this.configuration.text;
-      const ids = Uint32Array.from(tokenizeCaptions(texts, contextLength));
-      const tokens = this.device.tensor(ids, [texts.length, contextLength]);
+      const { tokens } = textTokens(this.device, texts, this.configuration.text);
       return encodeText(tokens, this.parameters, '', this.configuration.text);
     });
   }
 
   /** Features at the end of each text: `[texts, embed width]`, not normalised. */
   encodeTextEnds(texts: readonly string[]): Tensor {
-    const { contextLength } = this.configuration.text;
-    const ends = endPositions(tokenizeCaptions(texts, contextLength), contextLength);
-    return this.device.scope(() => poolText(this.encodeTexts(texts), ends).reshape([texts.length, -1]));
+    return this.device.scope(() => {
+      const { tokens, ends } = textTokens(this.device, texts, this.configuration.text);
+      const features = encodeText(tokens, this.parameters, '', this.configuration.text);
+      return poolText(features, ends).reshape([texts.length, -1]);
+    });
   }
 
   /** Similarity of images and texts times CLIP's learned scale (`logits_per_image`): `[images, texts]`. */

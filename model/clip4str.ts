@@ -2,14 +2,13 @@ import { type Device, type Tensor, concat } from '../engine/index.js';
 import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
 import type { CharsetAdapter } from './charset.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
-import { tokenizeCaptions } from './clip_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
 import { encodeClipImage, projectImage } from './image_encoder.js';
 import type { Parameters } from './parameters.js';
 import { captionFromIds } from './reading_text.js';
 import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
-import { encodeText, endPositions, poolText } from './text_encoder.js';
+import { encodeText, poolText, textTokens } from './text_encoder.js';
 
 /** Image features for the two branches: they differ where the visual one works before the projection. */
 interface ImageFeatures {
@@ -57,10 +56,9 @@ export class Clip4StrModel implements Recognizer {
   encodeCaptions(captions: readonly string[]): Tensor {
     const { text, clipClsEotFeature } = this.configuration;
     return this.device.scope(() => {
-      const ids = tokenizeCaptions(captions, text.contextLength);
-      const tokens = this.device.tensor(Uint32Array.from(ids), [captions.length, text.contextLength]);
+      const { tokens, ends } = textTokens(this.device, captions, text);
       const features = encodeText(tokens, this.parameters, 'clip_model.', text);
-      return clipClsEotFeature ? poolText(features, endPositions(ids, text.contextLength)) : features;
+      return clipClsEotFeature ? poolText(features, ends) : features;
     });
   }
 

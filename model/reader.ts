@@ -7,7 +7,7 @@ import {
 } from '../weights/index.js';
 import { CharsetAdapter } from './charset.js';
 import { Clip } from './clip.js';
-import { ClipRefiner } from './clip_refiner.js';
+import type { ClipRefiner } from './clip_refiner.js';
 import { type Normalization, preprocessImage } from './image.js';
 import { type LoadOptions, loadModel } from './load_model.js';
 import { type CharacterReading, readingFromLogits } from './reading_text.js';

@@ -1,8 +1,33 @@
-import { type Tensor, embedding, gather, layerNorm, matmul } from '../engine/index.js';
+import { type Device, type Tensor, embedding, gather, layerNorm, matmul } from '../engine/index.js';
+import { tokenizeCaptions } from './clip_tokenizer.js';
 import type { TextEncoderConfiguration } from './configuration.js';
 import { replaced } from './image_encoder.js';
 import type { Parameters } from './parameters.js';
 import { clipBlockNames, transformerBlock } from './transformer.js';
+
+/**
+ * Texts as CLIP's byte-pair ids on a device.
+ * @returns `[texts, context length]` u32, and where each text ends
+ * @throws Error when the model's vocabulary lacks a token
+ */
+export function textTokens(
+  device: Device,
+  texts: readonly string[],
+  { contextLength, vocabulary }: TextEncoderConfiguration,
+): { tokens: Tensor; ends: readonly number[] } {
+  const ids = Uint32Array.from(tokenizeCaptions(texts, contextLength));
+  const largest = ids.reduce((most, id) => Math.max(most, id), 0);
+  if (largest >= vocabulary) {
+    throw new Error(
+      `texts need CLIP's token ${largest}; this checkpoint's token embedding has ${vocabulary} rows, so it was ` +
+        'made with another vocabulary.',
+    );
+  }
+  return {
+    tokens: device.tensor(ids, [texts.length, contextLength]),
+    ends: endPositions(ids, contextLength),
+  };
+}
 
 /**
  * CLIP's text encoder with its projection, at every position (`encode_text` without the pooling).
@@ -55,7 +80,7 @@ export function poolText(features: Tensor, endPositions: readonly number[]): Ten
  * Where each text ends: the first position of its largest id, since the end token is CLIP's largest.
  * @param ids `[texts, contextLength]`
  */
-export function endPositions(ids: Int32Array, contextLength: number): number[] {
+function endPositions(ids: Uint32Array, contextLength: number): number[] {
   return Array.from({ length: ids.length / contextLength }, (_, row) => {
     const own = ids.subarray(row * contextLength, (row + 1) * contextLength);
     return own.indexOf(own.reduce((largest, id) => Math.max(largest, id), 0));

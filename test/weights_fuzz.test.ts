@@ -1,5 +1,5 @@
 /** Thousands of damaged files: each is either read or refused in one line that starts with the file's name. */
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { CheckpointError, MemorySource, openCheckpoint } from '../weights/index.js';
 import { PickleStream } from '../weights/pickle.js';
@@ -60,7 +60,7 @@ async function attempt(bytes: Uint8Array): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
-    if (!/^fuzz\.bin: [^\n\r]+$/.test(error.message)) throw new Error(`message: ${error.message}`);
+    if (!/^fuzz\.bin: [^\n\r]+$/.test(error.message)) throw new Error('message', { cause: error });
     return false;
   }
 }
@@ -84,6 +84,18 @@ const files: [string, Uint8Array, number][] = [
   ['safetensors', readFileSync(formatFixture('OpenCLIP-tiny.as_loaded.safetensors')), 600],
   ['TorchScript', readFileSync(formatFixture('clip_openai_jit_cuda.pt')), 150],
 ];
+
+const unhandled: unknown[] = [];
+const keep = (reason: unknown): void => void unhandled.push(reason);
+
+beforeAll(() => {
+  process.on('unhandledRejection', keep);
+});
+
+afterAll(() => {
+  process.off('unhandledRejection', keep);
+  expect(unhandled).toEqual([]);
+});
 
 describe('damaged files', () => {
   test.each(files)('%s', async (_name, file, rounds) => {

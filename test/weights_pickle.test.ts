@@ -126,6 +126,53 @@ describe('work and memory are bounded', () => {
     expect(message).toContain(`pickle opcode ${opcode}`);
   });
 
+  const many = (count: number, opcodes: Uint8Array): Uint8Array =>
+    Buffer.concat(Array.from({ length: count }, () => opcodes));
+  const wide = bytesOf('(', many(100_000, bytesOf('N')), 't');
+  /** `once` makes a value under memo 0, which `again` then uses as often as opcodes allow. */
+  const shared = (once: Uint8Array, again: Uint8Array) =>
+    pickleOf(once, 'q', 0, '0', many(200_000, again), ')');
+  const named = (name: string) => bytesOf(`c${name.replace(' ', '\n')}\n`);
+
+  test.each([
+    ['arguments', shared(wide, bytesOf(named('argparse Namespace'), 'h', 0, 'R0'))],
+    ['arguments of new objects', shared(wide, bytesOf(named('torch.optim.adamw AdamW'), 'h', 0, 0x81, '0'))],
+    ['lists', shared(wide, bytesOf(named('torch Size'), 'h', 0, 0x85, 'R'))],
+    ['dictionaries', shared(wide, bytesOf(named('collections OrderedDict'), 'h', 0, 0x85, 'R'))],
+    [
+      'states',
+      shared(
+        bytesOf('}(', ...Array.from({ length: 50_000 }, (_, i) => bytesOf(pickled(i), 'N')), 'u'),
+        bytesOf(')h', 0, 'b'),
+      ),
+    ],
+    [
+      'text to encode',
+      shared(
+        pickled('x'.repeat(1 << 20)),
+        bytesOf(named('_codecs encode'), 'h', 0, pickled('latin1'), 0x86, 'R'),
+      ),
+    ],
+    ['devices', shared(wide, bytesOf(named('torch device'), 'h', 0, 0x85, 'R'))],
+  ])('large %s that are shared two hundred thousand times', async (_what, pickle) => {
+    await refusal(pickle);
+  });
+
+  test('keys and names that would grow without end as text', async () => {
+    const doubled = bytesOf(
+      ']',
+      ...Array.from({ length: 60 }, (_, i) => bytesOf('q', i, '0](h', i, 'h', i, 'e')),
+    );
+    expect(await refusal(pickleOf('}', doubled, 'Ns'))).toContain('holds no tensors');
+    const path = bytesOf(named('pathlib PosixPath'), '(', many(1000, bytesOf(doubled)), 'tR');
+    const root = {
+      state_dict: pickledDictionary({ w: WEIGHT }),
+      hyper_parameters: pickledDictionary({ path }),
+    };
+    const checkpoint = await open(torchZip(pickleOf(pickledDictionary(root)), STORAGE));
+    expect(checkpoint.configuration.path).toBe('');
+  });
+
   test('100,000 nested lists', async () => {
     const deep = bytesOf(']'.repeat(100_000), 'a'.repeat(99_999));
     const root = pickledDictionary({

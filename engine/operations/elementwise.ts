@@ -7,7 +7,7 @@ import {
   launchUnary,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
-import { broadcastShapes, shapeText } from '../shape.js';
+import { broadcastShapes, resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
 
@@ -94,7 +94,8 @@ export function copyInto(x: Tensor, target: Tensor): void {
     throw new ShapeError(`copyInto: ${describe(x)} does not fit ${describe(target)}`);
   }
   x.device.scope(() => {
-    run(unary, { x: x.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
+    const source = x.buffer === target.buffer ? run(unary, { x }, { name: 'copy', dtype: x.dtype }) : x;
+    run(unary, { x: source.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
   });
 }
 
@@ -105,7 +106,7 @@ export function copyInto(x: Tensor, target: Tensor): void {
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const first = tensors[0];
   if (!first) throw new ShapeError('concat: needs at least one tensor');
-  const d = axis < 0 ? axis + first.rank : axis;
+  const d = resolveAxis(axis, first.rank, 'concat');
   for (const tensor of tensors) {
     const fits =
       tensor.rank === first.rank && tensor.shape.every((size, i) => i === d || size === first.shape[i]);
