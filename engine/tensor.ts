@@ -93,7 +93,10 @@ export class Tensor {
   reshape(shape: readonly number[]): Tensor {
     const known = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);
     const resolved = shape.map((size) => (size === -1 ? this.size / known : size));
-    if (elementCount(resolved) !== this.size || resolved.some((size) => !Number.isInteger(size) || size < 0)) {
+    if (
+      elementCount(resolved) !== this.size ||
+      resolved.some((size) => !Number.isInteger(size) || size < 0)
+    ) {
       throw new ShapeError(
         `reshape: ${shapeText(this.shape)} has ${this.size} elements, ${shapeText(shape)} has not`,
       );
