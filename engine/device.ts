@@ -40,6 +40,8 @@ export class Device implements TensorDevice {
   readonly traits: AdapterTraits;
   /** Largest part of a buffer that one kernel can see, in bytes. Larger operands are split. */
   readonly maxBindingBytes: number;
+  /** Bytes that tensors and waiting buffers may take. */
+  readonly memoryBudgetBytes: number;
   private readonly failures: FailureLog;
   private readonly programs: ProgramCache;
   private readonly queue: CommandQueue;
@@ -58,6 +60,7 @@ export class Device implements TensorDevice {
     this.info = description.info;
     this.traits = description.traits;
     this.maxBindingBytes = description.maxBindingBytes;
+    this.memoryBudgetBytes = description.memoryBudgetBytes;
     const { maxBufferSize } = gpu.limits;
     this.failures = new FailureLog(gpu, () => this.lastWork?.());
     this.programs = new ProgramCache(gpu, (label, create) => this.failures.watchValidity(label, create));
@@ -70,7 +73,7 @@ export class Device implements TensorDevice {
         forgetBuffer: (buffer) => this.programs.forgetBuffer(buffer),
       },
       maxBufferSize,
-      description.memoryBudgetBytes,
+      this.memoryBudgetBytes,
     );
   }
 
