@@ -76,12 +76,6 @@ function deviceLines({ device }: Examination): string[] {
       device.matrixConfigurations === 0 ? 'none' : `${device.matrixConfigurations} configurations`,
     ],
     [
-      '  memory',
-      device.memoryBudgetBytes === null
-        ? "the GPU's own"
-        : `at most ${formatBytes(device.memoryBudgetBytes)}`,
-    ],
-    [
       '  buffers',
       `at most ${bytes('maxBufferSize')}, ${bytes('maxStorageBufferBindingSize')} seen at once, ${limits['maxStorageBuffersPerShaderStage']} a kernel`,
     ],

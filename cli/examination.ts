@@ -4,6 +4,7 @@ import { Clip4Str } from '../model/index.js';
 import { planDriverInstall, shellLine } from './driver_plan.js';
 import { describeError } from './errors.js';
 import { machineFacts, systemName } from './machine.js';
+import { deviceOptions } from './options.js';
 import { ownVersion, versionOf } from './package.js';
 import { type SelfTestResult, runSelfTest } from './self_test.js';
 import { testImage, testImageText } from './test_image.js';
@@ -28,7 +29,6 @@ export interface DeviceReport {
   /** Lanes of a subgroup; 0 where they are not the same everywhere. */
   readonly subgroupSize: number;
   readonly matrixConfigurations: number;
-  readonly memoryBudgetBytes: number | null;
 }
 
 export interface ModelReport {
@@ -70,11 +70,14 @@ export async function examine(wanted: string | undefined): Promise<Examination> 
   const problems: Problem[] = [];
   const fatal = (problem: string, advice: string): void =>
     void problems.push({ fatal: true, problem, advice });
-  const adapters = await attempt(listAdapters, (reason) => fatal(reason, installAdvice));
+  const adapters = await attempt(
+    () => listAdapters(deviceOptions(wanted)),
+    (reason) => fatal(reason, installAdvice),
+  );
   if (adapters?.length === 0) fatal('there is no WebGPU adapter', driverAdvice());
   const device = adapters?.length
     ? await attempt(
-        () => openDevice(wanted === undefined ? {} : { device: wanted }),
+        () => openDevice(deviceOptions(wanted)),
         (reason) => fatal(`no device can be opened: ${reason}`, 'Choose another with --device.'),
       )
     : undefined;
@@ -167,7 +170,7 @@ function failedTest({ operation, dtype, error, tolerance, failure }: SelfTestRes
   };
 }
 
-function deviceReport({ adapter, info, gpu, traits, memoryBudgetBytes }: Device): DeviceReport {
+function deviceReport({ adapter, info, gpu, traits }: Device): DeviceReport {
   return {
     adapter,
     vendor: info.vendor,
@@ -178,7 +181,6 @@ function deviceReport({ adapter, info, gpu, traits, memoryBudgetBytes }: Device)
     f16: traits.f16,
     subgroupSize: traits.subgroupSize,
     matrixConfigurations: matrixConfigurations(info),
-    memoryBudgetBytes: Number.isFinite(memoryBudgetBytes) ? memoryBudgetBytes : null,
   };
 }
 
