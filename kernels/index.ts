@@ -4,6 +4,7 @@ export * from './elementwise.js';
 export * from './embedding.js';
 export * from './kernel.js';
 export * from './matmul.js';
+export * from './matmul_variants.js';
 export * from './picking.js';
 export * from './program.js';
 export * from './rows.js';

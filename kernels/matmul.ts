@@ -6,6 +6,7 @@ import {
   elementCount,
   f32,
   operandBytes,
+  spreadWorkgroups,
   storageFeatures,
   u32,
 } from './kernel.js';
@@ -35,18 +36,26 @@ export interface MatmulVariant {
   launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
 }
 
-/** What every variant passes to its shader: `tile` is rows and columns a workgroup. */
+/** What tells a variant's launch from the others'. */
+export interface MatmulShape {
+  /** Rows and columns of the results of a workgroup. */
+  readonly tile: readonly [number, number];
+  readonly defines: Launch['defines'];
+  readonly subgroups?: boolean;
+}
+
+/** The launch of a variant, whose shader has the variant's name. */
 export function matmulLaunch(
   kernel: string,
   problem: MatmulProblem,
-  tile: readonly [number, number],
-  defines: Launch['defines'],
-  subgroup: boolean,
+  { tile, defines, subgroups = false }: MatmulShape,
+  traits: AdapterTraits,
 ): Launch {
   const { left, right, bias, residual, result } = problem;
   const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
   const columns = right.shape[3]!;
   const inputs = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
+  const tiles = Math.ceil(rows / tile[0]) * Math.ceil(columns / tile[1]) * outer * inner;
   return {
     kernel,
     file: `${kernel}.wgsl`,
@@ -59,14 +68,17 @@ export function matmulLaunch(
       RESIDUAL_TYPE: residual?.dtype ?? 'f32',
       ACTIVATION: problem.activation,
       RESULT: result.dtype,
+      TILE_ROWS: tile[0],
+      TILE_COLUMNS: tile[1],
       ...defines,
     },
-    features: [...storageFeatures([...inputs, result]), ...(subgroup ? (['subgroups'] as const) : [])],
+    features: [...storageFeatures([...inputs, result]), ...(subgroups ? (['subgroups'] as const) : [])],
     access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
       rows: u32(rows),
       columns: u32(columns),
       depth: u32(depth),
+      batches: u32(outer * inner),
       innerBatch: u32(inner),
       scale: f32(problem.scale),
       ...batchParameters('left', left),
@@ -81,7 +93,7 @@ export function matmulLaunch(
       ...batchParameters('result', result),
       resultRowStride: u32(result.strides[2]!),
     },
-    workgroups: [Math.ceil(rows / tile[0]), Math.ceil(columns / tile[1]), outer * inner],
+    workgroups: spreadWorkgroups(tiles, traits),
   };
 }
 
@@ -93,16 +105,21 @@ function batchParameters(name: string, operand: Operand | undefined): Launch['pa
   };
 }
 
-const matmulPlain: MatmulVariant = {
-  name: 'matmul_plain',
-  canApply: () => true,
-  launch(problem) {
-    return matmulLaunch(this.name, problem, [32, 32], {}, false);
-  },
-};
+/** Names of an operand's last two dimensions, as the shaders know them. */
+const matrixDimensions = { left: ['rows', 'depth'], right: ['depth', 'columns'] } as const;
 
-/** The ways to multiply, in the order in which they are tried. */
-export const matmulVariants: readonly MatmulVariant[] = [matmulPlain];
+/**
+ * The dimension along which four neighbours of an operand can be loaded as one vec4, or `none`: it is contiguous,
+ * and every vector starts at a multiple of four elements.
+ */
+export function vectorDimension(
+  side: 'left' | 'right',
+  { shape, strides, offset }: Operand,
+): 'rows' | 'depth' | 'columns' | 'none' {
+  const along = strides[3] === 1 ? 3 : 2;
+  const aligned = strides.every((stride, d) => d === along || shape[d]! <= 1 || stride % 4 === 0);
+  return strides[along] === 1 && offset % 4 === 0 && aligned ? matrixDimensions[side][along - 2]! : 'none';
+}
 
 export function matmulCost(problem: MatmulProblem): Cost {
   const depth = problem.left.shape[3]!;

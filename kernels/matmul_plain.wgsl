@@ -1,6 +1,6 @@
 // The plain register tile: one invocation computes 4 x 4 results, reading both operands with any strides straight
 // from storage. It applies to every problem; the other variants are measured against it.
-#include "matmul_epilogue.wgsl"
+#include "matmul_shared.wgsl"
 
 @group(0) @binding(1) var<storage, read> left: array<$LEFT>;
 @group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
@@ -8,14 +8,16 @@
 @compute @workgroup_size(8, 8)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
   @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let first_row = (group.x * 8u + local.x) * 4u;
-  let first_column = (group.y * 8u + local.y) * 4u;
-  if (first_row >= params.rows || first_column >= params.columns) {
+  let tile = tile_of(group, count);
+  let first_row = tile.row + local.x * 4u;
+  let first_column = tile.column + local.y * 4u;
+  if (tile.batch >= params.batches || first_row >= params.rows || first_column >= params.columns) {
     return;
   }
-  let offsets = batch_offsets(group.z);
+  let offsets = batch_offsets(tile.batch);
 #for r in 0..4
   // Rows and columns past the edge repeat the last one; their sums are not stored.
   let left_$r = offsets.left + min(first_row + $r, params.rows - 1u) * params.leftRowStride;

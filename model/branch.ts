@@ -35,8 +35,8 @@ export class Branch {
       for (let step = 0; step < steps; step++) {
         device.scope(() => {
           const looked = attentionInto?.slice(1, step, step + 1);
-          const read = this.decoder.step(ids.slice(1, step, step + 1), step, state, memory, looked);
-          copyInto(read, logits.slice(1, step, step + 1));
+          const read = logits.slice(1, step, step + 1);
+          this.decoder.step(ids.slice(1, step, step + 1), step, state, memory, read, looked);
           argmax(read, ids.slice(1, step + 1, step + 2));
         });
       }
@@ -45,10 +45,15 @@ export class Branch {
   }
 
   /** Every position at once, with the begin token as only context (`decode_ar` off). */
-  readAtOnce(memory: PreparedMemory, batch: number, positions: number): BranchReading {
+  readAtOnce(
+    memory: PreparedMemory,
+    batch: number,
+    positions: number,
+    attentionInto?: Tensor,
+  ): BranchReading {
     return this.device.scope(() => {
       const begin = this.beginIds(batch, 0);
-      return this.withIds(this.decoder.readAll(begin, positions, memory, {}), batch);
+      return this.withIds(this.decoder.readAll(begin, positions, memory, {}, attentionInto), batch);
     });
   }
 

@@ -95,7 +95,7 @@ interface Vocabulary {
 
 let loaded: Vocabulary | undefined;
 
-/** Read on first use: it takes some tens of milliseconds that a program which never tokenizes should not pay. */
+/** Read on first use: it takes up to 0.2 s, which a program that never tokenizes should not pay. */
 function vocabulary(): Vocabulary {
   if (loaded === undefined) {
     const merges = clipMerges.split('\n');

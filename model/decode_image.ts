@@ -1,5 +1,5 @@
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import type { RgbImage } from './image.js';
+import type { RgbImage } from './rgb_image.js';
 
 /** Images with more pixels are refused before they are decoded: they would need gigabytes. */
 export const maximumPixels = 64 * 1024 * 1024;
@@ -18,7 +18,7 @@ const signatures: readonly RegExp[] = [
 /**
  * Decodes an image file as Pillow's `Image.open(file).convert('RGB')` does: the EXIF rotation is ignored, alpha dropped
  * without compositing, 16-bit grey clipped to 8 bits, CMYK converted without a profile; embedded colour profiles are not
- * applied. Only the first frame is read. Needs Node: a browser decodes by its own means.
+ * applied. Only the first frame is read. Unlike there, transparent pixels of a GIF are black. Needs Node: a browser decodes by its own means.
  *
  * @param bytes content of a JPEG, PNG, WebP, GIF, TIFF or AVIF file.
  * @throws Error if the bytes are no such image, damaged, or have more than {@link maximumPixels} pixels.

@@ -54,6 +54,11 @@ interface KeyValue {
   readonly value: Tensor;
 }
 
+interface LinearParameters {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
 /** The memory, projected once for every layer. */
 export type PreparedMemory = readonly KeyValue[];
 
@@ -91,16 +96,17 @@ export class Decoder {
   /**
    * Reads one position. Content before it must have been passed in earlier steps.
    * @param ids `[batch, 1]` u32: the content token at this position (the begin token first)
-   * @returns logits `[batch, 1, classes]`
+   * @param logitsInto `[batch, 1, classes]`, filled
    */
   step(
     ids: Tensor,
     step: number,
     state: DecodingState,
     memory: PreparedMemory,
+    logitsInto: Tensor,
     attentionInto?: Tensor,
-  ): Tensor {
-    return this.device.scope(() => {
+  ): void {
+    this.device.scope(() => {
       const batch = ids.shape[0]!;
       let content = this.embedContent(ids, step);
       let query = this.positionQueries(step, step + 1).expand([batch, 1, this.configuration.width]);
@@ -109,15 +115,25 @@ export class Decoder {
         this.project(normalized, layer, 'self_attn', 1, 3, cache.slice(1, step, step + 1));
         const seen = this.keyValue(cache.slice(1, 0, step + 1));
         const projected =
-          layer === 0 ? state.queries.slice(1, step, step + 1).expand(query.shape) : this.projectQuery(query, layer);
+          layer === 0
+            ? state.queries.slice(1, step, step + 1).expand(query.shape)
+            : this.projectQuery(query, layer);
         const last = layer === this.configuration.layers - 1;
-        query = this.stream(query, projected, layer, seen, memory[layer]!, {}, last ? attentionInto : undefined);
+        query = this.stream(
+          query,
+          projected,
+          layer,
+          seen,
+          memory[layer]!,
+          {},
+          last ? attentionInto : undefined,
+        );
         if (!last) {
           const own = this.project(normalized, layer, 'self_attn', 0, 1);
           content = this.stream(content, own, layer, seen, memory[layer]!, {});
         }
       });
-      return this.classify(query);
+      this.classify(query, logitsInto);
     });
   }
 
@@ -144,9 +160,18 @@ export class Decoder {
       for (let layer = 0; layer < layers; layer++) {
         const normalized = this.norm(content, layer, 'norm_c');
         const seen = this.keyValue(this.project(normalized, layer, 'self_attn', 1, 3));
-        const projected = layer === 0 ? first.expand([batch, positions, width]) : this.projectQuery(query, layer);
+        const projected =
+          layer === 0 ? first.expand([batch, positions, width]) : this.projectQuery(query, layer);
         const last = layer === layers - 1;
-        query = this.stream(query, projected, layer, seen, memory[layer]!, masks, last ? attentionInto : undefined);
+        query = this.stream(
+          query,
+          projected,
+          layer,
+          seen,
+          memory[layer]!,
+          masks,
+          last ? attentionInto : undefined,
+        );
         if (!last) {
           const own = this.project(normalized, layer, 'self_attn', 0, 1);
           const contentMasks = { ...masks, mask: masks.mask?.slice(0, 0, context) };
@@ -169,7 +194,10 @@ export class Decoder {
       const begin = start === 0 ? 1 : 0;
       if (begin > 0) embedding(table, ids.slice(1, 0, 1), { scale, into: content.slice(1, 0, 1) });
       if (length > begin) {
-        const positions = this.positionQueries(start + begin - 1, start + length - 1).reshape([length - begin, width]);
+        const positions = this.positionQueries(start + begin - 1, start + length - 1).reshape([
+          length - begin,
+          width,
+        ]);
         embedding(table, ids.slice(1, begin), { scale, positions, into: content.slice(1, begin) });
       }
       return content;
@@ -207,7 +235,13 @@ export class Decoder {
         keyPadding: padding,
       });
       const afterContent = this.output(own, layer, 'self_attn.out_proj', tokens);
-      const asked = this.project(this.norm(afterContent, layer, 'norm1'), layer, 'cross_attn', 0, 1).splitHeads(heads);
+      const asked = this.project(
+        this.norm(afterContent, layer, 'norm1'),
+        layer,
+        'cross_attn',
+        0,
+        1,
+      ).splitHeads(heads);
       if (attentionInto) copyInto(attentionWeights(asked, memory.key), attentionInto);
       const looked = attention(asked, memory.key, memory.value);
       const afterMemory = this.output(looked, layer, 'cross_attn.out_proj', afterContent);
@@ -219,14 +253,20 @@ export class Decoder {
     });
   }
 
-  private classify(query: Tensor): Tensor {
-    const { norm, head } = this.names;
-    const normalized = layerNorm(query, this.parameters.get(`${norm}.weight`), this.parameters.get(`${norm}.bias`));
-    return linear(normalized, this.parameters.get(`${head}.weight`), { bias: this.parameters.get(`${head}.bias`) });
+  private classify(query: Tensor, into?: Tensor): Tensor {
+    const [norm, head] = [this.names.norm, this.names.head].map((name) => ({
+      weight: this.parameters.get(`${name}.weight`),
+      bias: this.parameters.get(`${name}.bias`),
+    })) as [LinearParameters, LinearParameters];
+    const normalized = layerNorm(query, norm.weight, norm.bias);
+    return linear(normalized, head.weight, { bias: head.bias, ...(into ? { into } : {}) });
   }
 
   private output(x: Tensor, layer: number, name: string, residual: Tensor): Tensor {
-    return linear(x, this.weight(layer, `${name}.weight`), { bias: this.weight(layer, `${name}.bias`), residual });
+    return linear(x, this.weight(layer, `${name}.weight`), {
+      bias: this.weight(layer, `${name}.bias`),
+      residual,
+    });
   }
 
   private norm(x: Tensor, layer: number, name: 'norm_q' | 'norm_c' | 'norm1' | 'norm2'): Tensor {

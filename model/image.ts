@@ -1,14 +1,5 @@
 import { resizeBicubic } from './resize.js';
-
-/** An image as the models take it: 8-bit red, green, blue. */
-export interface RgbImage {
-  /** Pixels in a row. */
-  readonly width: number;
-  /** Rows. */
-  readonly height: number;
-  /** `[height, width, 3]`, 0 to 255. */
-  readonly data: Uint8Array;
-}
+import type { RgbImage } from './rgb_image.js';
 
 /**
  * How pixels become numbers around zero: `half` subtracts 0.5 and divides by 0.5, as the original does for reading and

@@ -40,7 +40,10 @@ export function encodeClipImage(
     let x = layerNorm(placed, get('ln_pre.weight'), get('ln_pre.bias'), epsilon);
     const options = { heads, activation, epsilon, causal: false };
     for (let layer = 0; layer < layers; layer++) {
-      x = replaced(x, transformerBlock(x, parameters, clipBlockNames(`${prefix}transformer.resblocks.${layer}`), options));
+      x = replaced(
+        x,
+        transformerBlock(x, parameters, clipBlockNames(`${prefix}transformer.resblocks.${layer}`), options),
+      );
     }
     return layerNorm(x, get('ln_post.weight'), get('ln_post.bias'), epsilon);
   });
@@ -68,7 +71,12 @@ export function encodeVitImage(
   const { patchSize, layers, heads, activation, layerNormEpsilon: epsilon } = configuration;
   const get = (name: string): Tensor => parameters.get(`encoder.${name}`);
   return images.device.scope(() => {
-    const embedded = embedPatches(images, patchSize, get('patch_embed.proj.weight'), get('patch_embed.proj.bias'));
+    const embedded = embedPatches(
+      images,
+      patchSize,
+      get('patch_embed.proj.weight'),
+      get('patch_embed.proj.bias'),
+    );
     let x = add(embedded, get('pos_embed'));
     const options = { heads, activation, epsilon, causal: false };
     for (let layer = 0; layer < layers; layer++) {

@@ -1,4 +1,4 @@
-import type { RgbImage } from './image.js';
+import type { RgbImage } from './rgb_image.js';
 
 /** Fraction bits of a weight: Pillow's, which leave room for a byte and for the overshoot of bicubic weights in 32 bits. */
 const weightBits = 32 - 8 - 2;
@@ -65,44 +65,48 @@ function bicubic(distance: number): number {
   return 0;
 }
 
+/** Half of the last bit that is kept, so that the shift rounds. */
+const roundingTerm = 1 << (weightBits - 1);
+
 function resizeRows({ width, height, data }: RgbImage, newWidth: number): RgbImage {
-  const axis = axisWeights(width, newWidth);
-  const output = new Uint8Array(newWidth * height * 3);
+  const { first, count, weights, stride } = axisWeights(width, newWidth);
+  const output = new Uint8ClampedArray(newWidth * height * 3);
+  let at = 0;
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < newWidth; column++) {
-      for (let channel = 0; channel < 3; channel++) {
-        const start = (row * width + axis.first[column]!) * 3 + channel;
-        output[(row * newWidth + column) * 3 + channel] = weightedByte(data, start, 3, axis, column);
+      let red = roundingTerm;
+      let green = roundingTerm;
+      let blue = roundingTerm;
+      let from = (row * width + first[column]!) * 3;
+      const start = column * stride;
+      const end = start + count[column]!;
+      for (let index = start; index < end; index++, from += 3) {
+        const weight = weights[index]!;
+        red += data[from]! * weight;
+        green += data[from + 1]! * weight;
+        blue += data[from + 2]! * weight;
       }
+      output[at++] = red >> weightBits;
+      output[at++] = green >> weightBits;
+      output[at++] = blue >> weightBits;
     }
   }
-  return { width: newWidth, height, data: output };
+  return { width: newWidth, height, data: new Uint8Array(output.buffer) };
 }
 
 function resizeColumns({ width, height, data }: RgbImage, newHeight: number): RgbImage {
-  const axis = axisWeights(height, newHeight);
+  const { first, count, weights, stride } = axisWeights(height, newHeight);
   const rowBytes = width * 3;
-  const output = new Uint8Array(rowBytes * newHeight);
+  const output = new Uint8ClampedArray(rowBytes * newHeight);
+  const sums = new Int32Array(rowBytes);
   for (let row = 0; row < newHeight; row++) {
-    const start = axis.first[row]! * rowBytes;
-    for (let byte = 0; byte < rowBytes; byte++) {
-      output[row * rowBytes + byte] = weightedByte(data, start + byte, rowBytes, axis, row);
+    sums.fill(roundingTerm);
+    for (let index = 0; index < count[row]!; index++) {
+      const weight = weights[row * stride + index]!;
+      const from = (first[row]! + index) * rowBytes;
+      for (let byte = 0; byte < rowBytes; byte++) sums[byte]! += data[from + byte]! * weight;
     }
+    for (let byte = 0; byte < rowBytes; byte++) output[row * rowBytes + byte] = sums[byte]! >> weightBits;
   }
-  return { width, height: newHeight, data: output };
-}
-
-function weightedByte(
-  data: Uint8Array,
-  start: number,
-  step: number,
-  axis: AxisWeights,
-  output: number,
-): number {
-  const firstWeight = output * axis.stride;
-  let sum = 1 << (weightBits - 1);
-  for (let index = 0; index < axis.count[output]!; index++) {
-    sum += data[start + index * step]! * axis.weights[firstWeight + index]!;
-  }
-  return Math.min(255, Math.max(0, sum >> weightBits));
+  return { width, height: newHeight, data: new Uint8Array(output.buffer) };
 }

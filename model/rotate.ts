@@ -1,4 +1,4 @@
-import type { RgbImage } from './image.js';
+import type { RgbImage } from './rgb_image.js';
 
 /**
  * Rotates counter-clockwise on a canvas large enough for the whole image, as Pillow's `rotate(angle, expand=True)` does:

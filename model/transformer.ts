@@ -69,10 +69,14 @@ export function transformerBlock(
       bias: bias(names.attentionOutput),
       residual: x,
     });
-    const expanded = linear(layerNorm(middle, weight(names.norm2), bias(names.norm2), epsilon), weight(names.expand), {
-      bias: bias(names.expand),
-      activation,
-    });
+    const expanded = linear(
+      layerNorm(middle, weight(names.norm2), bias(names.norm2), epsilon),
+      weight(names.expand),
+      {
+        bias: bias(names.expand),
+        activation,
+      },
+    );
     return linear(expanded, weight(names.contract), { bias: bias(names.contract), residual: middle });
   });
 }

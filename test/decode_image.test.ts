@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { decodeImage } from '../model/decode_image.js';
-import type { RgbImage } from '../model/image.js';
+import type { RgbImage } from '../model/rgb_image.js';
 import { resizeBicubic } from '../model/resize.js';
 import { fixturePath, readTensorFixture } from './support/fixtures.js';
 import { pngColour, pngFile, tiffFile, tiffPhotometric } from './support/image_files.js';

@@ -244,7 +244,7 @@ describe('memory', () => {
 
   test('refuses what no buffer of the adapter holds', () => {
     const before = device().memory.liveBytes;
-    const elements = Math.floor(device().maxBufferBytes / 4) + 1024;
+    const elements = Math.floor(device().gpu.limits.maxBufferSize / 4) + 1024;
     expect(() => device().empty('f32', [elements])).toThrow(OutOfMemoryError);
     expect(() => device().empty('f32', [elements])).toThrow(/largest is/);
     expect(() => device().empty('f32', [2 ** 40, 2 ** 40])).toThrow(ShapeError);

@@ -1,12 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  normalizeImage,
-  preprocessImage,
-  resizeAndCrop,
-  type Normalization,
-  type RgbImage,
-} from '../model/image.js';
+import { normalizeImage, preprocessImage, resizeAndCrop, type Normalization } from '../model/image.js';
 import { resizeBicubic } from '../model/resize.js';
+import type { RgbImage } from '../model/rgb_image.js';
 import { rotateImage } from '../model/rotate.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
 

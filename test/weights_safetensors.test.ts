@@ -148,7 +148,7 @@ describe('reading', () => {
       'no valid data_offsets',
     ],
     ['no offsets', safetensorsBytes({ a: { dtype: 'F32', shape: [1] } }, 4), 'no valid data_offsets: none'],
-    ['an entry that is a number', safetensorsBytes({ a: 3 }, 0), 'no valid data_offsets'],
+    ['an entry that is a number', safetensorsBytes({ a: 3 }, 0), 'a has no valid dtype: none'],
     [
       'an unknown dtype',
       safetensorsBytes({ a: { ...f32(0, 1, [1]), dtype: 'F8_E4M3' } }, 1),
@@ -175,10 +175,16 @@ describe('reading', () => {
     expect(message).toContain(problem);
   });
 
-  test('a deeply nested header neither overflows nor hangs', async () => {
-    const deep = `{"a":${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}}`;
-    expect(await messageOf(() => open(safetensorsBytes(deep, 0)))).toMatch(/^x\.safetensors: /);
-  });
+  test.each(['dtype', 'shape', 'data_offsets', 'other'])(
+    'a deeply nested %s neither overflows nor hangs',
+    async (key) => {
+      const deep = `${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}`;
+      const entry = { dtype: '"F32"', shape: '[1]', data_offsets: '[0,4]', [key]: deep };
+      const fields = Object.entries(entry).map(([field, value]) => `"${field}":${value}`);
+      const message = await messageOf(() => open(safetensorsBytes(`{"a":{${fields.join()}}}`, 5)));
+      expect(message).toMatch(/^x\.safetensors: [^\n]*$/);
+    },
+  );
 });
 
 describe('files and folders', () => {
@@ -190,6 +196,18 @@ describe('files and folders', () => {
       expect(await messageOf(() => openCheckpoint(folder))).toContain(
         'is a folder without a safetensors file',
       );
+    });
+  });
+
+  test('a header whose length looks like the start of JSON', async () => {
+    await withFolder(async (folder) => {
+      // 0x227b bytes: the file begins with {" and six zeros.
+      const header = `${JSON.stringify({ a: f32(0, 4, [1]) }).padEnd(0x227b)}`;
+      const path = join(folder, 'odd.safetensors');
+      await writeFile(path, safetensorsBytes(header, 4));
+      const checkpoint = await openCheckpoint(path);
+      expect([...checkpoint.tensors.keys()]).toEqual(['a']);
+      await checkpoint.close();
     });
   });
 

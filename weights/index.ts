@@ -1,8 +1,9 @@
 /** Checkpoint files: formats, naming conventions, writing, downloads. */
 export { BlobSource, MemorySource, type ByteSource } from './byte_source.js';
 export { CATALOGUE, findPublished, type PublishedCheckpoint } from './catalogue.js';
-export { compareParameters } from './check.js';
+export { compareParameters, parameterDifferences, type ParameterDifferences } from './check.js';
 export type { Checkpoint, CheckpointFormat, F32Chunk, StoredTensor } from './checkpoint.js';
+export { defaultCheckpoint } from './default_checkpoint.js';
 export {
   defaultCacheFolder,
   download,

@@ -22,10 +22,7 @@ export async function openCheckpoint(pathOrSource: string | ByteSource): Promise
   if (typeof pathOrSource !== 'string') return openCheckpointSource(pathOrSource);
   const path = await fileOf(pathOrSource);
   const source = await FileSource.open(path);
-  const first = source.size > 0 ? await source.read(0, 1) : undefined;
-  return first?.[0] === 0x7b && source.size <= LARGEST_INDEX_BYTES && (await isIndex(source))
-    ? openShards(source, dirname(path))
-    : openCheckpointSource(source);
+  return (await isIndex(source)) ? openShards(source, dirname(path)) : openCheckpointSource(source);
 }
 
 /** The file meant by a path: itself, or a folder's index, or its only safetensors file. */
@@ -49,10 +46,11 @@ async function fileOf(path: string): Promise<string> {
   throw new CheckpointError(name, 'is a folder without a safetensors file; name the checkpoint itself');
 }
 
-/** A safetensors file may begin with the byte of a brace too, but not with the rest of a JSON object. */
+/** Whether a file begins as a JSON object does. A safetensors file can have those bytes, but then zeros follow. */
 async function isIndex(source: ByteSource): Promise<boolean> {
+  if (source.size > LARGEST_INDEX_BYTES) return false;
   const start = await source.read(0, Math.min(source.size, 64));
-  return /^\{\s*"/.test(new TextDecoder('latin1').decode(start));
+  return /^\{\s*"[^\0]/.test(new TextDecoder('latin1').decode(start));
 }
 
 /** Opens all shards that an index (`{"weight_map": {tensor: file}}`) names, as one checkpoint. */

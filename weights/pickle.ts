@@ -1,20 +1,27 @@
 /**
- * Reading pickles with `pickleparser`. The package interprets the opcodes and runs nothing by itself, but it trusts
- * its input: it does not bound work, walks backwards on negative lengths, needs quadratic time for long integers and
- * reports neither opcode nor offset. The reader below, which it takes its bytes from, adds all of that.
+ * Reading pickles with `pickleparser`. The package decodes the opcodes and keeps stack and memo, but it trusts its
+ * input: it bounds no work, walks backwards on negative lengths, needs quadratic time for long integers, copies
+ * arguments and states that a hostile pickle can share a million times, and reports neither opcode nor offset. The
+ * reader below, which it takes its bytes from, adds what is missing, and routes every construction of an object to
+ * `pickle_globals`: nothing that can be called ever lies on the parser's stack.
  */
 import { BufferReader, Parser } from 'pickleparser';
 import { CheckpointError } from './errors.js';
-import { AllowedGlobals, PickleRefusal } from './pickle_globals.js';
+import { buildState, callGlobal, PickleRefusal, resolveGlobal, resolveStorage } from './pickle_globals.js';
 import type { PickledStorage } from './pickle_values.js';
 
 /** A pickle of a checkpoint holds names and shapes, no weights; those of real models take less than 1 MB. */
 export const LARGEST_PICKLE_BYTES = 32 << 20;
-const MOST_OPCODES = 2_000_000;
+const MOST_OPCODES = 1_000_000;
 /** Longest integer in bytes; PyTorch's own magic number has 10. */
 const LONGEST_INTEGER = 64;
 
 const FLOAT = 0x46;
+const BINPERSID = 0x51;
+const REDUCE = 0x52;
+const BUILD = 0x62;
+const NEWOBJ = 0x81;
+const TUPLE2 = 0x86;
 const LONG1 = 0x8a;
 const LONG4 = 0x8b;
 
@@ -37,14 +44,14 @@ const OPCODES = new Map<number, string>([
   [0x4b, 'BININT1'],
   [0x4d, 'BININT2'],
   [0x4e, 'NONE'],
-  [0x51, 'BINPERSID'],
-  [0x52, 'REDUCE'],
+  [BINPERSID, 'BINPERSID'],
+  [REDUCE, 'REDUCE'],
   [0x54, 'BINSTRING'],
   [0x55, 'SHORT_BINSTRING'],
   [0x58, 'BINUNICODE'],
   [0x5d, 'EMPTY_LIST'],
   [0x61, 'APPEND'],
-  [0x62, 'BUILD'],
+  [BUILD, 'BUILD'],
   [0x63, 'GLOBAL'],
   [0x65, 'APPENDS'],
   [0x68, 'BINGET'],
@@ -56,9 +63,9 @@ const OPCODES = new Map<number, string>([
   [0x75, 'SETITEMS'],
   [0x7d, 'EMPTY_DICT'],
   [0x80, 'PROTO'],
-  [0x81, 'NEWOBJ'],
+  [NEWOBJ, 'NEWOBJ'],
   [0x85, 'TUPLE1'],
-  [0x86, 'TUPLE2'],
+  [TUPLE2, 'TUPLE2'],
   [0x87, 'TUPLE3'],
   [0x88, 'NEWTRUE'],
   [0x89, 'NEWFALSE'],
@@ -103,6 +110,8 @@ class GuardedReader extends BufferReader {
   opcodeOffset = 0;
   #opcodes = 0;
   #atOpcode = false;
+  /** Opcode to execute before the next one of the input. */
+  #inserted: number | undefined;
   #integer: string | undefined;
 
   constructor(private readonly input: Uint8Array) {
@@ -116,6 +125,7 @@ class GuardedReader extends BufferReader {
 
   /** The parser asks this once before each opcode. */
   override hasNext(): boolean {
+    if (this.#inserted !== undefined) return true;
     if (!super.hasNext()) throw new PickleRefusal('is the last one before the pickle ends without STOP');
     this.opcodeOffset = this.position;
     this.#atOpcode = true;
@@ -126,13 +136,23 @@ class GuardedReader extends BufferReader {
   }
 
   override byte(): number {
+    const inserted = this.#inserted;
+    this.#inserted = undefined;
+    if (inserted !== undefined) return inserted;
     const value = super.byte();
     if (!this.#atOpcode) return value;
     this.#atOpcode = false;
-    if (value !== LONG1 && value !== LONG4) return value;
-    // The parser reads long integers as unsigned and at most 64 bits; given as decimal text they come out right.
-    this.#integer = signedInteger(this.bytes(value === LONG1 ? super.byte() : this.uint32()) as Uint8Array);
-    return FLOAT;
+    if (value === LONG1 || value === LONG4) {
+      // The parser reads long integers as unsigned and at most 64 bits; given as decimal text they come out right.
+      this.#integer = signedInteger(this.bytes(value === LONG1 ? super.byte() : this.uint32()) as Uint8Array);
+      return FLOAT;
+    }
+    if (value === REDUCE || value === NEWOBJ || value === BUILD) {
+      // Instead of calling, the parser makes a pair of the two operands and has it resolved as a persistent id.
+      this.#inserted = BINPERSID;
+      return TUPLE2;
+    }
+    return value;
   }
 
   override line(): string {
@@ -196,11 +216,19 @@ export class PickleStream {
    * @throws CheckpointError that names the opcode and its offset when the pickle is malformed or not allowed.
    */
   next(torchScript = false): unknown {
-    const globals = new AllowedGlobals(torchScript);
-    this.#storages = globals.storages;
+    const storages = new Map<string, PickledStorage>();
+    this.#storages = storages;
+    const resolvePair = (operand: unknown): unknown => {
+      if (this.#reader.opcodeName === 'BINPERSID') return resolveStorage(operand, storages);
+      const [target, argument] = operand as [unknown, unknown];
+      return this.#reader.opcodeName === 'BUILD'
+        ? buildState(target, argument)
+        : callGlobal(target, argument);
+    };
     const parser = new Parser({
-      nameResolver: globals,
-      persistentResolver: { resolve: (id: unknown) => globals.storage(id) },
+      // The parser's types ask for a function, which it would call for the opcodes that never reach it.
+      nameResolver: { resolve: (module, name) => resolveGlobal(module, name, torchScript) as never },
+      persistentResolver: { resolve: resolvePair },
       unpicklingTypeOfDictionary: 'Map',
       unpicklingTypeOfSet: 'Set',
     });

@@ -3,10 +3,19 @@
  * Python is interpreted and nothing else can be named.
  */
 import type { StoredDtype } from './dtypes.js';
+import { shownName } from './errors.js';
 import { PickledObject, PickledStorage, PickledTensor } from './pickle_values.js';
 
-/** What REDUCE, NEWOBJ and the like call in place of a Python callable. */
-export type Builder = (...args: unknown[]) => unknown;
+/** Builds the value that a Python callable would return for the arguments. */
+type Builder = (args: readonly unknown[]) => unknown;
+
+/** An allowed Python name; as data it is just that. */
+export class PickledGlobal {
+  constructor(
+    readonly name: string,
+    readonly build: Builder,
+  ) {}
+}
 
 /** A refusal in words for the reader; other errors inside the parser mean a malformed pickle. */
 export class PickleRefusal extends Error {}
@@ -24,52 +33,65 @@ const STORAGES: Readonly<Record<string, StoredDtype>> = {
   'torch.BoolStorage': 'bool',
 };
 
-const dictionary: Builder = (entries) => {
+/** Pairs that may be copied into one dictionary or set; they can be shared, so that copies multiply. */
+const MOST_COPIED = 1000;
+/** Characters that may be encoded: enough for the numbers of NumPy. */
+const LONGEST_ENCODED = 64;
+const MOST_DIMENSIONS = 64;
+
+function items(container: unknown): readonly unknown[] {
+  if (!Array.isArray(container)) return [];
+  if (container.length > MOST_COPIED) throw new PickleRefusal(`copies ${container.length} items`);
+  return container;
+}
+
+const dictionary: Builder = ([pairs]) => {
   const result = new Map<unknown, unknown>();
-  if (Array.isArray(entries)) {
-    for (const [key, value] of entries as [unknown, unknown][]) result.set(key, value);
+  for (const pair of items(pairs)) {
+    if (!Array.isArray(pair) || pair.length !== 2) throw new PickleRefusal('builds a dictionary of no pairs');
+    result.set(pair[0], pair[1]);
   }
   return result;
 };
-const list: Builder = (items) =>
-  Array.isArray(items) || items instanceof Set ? [...(items as unknown[])] : [];
-const first: Builder = (value) => value;
+const set: Builder = ([members]) => new Set(items(members));
+/** Also for lists: nothing here changes a list later, so that it need not be copied. */
+const first: Builder = ([value]) => value;
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-const tensor: Builder = (storage, offset, shape, strides) => {
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isCount);
+}
+
+const tensor: Builder = ([storage, offset, shape, strides]) => {
   if (!(storage instanceof PickledStorage)) throw new PickleRefusal('builds a tensor without a storage');
-  const valid =
-    isCount(offset) &&
-    Array.isArray(shape) &&
-    Array.isArray(strides) &&
-    shape.length === strides.length &&
-    shape.length <= 64 &&
-    [...(shape as unknown[]), ...(strides as unknown[])].every(isCount);
-  if (!valid) throw new PickleRefusal('builds a tensor of no valid offset, shape and strides');
-  return new PickledTensor(storage, offset, shape as number[], strides as number[]);
+  if (!isCount(offset) || !isCounts(shape) || !isCounts(strides) || shape.length !== strides.length) {
+    throw new PickleRefusal('builds a tensor of no valid offset, shape and strides');
+  }
+  return new PickledTensor(storage, offset, shape, strides);
 };
 
 /** Subclasses of Tensor: the tensor itself is all that is kept. */
-const tensorOfType: Builder = (build, _type, args) => {
-  if (typeof build !== 'function' || !Array.isArray(args))
+const tensorOfType: Builder = ([build, , args]) => {
+  if (!(build instanceof PickledGlobal) || build.build !== tensor || !Array.isArray(args)) {
     throw new PickleRefusal('builds a tensor of no valid type');
-  return (build as Builder)(...(args as unknown[]));
+  }
+  return tensor(args);
 };
 
 /** Text that stands for bytes in protocol 2, one character a byte. */
-const encode: Builder = (text, encoding) => {
-  if (typeof text !== 'string' || encoding !== 'latin1')
-    throw new PickleRefusal('encodes something but latin1 text');
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-};
+const encode: Builder = ([text]) =>
+  typeof text === 'string' && text.length <= LONGEST_ENCODED
+    ? Uint8Array.from(text, (character) => character.charCodeAt(0))
+    : null;
 
-const numpyScalar: Builder = (dtype, bytes) => {
-  if (!(dtype instanceof PickledObject) || !(bytes instanceof Uint8Array)) return null;
+const numpyScalar: Builder = ([dtype, bytes]) => {
+  const kind = dtype instanceof PickledObject ? dtype.args[0] : undefined;
+  if (typeof kind !== 'string' || !(bytes instanceof Uint8Array)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  switch (`${String(dtype.args[0])}:${bytes.length}`) {
+  switch (`${kind}:${bytes.length}`) {
     case 'f8:8':
       return view.getFloat64(0, true);
     case 'f4:4':
@@ -85,31 +107,33 @@ const numpyScalar: Builder = (dtype, bytes) => {
   }
 };
 
+/** Schedulers hold bound methods, pickled as getattr(object, name). Nothing is looked up: the name is kept. */
+const attribute: Builder = ([, name]) => new PickledObject('builtins.getattr', [name]);
+
 const FUNCTIONS: Readonly<Record<string, Builder>> = {
   'collections.OrderedDict': dictionary,
   'collections.defaultdict': () => new Map(),
   'collections.Counter': dictionary,
   '__builtin__.dict': dictionary,
   'builtins.dict': dictionary,
-  '__builtin__.list': list,
-  'builtins.list': list,
-  '__builtin__.set': (items) => new Set(list(items) as unknown[]),
-  'builtins.set': (items) => new Set(list(items) as unknown[]),
-  // Schedulers hold bound methods, which pickle as getattr(object, name). Nothing is looked up: the name is kept.
-  '__builtin__.getattr': (_object, name) => new PickledObject('builtins.getattr', [name]),
-  'builtins.getattr': (_object, name) => new PickledObject('builtins.getattr', [name]),
+  '__builtin__.list': first,
+  'builtins.list': first,
+  '__builtin__.set': set,
+  'builtins.set': set,
+  '__builtin__.getattr': attribute,
+  'builtins.getattr': attribute,
   '_codecs.encode': encode,
   'torch._utils._rebuild_tensor': tensor,
   'torch._utils._rebuild_tensor_v2': tensor,
   'torch._utils._rebuild_parameter': first,
   'torch._utils._rebuild_parameter_with_state': first,
   'torch._tensor._rebuild_from_type_v2': tensorOfType,
-  'torch.Size': list,
-  'torch.device': (...args) => args.join(':'),
-  'torch.jit._pickle.build_intlist': list,
-  'torch.jit._pickle.build_doublelist': list,
-  'torch.jit._pickle.build_boollist': list,
-  'torch.jit._pickle.build_tensorlist': list,
+  'torch.Size': first,
+  'torch.device': first,
+  'torch.jit._pickle.build_intlist': first,
+  'torch.jit._pickle.build_doublelist': first,
+  'torch.jit._pickle.build_boollist': first,
+  'torch.jit._pickle.build_tensorlist': first,
   'torch.jit._pickle.restore_type_tag': first,
   'numpy.core.multiarray.scalar': numpyScalar,
   'numpy._core.multiarray.scalar': numpyScalar,
@@ -133,64 +157,76 @@ const INERT: readonly RegExp[] = [
   /^torch\.serialization\._get_layout$/,
   /^torch\.optim\.(adamw|adam|sgd)\.(AdamW|Adam|SGD)$/,
   /^torch\.optim\.lr_scheduler\.(OneCycleLR|LambdaLR|StepLR|MultiStepLR|CosineAnnealingLR|ReduceLROnPlateau)$/,
-  /^torch\.optim\.swa_utils\.(SWALR|AveragedModel)$/,
+  /^torch\.optim\.(swa_utils\.(SWALR|AveragedModel)|optimizer\._RequiredParameter)$/,
+  // Keys of the callbacks' states before Lightning 1.5.
+  /^pytorch_lightning\.callbacks\.\w+\.(ModelCheckpoint|EarlyStopping|StochasticWeightAveraging|LearningRateMonitor)$/,
 ];
 
 /** Modules of a TorchScript archive; its classes live in the archive, so that only their state is of interest. */
 const TORCHSCRIPT_CLASS = /^__torch__\.[\w.]+$/;
 
-/** Names allowed in one pickle, each resolved to a fresh function, so that one pickle cannot change another's. */
-export class AllowedGlobals {
-  /** Every storage referred to so far, by key. */
-  readonly storages = new Map<string, PickledStorage>();
-  readonly #names = new WeakMap<object, string>();
+function builderOf(name: string, torchScript: boolean): Builder | undefined {
+  if (Object.hasOwn(FUNCTIONS, name)) return FUNCTIONS[name];
+  const inert =
+    Object.hasOwn(STORAGES, name) ||
+    INERT.some((pattern) => pattern.test(name)) ||
+    (torchScript && TORCHSCRIPT_CLASS.test(name));
+  return inert ? (args) => new PickledObject(name, args) : undefined;
+}
 
-  constructor(private readonly torchScript: boolean) {}
-
-  /** @throws PickleRefusal for any name that is not on the list. */
-  resolve(module: unknown, name: unknown): Builder {
-    if (typeof module !== 'string' || typeof name !== 'string') throw new PickleRefusal('names no global');
-    const qualified = `${module}.${name}`;
-    const builder = this.#find(qualified);
-    if (!builder) throw new PickleRefusal(`names ${qualified}, which is not allowed`);
-    // A plain function, because the parser calls it both as a function and as a constructor.
-    const standIn = function (...args: unknown[]): unknown {
-      return builder(...args);
-    };
-    this.#names.set(standIn, qualified);
-    return standIn;
+/**
+ * The global that a pickle names.
+ * @param torchScript whether classes of a TorchScript archive are allowed
+ * @throws PickleRefusal for any name that is not on the list.
+ */
+export function resolveGlobal(module: unknown, name: unknown, torchScript: boolean): PickledGlobal {
+  if (typeof module !== 'string' || typeof name !== 'string') throw new PickleRefusal('names no global');
+  const qualified = `${module}.${name}`;
+  const builder = builderOf(qualified, torchScript);
+  if (!builder) {
+    throw new PickleRefusal(
+      `names ${shownName(qualified)}, which is not allowed; a file with the state_dict alone needs no such name`,
+    );
   }
+  return new PickledGlobal(qualified, builder);
+}
 
-  /** A persistent id: the tuple ('storage', class, key, device, elements), to which the legacy format adds a view. */
-  storage(id: unknown): PickledStorage {
-    const [kind, storageClass, key, , elements, view] = Array.isArray(id) ? (id as unknown[]) : [];
-    const className = typeof storageClass === 'function' ? (this.#names.get(storageClass) ?? '') : '';
-    const dtype = Object.hasOwn(STORAGES, className) ? STORAGES[className] : undefined;
-    if (kind !== 'storage' || !dtype || typeof key !== 'string' || !isCount(elements)) {
-      throw new PickleRefusal('refers to no valid storage');
-    }
-    if (view !== undefined && view !== null) {
-      throw new PickleRefusal(
-        'refers to a view of a storage, as written before PyTorch 0.4; save the file again',
-      );
-    }
-    const known = this.storages.get(key);
-    if (known && (known.dtype !== dtype || known.elements !== elements)) {
-      throw new PickleRefusal(
-        `refers to one storage as ${known.elements} ${known.dtype} and ${elements} ${dtype}`,
-      );
-    }
-    const storage = known ?? new PickledStorage(key, dtype, elements);
-    this.storages.set(key, storage);
-    return storage;
-  }
+/** REDUCE and NEWOBJ: the value of a callable for its arguments. */
+export function callGlobal(callable: unknown, args: unknown): unknown {
+  if (!(callable instanceof PickledGlobal)) throw new PickleRefusal('calls what is no global');
+  if (!Array.isArray(args)) throw new PickleRefusal(`calls ${callable.name} without a tuple of arguments`);
+  return callable.build(args);
+}
 
-  #find(qualified: string): Builder | undefined {
-    if (Object.hasOwn(FUNCTIONS, qualified)) return FUNCTIONS[qualified];
-    const inert =
-      Object.hasOwn(STORAGES, qualified) ||
-      INERT.some((pattern) => pattern.test(qualified)) ||
-      (this.torchScript && TORCHSCRIPT_CLASS.test(qualified));
-    return inert ? (...args) => new PickledObject(qualified, args) : undefined;
+/** BUILD: gives an object its state. Other values keep nothing of it: it is the metadata of a state dict. */
+export function buildState(object: unknown, state: unknown): unknown {
+  if (object instanceof PickledObject) object.state = state;
+  return object;
+}
+
+/**
+ * BINPERSID: the tuple ('storage', class, key, device, elements), to which the legacy format adds a view.
+ * @param known storages by key, extended by this one
+ */
+export function resolveStorage(id: unknown, known: Map<string, PickledStorage>): PickledStorage {
+  const [kind, type, key, , elements, view] = Array.isArray(id) ? (id as unknown[]) : [];
+  const className = type instanceof PickledGlobal ? type.name : '';
+  const dtype = Object.hasOwn(STORAGES, className) ? STORAGES[className] : undefined;
+  if (kind !== 'storage' || !dtype || typeof key !== 'string' || !isCount(elements)) {
+    throw new PickleRefusal('refers to no valid storage');
   }
+  if (view !== undefined && view !== null) {
+    throw new PickleRefusal(
+      'refers to a view of a storage, as written before PyTorch 0.4; save the file again',
+    );
+  }
+  const before = known.get(key);
+  if (before && (before.dtype !== dtype || before.elements !== elements)) {
+    throw new PickleRefusal(
+      `refers to one storage as ${before.elements} ${before.dtype} and ${elements} ${dtype}`,
+    );
+  }
+  const storage = before ?? new PickledStorage(key, dtype, elements);
+  known.set(key, storage);
+  return storage;
 }

@@ -28,15 +28,11 @@ export class PickledObject {
     readonly className: string,
     readonly args: readonly unknown[],
   ) {}
-
-  /** Called by the pickle parser for the opcode BUILD. */
-  __setstate__(state: unknown): void {
-    this.state = state;
-  }
 }
 
 const DEEPEST_NESTING = 64;
 const MOST_VALUES = 200_000;
+const LONGEST_PATH = 4096;
 
 /**
  * Reduces a pickled value to plain data as JSON has it: dictionaries become objects, tuples and sets arrays, objects
@@ -64,7 +60,7 @@ export function plainValue(value: unknown): unknown {
   }
 
   function plainObject(object: PickledObject, depth: number): unknown {
-    if (object.className.startsWith('pathlib.')) return object.args.join('/').replace(/^\/\//, '/');
+    if (object.className.startsWith('pathlib.')) return path(object.args);
     const attributes = object.state instanceof Map ? object.state : new Map<unknown, unknown>();
     // OmegaConf's containers keep their content, and its leaves their value, beside bookkeeping.
     if (object.className.startsWith('omegaconf.')) {
@@ -74,6 +70,12 @@ export function plainValue(value: unknown): unknown {
   }
 
   return plain(value, 0);
+}
+
+function path(parts: readonly unknown[]): string | undefined {
+  const names = parts.filter((part) => typeof part === 'string');
+  const length = names.reduce((sum, name) => sum + name.length + 1, 0);
+  return length > LONGEST_PATH ? undefined : names.join('/').replace(/^\/\//, '/');
 }
 
 function shownKey(key: unknown): string {

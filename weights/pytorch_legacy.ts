@@ -36,7 +36,8 @@ export async function openLegacyPyTorch(source: ByteSource): Promise<Checkpoint>
   const root = pickles.next();
   const storages = pickles.storages;
   const keys = pickles.next();
-  if (!Array.isArray(keys)) throw new CheckpointError(source.name, 'has no list of storage keys');
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string'))
+    throw new CheckpointError(source.name, 'has no list of storage keys');
   const places = await placeStorages(source, storages, keys, MAGIC.length + pickles.position);
   return checkpointOfPickle(source, 'pytorch-legacy', root, (storage) => {
     const place = places.get(storage.key);
@@ -50,18 +51,15 @@ export async function openLegacyPyTorch(source: ByteSource): Promise<Checkpoint>
 async function placeStorages(
   source: ByteSource,
   storages: ReadonlyMap<string, PickledStorage>,
-  keys: readonly unknown[],
+  keys: readonly string[],
   start: number,
 ): Promise<Map<string, number>> {
   const places = new Map<string, number>();
   let position = start;
   for (const key of keys) {
-    const storage = storages.get(String(key));
+    const storage = storages.get(key);
     if (!storage || places.has(storage.key)) {
-      throw new CheckpointError(
-        source.name,
-        `lists the storage ${shownName(String(key))}, which no tensor uses`,
-      );
+      throw new CheckpointError(source.name, `lists the storage ${shownName(key)}, which no tensor uses`);
     }
     const header = await source.read(position, 8);
     const count = new DataView(header.buffer, header.byteOffset, 8).getBigInt64(0, true);

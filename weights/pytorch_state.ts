@@ -40,8 +40,10 @@ function stateDict(fileName: string, root: unknown): Map<string, PickledTensor> 
     throw new CheckpointError(
       fileName,
       'holds no tensors under state_dict, under model or at the top level; its keys are ' +
-        Array.from(root.keys(), (key) => shownName(String(key)))
+        [...root.keys()]
+          .filter((key) => typeof key === 'string')
           .slice(0, 10)
+          .map(shownName)
           .join(', '),
     );
   }
@@ -68,7 +70,8 @@ function moduleTensors(fileName: string, root: unknown): Map<string, PickledTens
     }
     if (!(module.state instanceof Map)) return;
     for (const [attribute, value] of module.state as Map<unknown, unknown>) {
-      const name = path + String(attribute);
+      if (typeof attribute !== 'string') continue;
+      const name = path + attribute;
       if (value instanceof PickledTensor) tensors.set(name, value);
       else if (value instanceof PickledObject) visit(value, `${name}.`, depth + 1);
     }

@@ -2,7 +2,7 @@
  * The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes without gaps.
  * Specification: https://github.com/huggingface/safetensors
  */
-import safetensors, { type ParsedFile } from 'safetensors';
+import safetensors from 'safetensors';
 import type { ByteSource } from './byte_source.js';
 import type { Checkpoint } from './checkpoint.js';
 import { bytesPerElement, elementCount, type StoredDtype } from './dtypes.js';
@@ -58,18 +58,16 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<{
   const ranges: { name: string; begin: number; end: number }[] = [];
   for (const [name, entry] of tensors) {
     const shown = shownName(name);
-    const dtype = SAFETENSORS_DTYPES.get(String(entry.dtype));
-    if (!dtype) return fail(`${shown} has dtype ${shownName(String(entry.dtype))}, which is not supported`);
-    if (!isShape(entry.shape)) return fail(`${shown} has no valid shape: ${shortJson(entry.shape)}`);
-    const [begin, end] = entry.data_offsets.map((position) => position - dataStart) as [number, number];
-    const needed = elementCount(entry.shape) * bytesPerElement(dtype);
+    const { shape, range } = entry;
+    const dtype = SAFETENSORS_DTYPES.get(entry.dtype);
+    if (!dtype) return fail(`${shown} has dtype ${shownName(entry.dtype)}, which is not supported`);
+    const [begin, end] = range;
+    const needed = elementCount(shape) * bytesPerElement(dtype);
     if (end - begin !== needed) {
-      fail(
-        `${shown} is ${dtype} [${entry.shape.join(',')}] and needs ${needed} bytes, but has ${end - begin}`,
-      );
+      fail(`${shown} is ${dtype} [${shape.join(',')}] and needs ${needed} bytes, but has ${end - begin}`);
     }
     ranges.push({ name: shown, begin, end });
-    locations.set(name, { source, byteOffset: dataStart + begin, dtype, shape: entry.shape });
+    locations.set(name, { source, byteOffset: dataStart + begin, dtype, shape });
   }
 
   ranges.sort((a, b) => a.begin - b.begin || a.end - b.end);
@@ -90,12 +88,17 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<{
   return { locations, configuration: parseMetadata(metadata, fail) };
 }
 
-type HeaderEntries = ParsedFile['metadata'];
+interface HeaderEntry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** First byte and the one after the last, counted from the end of the header. */
+  readonly range: readonly [number, number];
+}
 
 function parseHeader(
   bytes: Uint8Array,
   fail: (problem: string) => never,
-): { tensors: HeaderEntries; metadata: unknown } {
+): { tensors: Map<string, HeaderEntry>; metadata: unknown } {
   let header: unknown;
   let text = '';
   try {
@@ -108,25 +111,26 @@ function parseHeader(
   const keys = Object.keys(header);
   if (countTopLevelKeys(text) !== keys.length) fail('names the same tensor twice in its header');
   const { __metadata__: metadata, ...entries } = header;
+  const checked: [string, object][] = [];
   for (const [name, entry] of Object.entries(entries)) {
-    const offsets = isRecord(entry) ? entry.data_offsets : undefined;
+    const { dtype, shape, data_offsets: offsets } = isRecord(entry) ? entry : {};
+    if (typeof dtype !== 'string') fail(`${shownName(name)} has no valid dtype: ${shortJson(dtype)}`);
+    if (!isShape(shape)) fail(`${shownName(name)} has no valid shape: ${shortJson(shape)}`);
     if (!(Array.isArray(offsets) && offsets.length === 2 && offsets.every(isCount))) {
       fail(`${shownName(name)} has no valid data_offsets: ${shortJson(offsets)}`);
     }
+    checked.push([name, { dtype, shape, data_offsets: offsets }]);
   }
   // The package knows neither `__metadata__` nor bounds, so it is given what has been checked, and only the header.
-  const checked = new TextEncoder().encode(JSON.stringify(entries));
-  const file = new Uint8Array(8 + checked.length);
-  new DataView(file.buffer).setBigUint64(0, BigInt(checked.length), true);
-  file.set(checked, 8);
-  const parsed = new safetensors.SafeTensor(file).metadata;
-  const shift = bytes.length - checked.length;
-  const tensors = new Map(
-    [...parsed].map(([name, entry]) => [
-      name,
-      { ...entry, data_offsets: entry.data_offsets.map((position) => position + shift) },
-    ]),
-  );
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(checked)));
+  const file = new Uint8Array(8 + json.length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);
+  file.set(json, 8);
+  const tensors = new Map<string, HeaderEntry>();
+  for (const [name, { dtype, shape, data_offsets: positions }] of new safetensors.SafeTensor(file).metadata) {
+    const [begin, end] = positions.map((position) => position - file.length) as [number, number];
+    tensors.set(name, { dtype, shape, range: [begin, end] });
+  }
   return { tensors, metadata };
 }
 
@@ -172,5 +176,9 @@ function isShape(value: unknown): value is number[] {
 }
 
 function shortJson(value: unknown): string {
-  return (JSON.stringify(value) ?? 'none').slice(0, 80);
+  try {
+    return (JSON.stringify(value) ?? 'none').slice(0, 80);
+  } catch {
+    return 'nested too deeply';
+  }
 }

@@ -1,12 +1,12 @@
 /** The parts of the untyped npm package `safetensors` that are used here. */
 declare module 'safetensors' {
-  export interface HeaderEntry {
-    dtype: unknown;
-    shape: unknown;
+  interface HeaderEntry {
+    dtype: string;
+    shape: number[];
     /** Byte positions in the file, header included. */
     data_offsets: number[];
   }
-  export interface ParsedFile {
+  interface ParsedFile {
     readonly metadata: ReadonlyMap<string, HeaderEntry>;
   }
   const safetensors: {

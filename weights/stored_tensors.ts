@@ -52,29 +52,35 @@ export class LocatedCheckpoint implements Checkpoint {
 
   async readF32(name: string): Promise<Float32Array> {
     const values = new Float32Array(elementCount(this.#locate(name).shape));
-    for await (const chunk of this.readChunks(name)) values.set(chunk.values, chunk.elementOffset);
+    for await (const [at, elements] of this.#pieces(name, CHUNK_BYTES)) {
+      convertToF32(this.#locate(name).dtype, elements, values, at);
+    }
     return values;
   }
 
   async *readChunks(name: string, maxBytes = CHUNK_BYTES): AsyncGenerator<F32Chunk> {
-    const location = this.#locate(name);
-    const total = elementCount(location.shape);
-    const chunkElements = Math.max(1, Math.floor(maxBytes / 4));
-    // A strided view is gathered once as a whole: its chunks would read the same bytes again and again.
-    const gathered = location.strides && (await readElements(location, 0, total));
-    for (let elementOffset = 0; elementOffset < total; elementOffset += chunkElements) {
-      const count = Math.min(chunkElements, total - elementOffset);
-      const elements =
-        gathered?.subarray(elementOffset, elementOffset + count) ??
-        (await readElements(location, elementOffset, count));
-      const values = new Float32Array(count);
-      convertToF32(location.dtype, elements, values);
+    for await (const [elementOffset, elements] of this.#pieces(name, maxBytes)) {
+      const values = new Float32Array(elements.length);
+      convertToF32(this.#locate(name).dtype, elements, values);
       yield { elementOffset, values };
     }
   }
 
   async close(): Promise<void> {
     for (const source of this.sources) await source.close();
+  }
+
+  /** Stored elements in order, each piece with its offset; at most as many at once as fit `maxBytes` in f32. */
+  async *#pieces(name: string, maxBytes: number): AsyncGenerator<[number, StoredArray]> {
+    const location = this.#locate(name);
+    const total = elementCount(location.shape);
+    const step = Math.max(1, Math.floor(maxBytes / Float32Array.BYTES_PER_ELEMENT));
+    // A strided view is gathered once as a whole: its pieces would read the same bytes again and again.
+    const gathered = location.strides && (await readElements(location, 0, total));
+    for (let at = 0; at < total; at += step) {
+      const count = Math.min(step, total - at);
+      yield [at, gathered?.subarray(at, at + count) ?? (await readElements(location, at, count))];
+    }
   }
 
   #locate(name: string): TensorLocation {

@@ -78,15 +78,13 @@ export function safetensorsBytes(header: unknown, dataBytes: number, headerBytes
 /** Concatenates bytes, numbers (one byte each) and text (UTF-8). */
 export function bytesOf(...parts: (Uint8Array | number | string)[]): Uint8Array {
   return Buffer.concat(
-    parts.map((part) =>
-      typeof part === 'number' ? Uint8Array.of(part) : Buffer.from(part as Uint8Array | string),
-    ),
+    parts.map((part) => (typeof part === 'number' ? Uint8Array.of(part) : Buffer.from(part))),
   );
 }
 
 export function uint32(value: number): Uint8Array {
   const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
+  bytes.writeUInt32LE(value >>> 0);
   return bytes;
 }
 
@@ -103,7 +101,7 @@ export function pickled(value: unknown): Uint8Array {
   if (typeof value === 'number') return bytesOf('J', uint32(value));
   if (typeof value === 'string') return bytesOf('X', uint32(Buffer.byteLength(value)), value);
   if (Array.isArray(value)) return bytesOf('(', ...value.map(pickled), 't');
-  throw new Error(`cannot pickle ${String(value)}`);
+  throw new Error(`cannot pickle a ${typeof value}`);
 }
 
 /** Opcodes of a dictionary. */

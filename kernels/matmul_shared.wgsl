@@ -1,5 +1,7 @@
-// What happens to a finished sum before it is stored: scale, bias, activation, residual, in this order.
+// What all matmul kernels share: the tile of a workgroup, where the matrices of a batch entry start, and what happens
+// to a finished sum before it is stored: scale, bias, activation, residual, in this order.
 #include "activation.wgsl"
+#include "grid.wgsl"
 
 #if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<$BIAS_TYPE>;
@@ -8,6 +10,22 @@
 @group(0) @binding(${3 + BIAS}) var<storage, read> residual: array<$RESIDUAL_TYPE>;
 #end
 @group(0) @binding(${3 + BIAS + RESIDUAL}) var<storage, read_write> result: array<$RESULT>;
+
+// The results that a workgroup computes, from this row and column on.
+struct Tile {
+  row: u32,
+  column: u32,
+  batch: u32,
+}
+
+// Workgroups count rows first, so that neighbours read the same columns of the right operand.
+fn tile_of(group: vec3<u32>, count: vec3<u32>) -> Tile {
+  let index = workgroup_index(group, count);
+  let tiles_down = (params.rows + ${TILE_ROWS - 1}u) / ${TILE_ROWS}u;
+  let tiles_across = (params.columns + ${TILE_COLUMNS - 1}u) / ${TILE_COLUMNS}u;
+  let across = index / tiles_down;
+  return Tile(index % tiles_down * ${TILE_ROWS}u, across % tiles_across * ${TILE_COLUMNS}u, across / tiles_across);
+}
 
 struct BatchOffsets {
   left: u32,

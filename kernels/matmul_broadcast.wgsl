@@ -1,0 +1,80 @@
+// For adapters that run lanes as CPU vectors. There a load costs a scalar load for each lane, a subgroupBroadcast
+// from a constant lane costs nothing, and every variable that a loop carries is blended once an iteration. So one
+// subgroup computes TILE_ROWS x (4 * LANES) results: a lane loads one row of the left operand for every LANES rows,
+// four steps of depth at a time, which the others take from it by broadcasts; and it owns 4 columns.
+//
+// TILE_ROWS and the blocks of a subgroup are unrolled in full: large tiles are faster and longer to compile.
+#include "matmul_shared.wgsl"
+#include "matmul_operands.wgsl"
+
+@compute @workgroup_size($LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tile = tile_of(group, count);
+  if (tile.batch >= params.batches) {
+    return;
+  }
+  let offsets = batch_offsets(tile.batch);
+  // Rows and columns past the edge repeat the last one; their sums are not stored.
+#for a in 0..LOADS
+  let left_$a = offsets.left + min(tile.row + ${a * LANES}u + lane, params.rows - 1u) * params.leftRowStride;
+#end
+  let column = tile.column + lane * 4u;
+#for c in 0..4
+  let right_$c = offsets.right + min(column + ${c}u, params.columns - 1u) * params.rightColumnStride;
+#end
+#for r in 0..TILE_ROWS
+  var sum_$r = vec4<f32>();
+#end
+  let whole = params.depth - params.depth % 4u;
+  for (var k = 0u; k < whole; k += 4u) {
+#for a in 0..LOADS
+    let a_$a = left_depth(left_$a + k * params.leftDepthStride);
+#end
+#if RIGHT_VECTOR == 'columns'
+#for j in 0..4
+    let b_$j = right_vector(right_0 + (k + ${j}u) * params.rightDepthStride);
+#end
+#else
+#for c in 0..4
+    let column_$c = right_depth(right_$c + k * params.rightDepthStride);
+#end
+#for j in 0..4
+    let b_$j = vec4<f32>(column_0[$j], column_1[$j], column_2[$j], column_3[$j]);
+#end
+#end
+#for r in 0..TILE_ROWS
+#for j in 0..4
+    sum_$r += subgroupBroadcast(a_${r / LANES}[$j], ${r % LANES}u) * b_$j;
+#end
+#end
+  }
+  for (var k = whole; k < params.depth; k++) {
+#for a in 0..LOADS
+    let a_$a = left_scalar(left_$a + k * params.leftDepthStride);
+#end
+    let b = vec4<f32>(
+#for c in 0..4
+      right_scalar(right_$c + k * params.rightDepthStride),
+#end
+    );
+#for r in 0..TILE_ROWS
+    sum_$r += subgroupBroadcast(a_${r / LANES}, ${r % LANES}u) * b;
+#end
+  }
+  // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
+  var sums: array<vec4<f32>, $TILE_ROWS>;
+#for r in 0..TILE_ROWS
+  sums[$r] = sum_$r;
+#end
+  for (var r = 0u; r < min(params.rows - tile.row, ${TILE_ROWS}u); r++) {
+    for (var c = 0u; c < 4u; c++) {
+      if (column + c < params.columns) {
+        store(offsets, tile.row + r, column + c, sums[r][c]);
+      }
+    }
+  }
+}

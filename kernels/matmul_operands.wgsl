@@ -1,0 +1,57 @@
+// Loads of the operands of a product, as f32. LEFT_VECTOR and RIGHT_VECTOR name the dimension along which an operand
+// is contiguous and aligned, so that it is bound as vec4 ('depth', and 'rows' or 'columns'), or are 'none'. Positions
+// are in elements; those of vectors are multiples of 4.
+#if LEFT_VECTOR == 'none'
+@group(0) @binding(1) var<storage, read> left: array<$LEFT>;
+
+fn left_scalar(at: u32) -> f32 {
+  return f32(left[at]);
+}
+#else
+@group(0) @binding(1) var<storage, read> left: array<vec4<$LEFT>>;
+
+fn left_vector(at: u32) -> vec4<f32> {
+  return vec4<f32>(left[at / 4u]);
+}
+
+fn left_scalar(at: u32) -> f32 {
+  return f32(left[at / 4u][at % 4u]);
+}
+#end
+
+#if RIGHT_VECTOR == 'none'
+@group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
+
+fn right_scalar(at: u32) -> f32 {
+  return f32(right[at]);
+}
+#else
+@group(0) @binding(2) var<storage, read> right: array<vec4<$RIGHT>>;
+
+fn right_vector(at: u32) -> vec4<f32> {
+  return vec4<f32>(right[at / 4u]);
+}
+
+fn right_scalar(at: u32) -> f32 {
+  return f32(right[at / 4u][at % 4u]);
+}
+#end
+
+// Four neighbours along depth.
+fn left_depth(at: u32) -> vec4<f32> {
+#if LEFT_VECTOR == 'depth'
+  return left_vector(at);
+#else
+  let step = params.leftDepthStride;
+  return vec4<f32>(left_scalar(at), left_scalar(at + step), left_scalar(at + 2u * step), left_scalar(at + 3u * step));
+#end
+}
+
+fn right_depth(at: u32) -> vec4<f32> {
+#if RIGHT_VECTOR == 'depth'
+  return right_vector(at);
+#else
+  let step = params.rightDepthStride;
+  return vec4<f32>(right_scalar(at), right_scalar(at + step), right_scalar(at + 2u * step), right_scalar(at + 3u * step));
+#end
+}
