@@ -1,7 +1,6 @@
 /** The ways to multiply matrices and the problems and adapters each is for. */
 import type { AdapterTraits } from './kernel.js';
 import { type MatmulProblem, type MatmulVariant, matmulLaunch, vectorDimension } from './matmul.js';
-import { rowLanes } from './rows.js';
 
 /** How operands whose neighbours along depth are wanted are bound; the right one may also come by columns. */
 function depthVectors(problem: MatmulProblem): { LEFT_VECTOR: string; RIGHT_VECTOR: string } {
@@ -18,9 +17,8 @@ const matmulRows: MatmulVariant = {
   canApply: ({ left }, { software }) => !software && left.shape[2]! <= 8,
   launch(problem, traits) {
     const rows = [1, 2, 4].find((size) => problem.left.shape[2]! <= size) ?? 8;
-    const { lanes, subgroup } = rowLanes(traits);
-    const defines = { ...depthVectors(problem), WORKGROUP: lanes, SUBGROUP: subgroup };
-    return matmulLaunch(this.name, problem, { tile: [rows, 4], defines, subgroups: subgroup }, traits);
+    const defines = { ...depthVectors(problem), LANES: 64 };
+    return matmulLaunch(this.name, problem, { tile: [rows, 4], defines }, traits);
   },
 };
 
