@@ -1,7 +1,7 @@
 /**
  * The preprocessor of our WGSL files. Lines that start with `#` are directives, the rest is WGSL:
  *
- *   #include "file.wgsl"      the file's text, expanded with the same names; nothing if it was included before
+ *   #include "file.wgsl"      the file's text, expanded with the same names
  *   #if EXPRESSION            also #elif EXPRESSION, #else, #end
  *   #for NAME in A..B         the block once for NAME = A … B-1, up to #end
  *   $NAME, ${EXPRESSION}      replaced by the value
@@ -44,9 +44,6 @@ function combine(operator: string, left: Value, right: Value): Value {
   if (operator === '&&') return Boolean(left) && Boolean(right);
   if (operator === '||') return Boolean(left) || Boolean(right);
   const [a, b] = [Number(left), Number(right)];
-  if (Number.isNaN(a) || Number.isNaN(b)) throw new Error(`cannot compute ${left} ${operator} ${right}`);
-  if (b === 0 && (operator === '/' || operator === '%'))
-    throw new Error(`${left} ${operator} 0 has no value`);
   switch (operator) {
     case '<':
       return a < b;
@@ -129,7 +126,7 @@ function blockFrom(lines: readonly string[], start: number, closing: readonly st
     if (directive === 'if' || directive === 'for') depth++;
     if (directive === 'end') depth--;
   }
-  throw new Error(`${file}: "${lines[start - 1]!.trim()}" is never closed by #end`);
+  throw new Error(`${file}: a block opened before line ${start + 1} is never closed`);
 }
 
 /**
@@ -141,7 +138,6 @@ function blockFrom(lines: readonly string[], start: number, closing: readonly st
  */
 export function expandTemplate(file: string, defines: Defines, readFile: (file: string) => string): string {
   const output: string[] = [];
-  const includedFiles = new Set<string>();
 
   const expandLines = (lines: readonly string[], names: Names, from: string): void => {
     let index = 0;
@@ -168,8 +164,6 @@ export function expandTemplate(file: string, defines: Defines, readFile: (file: 
   ): number => {
     if (directive === 'include') {
       const included = argument.replace(/^"(.*)"$/, '$1');
-      if (includedFiles.has(included)) return index;
-      includedFiles.add(included);
       expandLines(readFile(included).split('\n'), names, included);
       return index;
     }
