@@ -4,4 +4,8 @@ export default {
   roots: ['<rootDir>/dist/test'],
   transform: {},
   testTimeout: 120_000,
+  // A software adapter uses every core by itself: a second worker fills the pauses, more would only cost memory. A
+  // worker that has grown past the limit is replaced before its next file.
+  maxWorkers: 2,
+  workerIdleMemoryLimit: '1GB',
 };

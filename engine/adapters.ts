@@ -49,11 +49,27 @@ function browserGpu(): GPU | undefined {
   return typeof navigator === 'undefined' ? undefined : (navigator as Partial<Navigator>).gpu;
 }
 
+/** How adapters are looked for. */
+export interface AdapterOptions {
+  /**
+   * Keeps the driver's warnings off the standard error while adapters are opened. It redirects the whole process's
+   * descriptor for that moment: for a command line at its start, not for a library among other threads.
+   */
+  readonly hideDriverWarnings?: boolean;
+}
+
+function requestAdapter(gpu: GPU, { hideDriverWarnings }: AdapterOptions): Promise<GPUAdapter | null> {
+  return hideDriverWarnings ? withQuietStderr(() => gpu.requestAdapter()) : gpu.requestAdapter();
+}
+
 /** Dawn's Node binding has no list; asked for a name that nothing has, it answers with all of them. */
-async function dawnAdapterNames(create: CreateGpu): Promise<{ backend: string; name: string }[]> {
+async function dawnAdapterNames(
+  create: CreateGpu,
+  options: AdapterOptions,
+): Promise<{ backend: string; name: string }[]> {
   const impossible = create(['adapter=\u0001']);
   try {
-    await withQuietStderr(() => impossible.requestAdapter());
+    await requestAdapter(impossible, options);
     return [];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -63,13 +79,13 @@ async function dawnAdapterNames(create: CreateGpu): Promise<{ backend: string; n
 }
 
 /** Every adapter of this machine, real GPUs first. Empty where there is none. */
-export async function listAdapters(): Promise<AdapterSummary[]> {
+export async function listAdapters(options: AdapterOptions = {}): Promise<AdapterSummary[]> {
   const gpu = browserGpu();
   if (gpu) {
     const adapter = await gpu.requestAdapter();
     return adapter ? [browserSummary(adapter)] : [];
   }
-  const names = await dawnAdapterNames(await loadDawn());
+  const names = await dawnAdapterNames(await loadDawn(), options);
   return names
     .map(({ backend, name }) => ({ backend, name, software: softwareNames.test(name) }))
     .sort((a, b) => Number(a.software) - Number(b.software))
@@ -91,7 +107,10 @@ const installHint =
  * @param wanted index in {@link listAdapters}, part of a name (any case), `software`, or undefined for the first
  * @throws AdapterError that lists what there is when nothing fits
  */
-export async function findAdapter(wanted?: string): Promise<FoundAdapter> {
+export async function findAdapter(
+  wanted: string | undefined,
+  options: AdapterOptions,
+): Promise<FoundAdapter> {
   const gpu = browserGpu();
   if (gpu) {
     const options: GPURequestAdapterOptions =
@@ -103,14 +122,14 @@ export async function findAdapter(wanted?: string): Promise<FoundAdapter> {
   }
 
   const create = await loadDawn();
-  const adapters = await listAdapters();
+  const adapters = await listAdapters(options);
   if (adapters.length === 0) throw new AdapterError(`no WebGPU adapter found. ${installHint}`);
   const summary = chooseAdapter(adapters, wanted);
   const sameName = adapters.filter((other) => other.name === summary.name);
   const flags = [dawnFeatures, `adapter=${summary.name}`];
   if (sameName.length > 1) flags.push(`backend=${summary.backend}`);
   const instance = create(flags);
-  const adapter = await withQuietStderr(() => instance.requestAdapter());
+  const adapter = await requestAdapter(instance, options);
   if (!adapter) throw new AdapterError(`adapter "${summary.name}" cannot be opened. ${installHint}`);
   return { summary, adapter, instance };
 }

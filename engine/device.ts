@@ -7,139 +7,74 @@ import {
   elementCount,
   launchUnary,
 } from '../kernels/index.js';
-import { type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
+import type { AdapterSummary } from './adapters.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
-import { DeviceLostError, EngineError, OutOfMemoryError, ShapeError, ValidationError } from './errors.js';
+import { EngineError, ShapeError } from './errors.js';
+import { FailureLog } from './failures.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { type Binding, ProgramCache } from './programs.js';
+import { ReadBack } from './read_back.js';
 import { ScopeStack } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
-import type { Tensor } from './tensor.js';
-import { type TensorData, allocate } from './tensor.js';
+import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
-export interface DeviceOptions {
-  /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
-  readonly device?: string;
-  /** Bytes that tensors and waiting buffers may take. Default: 70 % of the memory on a software adapter, else no limit. */
-  readonly memoryBudgetBytes?: number;
-  /** Lowers the adapter's largest binding, to try how larger tensors are split. */
-  readonly maxBindingBytes?: number;
+function dtypeOf(data: HostData): Dtype {
+  if (data instanceof Float32Array) return 'f32';
+  return data instanceof Int32Array ? 'i32' : 'u32';
 }
 
-/** Host values for a new tensor. */
-export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
-
-const usefulFeatures: readonly string[] = [
-  'shader-f16',
-  'subgroups',
-  'subgroup-size-control',
-  'chromium-experimental-subgroup-matrix',
-  'timestamp-query',
-];
-
-const usefulLimits = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-  'maxComputeWorkgroupsPerDimension',
-  'minStorageBufferOffsetAlignment',
-  'minUniformBufferOffsetAlignment',
-] as const;
-
-/** Dawn crashes when an instance is collected before what was made from it, so none ever is. */
-const openInstances: GPU[] = [];
-
-/**
- * Opens a WebGPU device: in Node through Dawn, in a browser through `navigator.gpu`.
- * @throws AdapterError that says what there is and what to do
- */
-export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const found = await findAdapter(options.device);
-  openInstances.push(found.instance);
-  const { adapter } = found;
-  const gpu = await adapter.requestDevice({
-    label: 'clip4str-engine',
-    requiredFeatures: usefulFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
-    requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),
-  });
-  const budget = options.memoryBudgetBytes ?? (await defaultBudgetBytes(found.summary));
-  return new Device(gpu, found, budget, options.maxBindingBytes);
-}
-
-async function defaultBudgetBytes(adapter: AdapterSummary): Promise<number> {
-  if (!adapter.software || adapter.backend === 'browser') return Infinity;
-  const { totalmem } = await import('node:os');
-  return 0.7 * totalmem();
-}
-
-function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
-  const { subgroupMinSize, subgroupMaxSize } = found.adapter.info;
-  const fixedSubgroups = gpu.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
-  return {
-    subgroupSize: fixedSubgroups ? subgroupMinSize : 0,
-    f16: gpu.features.has('shader-f16'),
-    software: found.summary.software,
-    maxWorkgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
-    maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
-    maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
-  };
+/** What is known of a device when it is opened. */
+export interface DeviceDescription {
+  readonly adapter: AdapterSummary;
+  readonly info: GPUAdapterInfo;
+  readonly traits: AdapterTraits;
+  readonly memoryBudgetBytes: number;
+  /** Largest part of a buffer that one kernel can see. Larger operands are split. */
+  readonly maxBindingBytes: number;
 }
 
 /** An open GPU with its memory, its compiled programs and its command queue. */
-export class Device {
+export class Device implements TensorDevice {
   readonly adapter: AdapterSummary;
   readonly info: GPUAdapterInfo;
   readonly traits: AdapterTraits;
   /** Largest part of a buffer that one kernel can see, in bytes. Larger operands are split. */
   readonly maxBindingBytes: number;
-  readonly maxBufferBytes: number;
+  /** Bytes that tensors and waiting buffers may take. */
+  readonly memoryBudgetBytes: number;
+  private readonly failures: FailureLog;
   private readonly programs: ProgramCache;
   private readonly queue: CommandQueue;
   private readonly pool: BufferPool;
+  private readonly readBack: ReadBack;
   private readonly scopes = new ScopeStack();
-  private readonly mappable = new Map<number, GPUBuffer[]>();
-  private failure: EngineError | undefined;
-  private readonly checks = new Set<Promise<void>>();
+  private lastWork: (() => string) | undefined;
   private turn: Promise<unknown> = Promise.resolve();
 
-  /** @internal Use {@link openDevice}. */
+  /** @internal Use `openDevice`. */
   constructor(
     readonly gpu: GPUDevice,
-    found: FoundAdapter,
-    readonly memoryBudgetBytes: number,
-    maxBindingBytes = Infinity,
+    description: DeviceDescription,
   ) {
-    this.adapter = found.summary;
-    this.info = found.adapter.info;
-    this.traits = traitsOf(gpu, found);
-    this.maxBindingBytes = Math.min(gpu.limits.maxStorageBufferBindingSize, maxBindingBytes);
-    this.maxBufferBytes = gpu.limits.maxBufferSize;
-    this.programs = new ProgramCache(gpu, (label, create) => this.watch(label, create));
+    this.adapter = description.adapter;
+    this.info = description.info;
+    this.traits = description.traits;
+    this.maxBindingBytes = description.maxBindingBytes;
+    this.memoryBudgetBytes = description.memoryBudgetBytes;
+    const { maxBufferSize } = gpu.limits;
+    this.failures = new FailureLog(gpu, () => this.lastWork?.());
+    this.programs = new ProgramCache(gpu, (label, create) => this.failures.watchValidity(label, create));
     this.queue = new CommandQueue(gpu, this.programs);
+    this.readBack = new ReadBack(gpu, this.queue, this.failures, maxBufferSize);
     this.pool = new BufferPool(
       {
         createBuffer: (bytes, purpose) => this.createBuffer(bytes, purpose),
         flush: () => this.queue.flush(),
         forgetBuffer: (buffer) => this.programs.forgetBuffer(buffer),
       },
-      this.maxBufferBytes,
-      memoryBudgetBytes,
+      maxBufferSize,
+      this.memoryBudgetBytes,
     );
-    gpu.addEventListener('uncapturederror', (event) => {
-      event.preventDefault();
-      this.fail(
-        event.error instanceof GPUOutOfMemoryError
-          ? new OutOfMemoryError(`the GPU is out of memory: ${event.error.message}`)
-          : new ValidationError(event.error.message),
-      );
-    });
-    void gpu.lost.then(({ reason, message }) => {
-      const text = reason === 'destroyed' ? 'the device was closed' : `the GPU device was lost: ${message}`;
-      this.failure = new DeviceLostError(text);
-    });
   }
 
   /** Sums and counters: memory in bytes, and what was sent to the GPU. */
@@ -155,6 +90,10 @@ export class Device {
     return this.programs.programCount;
   }
 
+  get bindGroupCount(): number {
+    return this.programs.bindGroupCount;
+  }
+
   /** Starts the counters and the memory's peak anew. */
   resetStatistics(): void {
     this.queue.resetCounts();
@@ -166,7 +105,7 @@ export class Device {
    * @throws ShapeError when the count does not fit the shape
    */
   tensor(data: HostData, shape: readonly number[]): Tensor {
-    const dtype = data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : 'u32';
+    const dtype = dtypeOf(data);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`tensor: ${data.length} values do not fill ${shapeText(shape)}`);
     }
@@ -186,10 +125,11 @@ export class Device {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
-    if (!tensor.contiguous || tensor.dtype === 'f16' || start + data.length > tensor.size) {
+    const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
+    if (!tensor.contiguous || tensor.dtype !== dtypeOf(data) || !inside) {
       throw new ShapeError(
-        `write: ${data.length} values at ${start} do not fit a contiguous 4-byte tensor; it is ` +
-          `${tensor.dtype}${shapeText(tensor.shape)}`,
+        `write: ${data.length} ${dtypeOf(data)} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
+          `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
     if (data.length > 0) this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
@@ -207,7 +147,7 @@ export class Device {
       return copies;
     });
     try {
-      return await this.readDense(dense);
+      return await this.readBack.read(dense);
     } finally {
       dense.forEach((tensor) => tensor.dispose());
     }
@@ -217,7 +157,7 @@ export class Device {
   async finish(): Promise<void> {
     this.queue.flush();
     await this.gpu.queue.onSubmittedWorkDone();
-    await this.settle();
+    await this.failures.settle();
   }
 
   /** Runs `work`; tensors made in it and not returned by it are disposed at its end. */
@@ -245,16 +185,14 @@ export class Device {
 
   /** Frees everything. Pending reads fail with DeviceLostError; the process can end. */
   close(): void {
+    this.failures.close();
     this.queue.destroy();
     this.gpu.destroy();
   }
 
-  /** @internal Throws what went wrong since the last call; a lost device stays lost. */
+  /** @internal Throws what went wrong since the last call. */
   check(): void {
-    const failure = this.failure;
-    if (!failure) return;
-    if (!(failure instanceof DeviceLostError)) this.failure = undefined;
-    throw failure;
+    this.failures.check();
   }
 
   /** @internal Records a launch over tensors that each fit a binding. */
@@ -264,6 +202,7 @@ export class Device {
     label: () => string,
   ): void {
     this.check();
+    this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
     this.queue.dispatch(
@@ -306,45 +245,6 @@ export class Device {
     return copy;
   }
 
-  private async readDense(tensors: readonly Tensor[]): Promise<TensorData[]> {
-    const ranges = tensors.map((tensor) => ({
-      buffer: tensor.buffer,
-      offset: tensor.offset * 4,
-      size: tensor.size * 4,
-    }));
-    const bytes = Math.max(
-      4,
-      ranges.reduce((total, range) => total + range.size, 0),
-    );
-    const capacity = 2 ** Math.ceil(Math.log2(bytes));
-    const waiting = this.mappable.get(capacity)?.pop();
-    const mappable = waiting ?? this.createMappable(capacity);
-    this.queue.copyToMappable(
-      ranges.filter((range) => range.size > 0),
-      mappable,
-    );
-    try {
-      await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
-    } catch (error) {
-      await this.settle();
-      throw new DeviceLostError(
-        `reading back failed: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-    const mapped = mappable.getMappedRange(0, bytes);
-    let at = 0;
-    const results = tensors.map((tensor) => {
-      const part = mapped.slice(at, at + tensor.size * 4);
-      at += tensor.size * 4;
-      if (tensor.dtype === 'i32') return new Int32Array(part);
-      return tensor.dtype === 'u32' ? new Uint32Array(part) : new Float32Array(part);
-    });
-    mappable.unmap();
-    this.mappable.set(capacity, [...(this.mappable.get(capacity) ?? []), mappable]);
-    await this.settle();
-    return results;
-  }
-
   private bind(tensor: Tensor): { operand: Operand; binding: Binding } {
     const { dtype, shape, strides, buffer } = tensor;
     if (buffer.bytes <= this.maxBindingBytes) {
@@ -366,54 +266,9 @@ export class Device {
   }
 
   private createBuffer(size: number, purpose: string): GPUBuffer {
-    this.gpu.pushErrorScope('out-of-memory');
-    const buffer = this.watch(purpose, () =>
-      this.gpu.createBuffer({
-        size,
-        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-      }),
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return this.failures.watchMemory(purpose, () =>
+      this.failures.watchValidity(purpose, () => this.gpu.createBuffer({ size, usage })),
     );
-    const hint = 'Use a smaller batch or precision f16.';
-    this.report(
-      this.gpu.popErrorScope(),
-      () => new OutOfMemoryError(`${purpose}: the GPU is out of memory. ${hint}`),
-    );
-    return buffer;
-  }
-
-  private createMappable(size: number): GPUBuffer {
-    return this.gpu.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-  }
-
-  /** Makes something whose errors arrive later; they are reported under the label. */
-  private watch<T>(label: string, create: () => T): T {
-    this.gpu.pushErrorScope('validation');
-    const made = create();
-    this.report(this.gpu.popErrorScope(), (message) => new ValidationError(`${label}: ${message}`));
-    return made;
-  }
-
-  private report(scope: Promise<GPUError | null>, describe: (message: string) => EngineError): void {
-    const check: Promise<void> = scope
-      .then((error) => {
-        // The cause beats the errors that follow from it, which name no kernel.
-        if (error && !(this.failure instanceof DeviceLostError)) this.failure = describe(error.message);
-      })
-      .catch(ignoreLostDevice)
-      .finally(() => this.checks.delete(check));
-    this.checks.add(check);
-  }
-
-  /** Waits for outstanding error reports, then throws the first failure. */
-  private async settle(): Promise<void> {
-    await Promise.all(this.checks);
-    this.check();
-  }
-
-  private fail(error: EngineError): void {
-    this.failure ??= error;
   }
 }
-
-/** A lost device reports itself through `lost`. */
-function ignoreLostDevice(): void {}

@@ -21,7 +21,7 @@ const maxBindGroups = 16_384;
 
 export class ProgramCache {
   private readonly programs = new Map<string, Program>();
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly bindGroups = new Map<string, { group: GPUBindGroup; buffers: readonly number[] }>();
   private readonly groupsOfBuffer = new Map<number, Set<string>>();
 
   /**
@@ -34,6 +34,10 @@ export class ProgramCache {
 
   get programCount(): number {
     return this.programs.size;
+  }
+
+  get bindGroupCount(): number {
+    return this.bindGroups.size;
   }
 
   program(launch: Launch): Program {
@@ -54,32 +58,37 @@ export class ProgramCache {
   ): GPUBindGroup {
     let key = `${program.id}`;
     for (const { buffer, offset, size } of bindings) key += `,${buffer.id}:${offset}:${size}`;
-    let group = this.bindGroups.get(key);
-    if (!group) {
-      if (this.bindGroups.size >= maxBindGroups) this.clearBindGroups();
-      group = this.gpu.createBindGroup({
-        label: label(),
-        layout: program.layout,
-        entries: [
-          { binding: 0, resource: { buffer: params, size: program.parameterBytes } },
-          ...bindings.map(({ buffer, offset, size }, index) => ({
-            binding: index + 1,
-            resource: { buffer: buffer.gpu, offset, size },
-          })),
-        ],
-      });
-      this.bindGroups.set(key, group);
-      for (const { buffer } of bindings) {
-        const keys = this.groupsOfBuffer.get(buffer.id);
-        if (keys) keys.add(key);
-        else this.groupsOfBuffer.set(buffer.id, new Set([key]));
-      }
+    const known = this.bindGroups.get(key);
+    if (known) return known.group;
+    if (this.bindGroups.size >= maxBindGroups) this.clearBindGroups();
+    const group = this.gpu.createBindGroup({
+      label: label(),
+      layout: program.layout,
+      entries: [
+        { binding: 0, resource: { buffer: params, size: program.parameterBytes } },
+        ...bindings.map(({ buffer, offset, size }, index) => ({
+          binding: index + 1,
+          resource: { buffer: buffer.gpu, offset, size },
+        })),
+      ],
+    });
+    const buffers = bindings.map(({ buffer }) => buffer.id);
+    this.bindGroups.set(key, { group, buffers });
+    for (const id of buffers) {
+      const keys = this.groupsOfBuffer.get(id);
+      if (keys) keys.add(key);
+      else this.groupsOfBuffer.set(id, new Set([key]));
     }
     return group;
   }
 
   forgetBuffer(buffer: PooledBuffer): void {
-    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
+    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) {
+      for (const other of this.bindGroups.get(key)?.buffers ?? []) {
+        if (other !== buffer.id) this.groupsOfBuffer.get(other)?.delete(key);
+      }
+      this.bindGroups.delete(key);
+    }
     this.groupsOfBuffer.delete(buffer.id);
   }
 

@@ -60,7 +60,7 @@ export function reshapeStrides(
   strides: readonly number[],
   target: readonly number[],
 ): number[] | undefined {
-  if (isContiguous(shape, strides)) return contiguousStrides(target);
+  if (isContiguous(shape, strides) || shape.includes(0)) return contiguousStrides(target);
   const result = new Array<number>(target.length).fill(0);
   let from = shape.length - 1;
   let to = target.length - 1;

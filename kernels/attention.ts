@@ -107,8 +107,82 @@ const attentionRow: AttentionVariant = {
   },
 };
 
+/** What the tiled variants pass to their shaders: `lanes` queries a workgroup, vectors of four where strides allow. */
+function tiledLaunch(
+  kernel: string,
+  problem: AttentionProblem,
+  lanes: number,
+  defines: Launch['defines'],
+  subgroup: boolean,
+  traits: AdapterTraits,
+): Launch {
+  const { query, key, value, result } = problem;
+  const [batch, heads, queries, width] = query.shape as [number, number, number, number];
+  const vectors =
+    width % 4 === 0 &&
+    [query, key, value, result].every(({ offset, strides }) =>
+      [offset, ...strides.slice(0, 3)].every((elements) => elements % 4 === 0),
+    );
+  const rowTiles = Math.ceil(queries / lanes);
+  const tiles = batch * heads * rowTiles;
+  const launch = attentionLaunch(
+    kernel,
+    problem,
+    { LANES: lanes, WIDTH: width, PARTS: Math.ceil(width / 4), VECTORS: vectors, ...defines },
+    subgroup,
+    spreadWorkgroups(tiles, traits),
+  );
+  const tiling = { tiles: u32(tiles), rowTiles: u32(rowTiles), minusInfinity: f32(-Infinity) };
+  return { ...launch, params: { ...launch.params, ...tiling } };
+}
+
+/** Whether there are enough queries for tiles of them; their rows stay in registers, so they may not be wide. */
+function isTileable({ query, key }: AttentionProblem): boolean {
+  const [, , queries, width] = query.shape as [number, number, number, number];
+  return queries >= 8 && key.shape[2]! > 0 && width <= 128;
+}
+
+const attentionBroadcast: AttentionVariant = {
+  name: 'attention_broadcast',
+  canApply(problem, { software, subgroupSize }) {
+    return software && subgroupSize >= 4 && subgroupSize <= 16 && isTileable(problem);
+  },
+  launch(problem, traits) {
+    const lanes = traits.subgroupSize;
+    const defines = {
+      KEYS: Math.max(16, lanes),
+      UNROLL: 4,
+      COLUMN_GROUPS: Math.ceil(problem.query.shape[3]! / 4 / lanes),
+    };
+    return tiledLaunch(this.name, problem, lanes, defines, true, traits);
+  },
+};
+
+const tileLanes = 64;
+
+/** Keys a block: two blocks of them fill at most the 16 KiB of workgroup memory that every adapter has. */
+function tileKeys(width: number): number {
+  return width <= 64 ? 16 : 8;
+}
+
+const attentionTile: AttentionVariant = {
+  name: 'attention_tile',
+  // The many reads of workgroup memory take a software adapter minutes to compile.
+  canApply(problem, traits) {
+    return !traits.software && tileLanes <= traits.maxWorkgroupInvocations && isTileable(problem);
+  },
+  launch(problem, traits) {
+    const keys = tileKeys(problem.query.shape[3]!);
+    return tiledLaunch(this.name, problem, tileLanes, { KEYS: keys }, false, traits);
+  },
+};
+
 /** The ways to compute attention, in the order in which they are tried. */
-export const attentionVariants: readonly AttentionVariant[] = [attentionRow];
+export const attentionVariants: readonly AttentionVariant[] = [
+  attentionBroadcast,
+  attentionTile,
+  attentionRow,
+];
 
 export function attentionCost(problem: AttentionProblem): Cost {
   const [batch, heads, queries, width] = problem.query.shape as [number, number, number, number];

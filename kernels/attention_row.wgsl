@@ -63,7 +63,8 @@ fn main(
 #if PADDING
       seen = padding[params.paddingOffset + batch * params.paddingBatchStride + j] == 0u;
 #end
-      seen = seen && score > -3.4028234e38;
+      // Only -inf hides a key: a score of NaN must reach the result.
+      seen = seen && !(score < -3.4028234e38);
       score = select(-3.4028234e38, score, seen);
     }
     let new_highest = max(highest, row_max(score, lane));

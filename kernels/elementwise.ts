@@ -78,7 +78,9 @@ function launchElementwise(
 
 /** `result = f(x)`; `x` may be broadcast by strides of 0, `result` may be a slice. */
 export function launchUnary(name: UnaryFunction, x: Operand, result: Operand, traits: AdapterTraits): Launch {
-  const compute = name === 'copy' && x.dtype === result.dtype && x.dtype !== 'f16' ? x.dtype : 'f32';
+  const integers = [x, result].every(({ dtype }) => dtype === 'i32' || dtype === 'u32');
+  // Integers keep all of their bits; f32 holds 24 of them.
+  const compute = name === 'copy' && integers ? x.dtype : 'f32';
   return launchElementwise(name, unaryExpressions[name], compute, [x], result, traits);
 }
 

@@ -1,5 +1,6 @@
 // (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension. One row a workgroup; the variance
-// is summed from centred values in a second pass, so that a small variance on a large mean keeps its digits.
+// is summed from centred values in a second pass, and the mean from differences to the first value, so that a small
+// variance on a large mean keeps its digits.
 #include "row.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -18,19 +19,20 @@ fn main(
     return;
   }
   let offsets = row_offsets(row);
+  let origin = f32(x_values[offsets.x]);
   var sum = 0.0;
   for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    sum += f32(x_values[offsets.x + i]);
+    sum += f32(x_values[offsets.x + i]) - origin;
   }
   let mean = row_sum(sum, lane) / f32(params.columns);
   var squares = 0.0;
   for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    let centred = f32(x_values[offsets.x + i]) - mean;
+    let centred = f32(x_values[offsets.x + i]) - origin - mean;
     squares += centred * centred;
   }
   let scale = 1.0 / sqrt(row_sum(squares, lane) / f32(params.columns) + params.epsilon);
   for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    let normalized = (f32(x_values[offsets.x + i]) - mean) * scale;
+    let normalized = (f32(x_values[offsets.x + i]) - origin - mean) * scale;
     result[offsets.result + i] =
       $RESULT(normalized * f32(weight[params.weightOffset + i]) + f32(bias[params.biasOffset + i]));
   }

@@ -44,6 +44,9 @@ function combine(operator: string, left: Value, right: Value): Value {
   if (operator === '&&') return Boolean(left) && Boolean(right);
   if (operator === '||') return Boolean(left) || Boolean(right);
   const [a, b] = [Number(left), Number(right)];
+  if (Number.isNaN(a) || Number.isNaN(b)) throw new Error(`cannot compute ${left} ${operator} ${right}`);
+  if (b === 0 && (operator === '/' || operator === '%'))
+    throw new Error(`${left} ${operator} 0 has no value`);
   switch (operator) {
     case '<':
       return a < b;
@@ -126,7 +129,7 @@ function blockFrom(lines: readonly string[], start: number, closing: readonly st
     if (directive === 'if' || directive === 'for') depth++;
     if (directive === 'end') depth--;
   }
-  throw new Error(`${file}: a block opened before line ${start + 1} is never closed`);
+  throw new Error(`${file}: "${lines[start - 1]!.trim()}" is never closed by #end`);
 }
 
 /**

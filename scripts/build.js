@@ -1,10 +1,23 @@
 // Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources and the default model.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { STAMP, sourceHash } from './source_hash.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
+
+// The hash is taken before the compiler reads, so that a file saved meanwhile makes the next set-up build again.
+const hash = sourceHash(root);
 rmSync('dist', { recursive: true, force: true });
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc'], { stdio: 'inherit' });
 
@@ -18,3 +31,16 @@ for (const [folder, extension] of [
     if (file.endsWith(extension)) copyFileSync(`${folder}/${file}`, `dist/${folder}/${file}`);
   }
 }
+
+// Bundlers for browsers take this module in place of the one that reads files (the browser field of package.json).
+const wgsl = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
+const texts = Object.fromEntries(wgsl.map((file) => [file, readFileSync(`kernels/${file}`, 'utf8')]));
+writeFileSync(
+  'dist/kernels/wgsl_sources.browser.js',
+  `const texts = ${JSON.stringify(texts, null, 2)};\n\n/** The text of a WGSL file of this folder. */\n` +
+    'export function readWgsl(file) {\n  return texts[file];\n}\n',
+);
+
+// npm makes the command executable when it installs the package; in the clone the build does it.
+if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
+writeFileSync(STAMP, hash);

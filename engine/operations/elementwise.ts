@@ -7,7 +7,7 @@ import {
   launchUnary,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
-import { broadcastShapes, shapeText } from '../shape.js';
+import { broadcastShapes, resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
 
@@ -76,10 +76,9 @@ export const subtract = (x: Tensor, y: Tensor): Tensor => applyBinary('subtract'
 export const multiply = (x: Tensor, y: Tensor): Tensor => applyBinary('multiply', x, y);
 export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x, y);
 
-/** The same values in another element type, dense. */
-export function cast(x: Tensor, dtype: Dtype): Tensor {
-  if (dtype === 'f16') x.device.empty('f16', [0]).dispose();
-  return run(unary, { x }, { name: 'copy', dtype });
+/** The same values in another element type, dense, or written into a view of that type. */
+export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
+  return run(unary, { x }, { name: 'copy', dtype }, into ?? x.device.empty(dtype, x.shape));
 }
 
 /** A dense copy, or another view of the same memory where the tensor is dense already. */
@@ -95,7 +94,8 @@ export function copyInto(x: Tensor, target: Tensor): void {
     throw new ShapeError(`copyInto: ${describe(x)} does not fit ${describe(target)}`);
   }
   x.device.scope(() => {
-    run(unary, { x: x.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
+    const source = x.buffer === target.buffer ? run(unary, { x }, { name: 'copy', dtype: x.dtype }) : x;
+    run(unary, { x: source.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
   });
 }
 
@@ -106,7 +106,7 @@ export function copyInto(x: Tensor, target: Tensor): void {
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const first = tensors[0];
   if (!first) throw new ShapeError('concat: needs at least one tensor');
-  const d = axis < 0 ? axis + first.rank : axis;
+  const d = resolveAxis(axis, first.rank, 'concat');
   for (const tensor of tensors) {
     const fits =
       tensor.rank === first.rank && tensor.shape.every((size, i) => i === d || size === first.shape[i]);

@@ -97,7 +97,13 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
     }
     const dense = residual && residual.strides.at(-1) !== 1 && columns > 1 ? contiguous(residual) : residual;
     const folded = foldBatch(left, right, dense, output, batch);
-    run(matmulRow, { ...folded.inputs, bias }, { activation, scale }, folded.output);
+    const inputs = {
+      ...folded.inputs,
+      left: cuttable(folded.inputs.left, 2),
+      right: cuttable(folded.inputs.right, 3),
+      bias,
+    };
+    run(matmulRow, inputs, { activation, scale }, folded.output);
     return output;
   });
 }
@@ -149,6 +155,13 @@ function foldBatch(
     },
     output: output.reshape([outer, inner, rows, columns]),
   };
+}
+
+/** An operand too large for a binding is cut along `axis`; where that axis lies inside, a copy has it outside. */
+function cuttable(matrix: Tensor, axis: 2 | 3): Tensor {
+  const other = axis === 2 ? 3 : 2;
+  if (matrix.device.fitsBinding(matrix) || matrix.strides[axis]! >= matrix.strides[other]!) return matrix;
+  return axis === 2 ? contiguous(matrix) : contiguous(matrix.transpose()).transpose();
 }
 
 function tryReshape(tensor: Tensor, shape: readonly number[]): Tensor | undefined {

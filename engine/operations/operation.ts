@@ -3,10 +3,9 @@
  * larger than a kernel can see. Gradients will join the row.
  */
 import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
-import type { Device } from '../device.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
-import { type Tensor, allocate } from '../tensor.js';
+import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
 
 /** Named operands; absent optional ones are undefined. */
 export type Inputs = Readonly<Record<string, Tensor | undefined>>;
@@ -53,8 +52,23 @@ export function run<I extends Inputs, A>(
       `${operation.name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
     );
   }
+  if (into) checkTarget(operation.name, into, dtype, tensors);
   if (output.size > 0) device.scope(() => runInParts(operation, inputs, output, attributes));
   return output;
+}
+
+/** WebGPU binds no buffer for reading and writing at once, and only floats convert on their way out. */
+function checkTarget(operation: string, into: Tensor, dtype: Dtype, operands: readonly Tensor[]): void {
+  const isFloat = (type: Dtype): boolean => type === 'f32' || type === 'f16';
+  if (into.dtype !== dtype && !(isFloat(into.dtype) && isFloat(dtype))) {
+    throw new ShapeError(`${operation}: the result is ${dtype}; the given tensor is ${describe(into)}`);
+  }
+  const shared = operands.find((operand) => operand.buffer === into.buffer);
+  if (shared) {
+    throw new ShapeError(
+      `${operation}: ${describe(shared)} lies in the same memory as the tensor to fill, ${describe(into)}; copy it first`,
+    );
+  }
 }
 
 function runInParts<I extends Inputs, A>(
@@ -71,10 +85,12 @@ function runInParts<I extends Inputs, A>(
     return;
   }
   const [name, tensor] = tooLarge;
-  const split = operation.splits(inputs, output).find((axes) => {
-    const axis = axes[name];
-    return axis !== undefined && tensor!.shape[axis]! > 1;
-  });
+  // Halving the axis that lies outermost halves what must be bound; an inner one would not.
+  const strideOf = (axes: Split): number => tensor!.strides[axes[name]!]!;
+  const [split] = operation
+    .splits(inputs, output)
+    .filter((axes) => axes[name] !== undefined && tensor!.shape[axes[name]]! > 1)
+    .sort((a, b) => strideOf(b) - strideOf(a));
   if (!split) {
     // An operation that works through a whole operand by windows of its own does so in `forward`.
     operation.forward(inputs, output, attributes);
@@ -100,7 +116,7 @@ function runInParts<I extends Inputs, A>(
 /** Records one launch of an operation. */
 export function dispatch(
   operation: string,
-  device: Device,
+  device: TensorDevice,
   tensors: readonly (Tensor | undefined)[],
   build: (operands: readonly Operand[]) => Launch,
 ): void {

@@ -54,7 +54,10 @@ const embeddingRow: Operation<
     flops: output.shape.reduce((count, size) => count * size, positions ? 2 : 1),
     bytes: bytesOf([ids, positions, output, output]),
   }),
-  splits: () => [{ ids: 0, output: 0 }],
+  splits: () => [
+    { ids: 0, output: 0 },
+    { ids: 1, positions: 0, output: 1 },
+  ],
 };
 
 const gatherRow: Operation<{ x: Tensor; index: Tensor }, Record<never, never>> = {

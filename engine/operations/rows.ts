@@ -21,6 +21,12 @@ function outerAxes(rank: number, names: readonly string[]): Split[] {
   return Array.from({ length: rank - 1 }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
 }
 
+function needFloats(name: string, x: Tensor): void {
+  if (x.dtype === 'i32' || x.dtype === 'u32') {
+    throw new ShapeError(`${name}: needs floats, got ${describe(x)}`);
+  }
+}
+
 function needRows(name: string, x: Tensor): void {
   if (x.rank === 0 || x.shape.at(-1) === 0) throw new ShapeError(`${name}: ${describe(x)} has no rows`);
 }
@@ -28,6 +34,7 @@ function needRows(name: string, x: Tensor): void {
 const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
   name: 'softmax',
   output({ x }) {
+    needFloats('softmax', x);
     needRows('softmax', x);
     return { dtype: x.dtype, shape: x.shape };
   },
@@ -45,6 +52,7 @@ const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
 const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { epsilon: number }> = {
   name: 'layerNorm',
   output({ x, weight, bias }) {
+    needFloats('layerNorm', x);
     needRows('layerNorm', x);
     const width = [x.shape.at(-1)!];
     if (![weight, bias].every((own) => own.contiguous && shapeText(own.shape) === shapeText(width))) {
@@ -67,6 +75,7 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
 const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
   name: 'reduce',
   output({ x }, { kind }) {
+    needFloats(kind, x);
     if (x.rank === 0 || (kind === 'max' && x.shape.at(-1) === 0)) needRows(kind, x);
     return { dtype: x.dtype, shape: x.shape.slice(0, -1) };
   },

@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+import { CommanderError } from 'commander';
+import { EXIT_NOTHING, describeError } from './errors.js';
+import { Interruption, watchForInterruption } from './interruption.js';
+import { tell } from './output.js';
+import { buildProgram } from './program.js';
+
+try {
+  await buildProgram(watchForInterruption()).parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+/** Reports an error in one line, unless it has reported itself. */
+function exitCodeOf(error: unknown): number {
+  // Commander has printed its own message, or the help or version that was asked for.
+  if (error instanceof CommanderError) return error.exitCode;
+  const interruption = error instanceof Interruption ? error : undefined;
+  if (!interruption) tell(`error: ${describeError(error)}`);
+  else if (interruption.message !== '') tell(interruption.message);
+  if (!interruption && process.env['DEBUG'] && error instanceof Error) tell(error.stack ?? '');
+  return interruption?.exitCode ?? EXIT_NOTHING;
+}

@@ -1,0 +1,64 @@
+/** Options that several commands share, and the parsing of their values. */
+import { InvalidArgumentError, Option } from 'commander';
+import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
+import { type Precision, presetNames } from '../model/index.js';
+import { UsageError } from './errors.js';
+
+/** Parses a whole number within bounds. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+export const deviceOption = (): Option =>
+  new Option(
+    '--device <index|name|software>',
+    'adapter to compute on, as doctor lists them; part of its name will do',
+  );
+
+export const presetOption = (): Option =>
+  new Option('--preset <name>', 'published model that tells what a bare checkpoint does not').choices(
+    presetNames,
+  );
+
+/** The device that is wanted, quiet unless `CLIP4STR_VERBOSE` is set. */
+export function deviceOptions(wanted: string | undefined): DeviceOptions {
+  return {
+    hideDriverWarnings: !process.env['CLIP4STR_VERBOSE'],
+    ...(wanted === undefined ? {} : { device: wanted }),
+  };
+}
+
+/** Runs `work` with a device that is closed afterwards, so that the process ends. */
+export async function withDevice<T>(
+  wanted: string | undefined,
+  work: (device: Device) => Promise<T>,
+): Promise<T> {
+  const device = await openDevice(deviceOptions(wanted));
+  try {
+    return await work(device);
+  } finally {
+    device.close();
+  }
+}
+
+/** @throws UsageError when the adapter cannot store f16 */
+export function requirePrecision(device: Device, precision: Precision): void {
+  if (precision === 'f16' && !device.traits.f16) {
+    throw new UsageError(`--precision f16: ${device.adapter.name} has no f16 (feature shader-f16). Use f32.`);
+  }
+}
+
+/** Parses `32x128` as `[height, width]`. */
+export function imageSize(text: string): readonly [number, number] {
+  const match = /^(\d{1,5})x(\d{1,5})$/.exec(text);
+  const size = [Number(match?.[1]), Number(match?.[2])] as const;
+  if (!size.every((side) => side >= 1))
+    throw new InvalidArgumentError('Expected <height>x<width>, as 32x128.');
+  return size;
+}

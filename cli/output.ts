@@ -1,0 +1,39 @@
+/** The two streams of a command: results on the standard output, everything else on the standard error. */
+import { once } from 'node:events';
+
+/** Writes results, and waits while the reader is slower than we are. */
+export async function print(text: string): Promise<void> {
+  if (text === '' || process.stdout.destroyed || process.stdout.writableEnded) return;
+  if (!process.stdout.write(text)) {
+    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined);
+  }
+}
+
+/** Says something that is no result: a warning, a file that could not be read. */
+export function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** Bytes as people write them: `9.9 MB`. */
+export function formatBytes(bytes: number): string {
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
+  return power === 0 ? `${bytes} B` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}
+
+/** Columns set flush; those named in `right` end flush right. */
+export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows
+    .map((row) => {
+      const cells = row.map((cell, column) =>
+        right.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      );
+      return `${cells.join('  ').trimEnd()}\n`;
+    })
+    .join('');
+}

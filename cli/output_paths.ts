@@ -1,0 +1,51 @@
+/** Checks of output paths before the work begins, so that nothing is computed in vain. */
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { dirname, join, basename } from 'node:path';
+import { UsageError, fileReason } from './errors.js';
+
+/**
+ * Makes sure that a file can be written at a path and that it is none of the command's inputs.
+ * @throws UsageError otherwise
+ */
+export async function checkOutputFile(
+  option: string,
+  path: string,
+  inputs: readonly string[] = [],
+): Promise<void> {
+  const folder = dirname(path);
+  const status = await statusOf(folder);
+  if (!status) throw new UsageError(`${option}: the folder ${folder} does not exist. Make it first.`);
+  if (!status.isDirectory()) throw new UsageError(`${option}: ${folder} is a file, not a folder.`);
+  if ((await statusOf(path))?.isDirectory())
+    throw new UsageError(`${option}: ${path} is a folder; name a file.`);
+  const target = await resolved(path);
+  for (const input of inputs) {
+    if ((await resolved(input)) === target) {
+      throw new UsageError(`${option}: ${path} is the input ${input}; give another path.`);
+    }
+  }
+}
+
+/**
+ * Makes sure that a folder exists, making it where it does not.
+ * @throws UsageError when there is a file in its place, or it cannot be made
+ */
+export async function makeOutputFolder(option: string, path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    const isFile = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new UsageError(`${option}: ${path} ${isFile ? 'is a file, not a folder' : fileReason(error)}.`);
+  }
+}
+
+async function statusOf(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
+  return stat(path).catch(() => undefined);
+}
+
+/** The path without links; of a file that does not exist yet, its folder's. */
+async function resolved(path: string): Promise<string> {
+  return realpath(path).catch(async () =>
+    join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path)),
+  );
+}

@@ -1,0 +1,60 @@
+import type { NormalizedImage } from '../model/index.js';
+import { type Checkpoint, openCheckpoint } from '../weights/index.js';
+import { UsageError } from './errors.js';
+import type { NamedImage } from './load_images.js';
+
+/** Images that another program has normalised: tensor `images` `[n, 3, height, width]` of a safetensors file. */
+export class PixelsFile {
+  private constructor(
+    private readonly file: Checkpoint,
+    readonly count: number,
+    private readonly imageShape: readonly number[],
+  ) {}
+
+  /** @throws CheckpointError or UsageError in one line when there is no such tensor */
+  static async open(path: string): Promise<PixelsFile> {
+    const file = await openCheckpoint(path);
+    const shape = file.tensors.get('images')?.shape;
+    if (shape?.length !== 4 || shape[1] !== 3 || shape.some((size) => size === 0)) {
+      await file.close();
+      const found = shape ? `its tensor images is [${shape.join(',')}]` : 'it has no tensor images';
+      throw new UsageError(`${file.name}: ${found}; --pixels expects images [n,3,height,width].`);
+    }
+    return new PixelsFile(file, shape[0]!, shape.slice(1));
+  }
+
+  /** @throws UsageError when the images are not of the model's size, `[height, width]` */
+  checkSize([height, width]: readonly [number, number]): void {
+    const [, ownHeight, ownWidth] = this.imageShape;
+    if (ownHeight !== height || ownWidth !== width) {
+      throw new UsageError(
+        `${this.file.name}: images are ${ownHeight}x${ownWidth}; this model takes ${height}x${width}.`,
+      );
+    }
+  }
+
+  /** The images one after another, named `images[0]` and so on. */
+  async *images(): AsyncGenerator<NamedImage<NormalizedImage>, void> {
+    const size = this.imageShape.reduce((product, side) => product * side, 1);
+    let current = new Float32Array(size);
+    let filled = 0;
+    let index = 0;
+    for await (const { values } of this.file.readChunks('images')) {
+      for (let at = 0; at < values.length;) {
+        const taken = values.subarray(at, at + size - filled);
+        current.set(taken, filled);
+        filled += taken.length;
+        at += taken.length;
+        if (filled < size) continue;
+        yield { name: `images[${index}]`, image: { normalized: current } };
+        current = new Float32Array(size);
+        filled = 0;
+        index += 1;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+}

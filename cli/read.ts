@@ -1,0 +1,288 @@
+import { type Command, Option } from 'commander';
+import type { Device } from '../engine/index.js';
+import {
+  Clip4Str,
+  ClipRefiner,
+  type Normalization,
+  type Precision,
+  type ReadOptions,
+  resolveCharset,
+} from '../model/index.js';
+import { AttentionPictures } from './attention_pictures.js';
+import { batchesOf } from './batches.js';
+import { resolveCheckpoint } from './checkpoints.js';
+import {
+  EXIT_DONE,
+  EXIT_NOTHING,
+  EXIT_PARTLY,
+  type ExitCode,
+  UsageError,
+  describeError,
+  printable,
+} from './errors.js';
+import { type FormatName, formatNames, formats, rowOf } from './formats.js';
+import { type Fault, expandInputs } from './inputs.js';
+import { Interruption } from './interruption.js';
+import { type NamedImage, loadImages } from './load_images.js';
+import { LogitsFile } from './logits_file.js';
+import { deviceOption, presetOption, requirePrecision, wholeNumber, withDevice } from './options.js';
+import { print, tell } from './output.js';
+import { checkOutputFile, makeOutputFolder } from './output_paths.js';
+import { PixelsFile } from './pixels_file.js';
+import { type Progress, showProgress } from './progress.js';
+
+interface ReadCommandOptions {
+  readonly checkpoint?: string;
+  readonly preset?: string;
+  readonly device?: string;
+  readonly precision: Precision;
+  readonly batchSize: number;
+  readonly charset?: string;
+  readonly refineIters?: number;
+  readonly ar: boolean;
+  readonly originalStopping?: true;
+  readonly normalization?: Normalization;
+  readonly clipRefine?: string;
+  readonly format: FormatName;
+  readonly pixels?: string;
+  readonly logits?: string;
+  readonly attention?: string;
+  readonly verbose?: true;
+  readonly quiet?: true;
+}
+
+const examples = `
+Examples:
+  clip4str-engine read word.jpg                              one image with the model that is included
+  clip4str-engine read photos/ 'scans/**/*.png'              a folder, and a pattern
+  curl -s https://example.org/word.jpg | clip4str-engine read -
+  clip4str-engine read crops/ --checkpoint clip4str-base     a published model, downloaded the first time
+  clip4str-engine read crops/ --checkpoint my.ckpt --format csv > readings.csv
+  clip4str-engine read word.jpg --attention looked/          pictures of where each character looked
+
+Exit code: 0 all images were read, 1 none was, 2 some were.`;
+
+/** Adds `read`. */
+export function addRead(program: Command, signal: AbortSignal): void {
+  program
+    .command('read')
+    .summary('read the text in images')
+    .description('Read the text in images of words: files, folders, patterns, or - for the standard input.')
+    .argument('[images...]', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF), folders, patterns, -')
+    .option(
+      '--checkpoint <file|name>',
+      'model file, or a name that download lists (default: the model included)',
+    )
+    .addOption(presetOption())
+    .addOption(deviceOption())
+    .addOption(
+      new Option('--precision <type>', 'how weights are stored on the device')
+        .choices(['f32', 'f16'])
+        .default('f32'),
+    )
+    .option('--batch-size <images>', 'images computed together', wholeNumber(1, 4096), 16)
+    .option(
+      '--charset <36|62|94|characters>',
+      'characters that texts are brought into (default: all)',
+      charset,
+    )
+    .option(
+      '--refine-iters <count>',
+      "passes over the whole text after the first (default: the model's)",
+      wholeNumber(0, 32),
+    )
+    .option('--no-ar', 'read all characters at once instead of one after another')
+    .option(
+      '--original-stopping',
+      'let a batch stop together, as the original does: readings depend on batch mates',
+    )
+    .addOption(
+      new Option('--normalization <kind>', "how pixels become numbers (default: the model's)").choices([
+        'half',
+        'clip',
+      ]),
+    )
+    .option('--clip-refine <file|name>', 'plain CLIP model that chooses among likely texts')
+    .addOption(new Option('--format <format>', 'of the output').choices(formatNames).default('text'))
+    .option(
+      '--pixels <file>',
+      'read tensor images [n,3,height,width] of a safetensors file, already normalised',
+    )
+    .option('--logits <file>', 'write the logits of all positions to a safetensors file')
+    .option('--attention <folder>', 'write a picture an image of where each character looked')
+    .option('--verbose', 'name model and device also when not on a terminal')
+    .option('--quiet', 'no progress, no notes; only readings and errors')
+    .addHelpText('after', examples)
+    .action(async (inputs: string[], options: ReadCommandOptions) => {
+      process.exitCode = await read(inputs, options, signal);
+    });
+}
+
+function charset(text: string): string {
+  resolveCharset(text);
+  return text;
+}
+
+async function read(
+  inputs: readonly string[],
+  options: ReadCommandOptions,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  if (options.pixels !== undefined && inputs.length > 0)
+    throw new UsageError('give either images or --pixels, not both.');
+  if (options.pixels === undefined && inputs.length === 0) {
+    throw new UsageError('no images given: name files, folders, patterns, or - for the standard input.');
+  }
+  if (options.pixels !== undefined && options.attention !== undefined) {
+    throw new UsageError('--attention needs image files; --pixels has none.');
+  }
+  if (inputs.filter((input) => input === '-').length > 1) {
+    throw new UsageError('- is given more than once; the standard input holds one image.');
+  }
+  const { images, faults } = await expandInputs(inputs);
+  faults.forEach(tellFault);
+  if (options.pixels === undefined && images.length === 0) return EXIT_NOTHING;
+  const checkpoint = await resolveCheckpoint(options.checkpoint);
+  const clip = options.clipRefine === undefined ? undefined : await resolveCheckpoint(options.clipRefine);
+  if (options.logits !== undefined) {
+    const paths = images.flatMap(({ path }) => path ?? []);
+    const others = [checkpoint, clip, options.pixels].flatMap((path) => path ?? []);
+    await checkOutputFile('--logits', options.logits, [...paths, ...others]);
+  }
+  if (options.attention !== undefined) await makeOutputFolder('--attention', options.attention);
+  const pixels = options.pixels === undefined ? undefined : await PixelsFile.open(options.pixels);
+  try {
+    return await withDevice(options.device, async (device) => {
+      requirePrecision(device, options.precision);
+      const reader = await load(device, checkpoint, options, signal);
+      pixels?.checkSize(reader.imageSize);
+      const clipRefiner = clip && (await ClipRefiner.load(device, clip, { precision: options.precision }));
+      const run = new Run(reader, options, faults.length, signal);
+      return run.all(pixels?.images() ?? loadImages(images), pixels?.count ?? images.length, {
+        ...readOptionsOf(options),
+        ...(clipRefiner ? { clipRefiner } : {}),
+      });
+    });
+  } finally {
+    await pixels?.close();
+  }
+}
+
+async function load(
+  device: Device,
+  checkpoint: string,
+  { preset, precision, quiet, verbose }: ReadCommandOptions,
+  signal: AbortSignal,
+): Promise<Clip4Str> {
+  const progress = showProgress('Loading', 'bytes', !quiet);
+  try {
+    const reader = await Clip4Str.load(device, checkpoint, {
+      preset,
+      precision,
+      onProgress: (done, total) => {
+        signal.throwIfAborted();
+        progress.update(done, total);
+      },
+    });
+    progress.stop();
+    if (!quiet && (verbose || process.stderr.isTTY)) {
+      tell(`${reader.checkpointName} on ${printable(device.adapter.name)}, ${precision}`);
+    }
+    return reader;
+  } finally {
+    progress.stop();
+  }
+}
+
+function readOptionsOf(options: ReadCommandOptions): ReadOptions {
+  return {
+    batchSize: options.batchSize,
+    refineIterations: options.refineIters,
+    autoregressive: options.ar ? undefined : false,
+    originalStopping: options.originalStopping,
+    charset: options.charset,
+    normalization: options.normalization,
+    logits: options.logits !== undefined,
+    attention: options.attention !== undefined,
+  };
+}
+
+function tellFault({ name, reason }: Fault): void {
+  tell(`${printable(name)}: ${reason}`);
+}
+
+/** One run over all images: prints rows as they come and counts what could not be read. */
+class Run {
+  private rows = 0;
+
+  constructor(
+    private readonly reader: Clip4Str,
+    private readonly options: ReadCommandOptions,
+    private faults: number,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async all(
+    images: AsyncIterable<NamedImage | Fault>,
+    count: number,
+    readOptions: ReadOptions,
+  ): Promise<ExitCode> {
+    const format = formats[this.options.format];
+    // Rows that appear on the same terminal show the progress themselves.
+    const progress = showProgress('Reading', 'images', !this.options.quiet && !process.stdout.isTTY);
+    const { maxLabelLength, classes } = decoderOf(this.reader);
+    const logits =
+      this.options.logits === undefined ? undefined : new LogitsFile(maxLabelLength + 1, classes);
+    const pictures =
+      this.options.attention === undefined ? undefined : new AttentionPictures(this.options.attention);
+    await print(format.head);
+    try {
+      for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
+        this.signal.throwIfAborted();
+        const readings = await this.reader.read(
+          batch.map(({ image }) => image),
+          readOptions,
+        );
+        for (const [index, reading] of readings.entries()) {
+          const { name, image } = batch[index]!;
+          await print(format.row(rowOf(name, reading), this.rows));
+          this.rows += 1;
+          logits?.add(name, reading);
+          if (pictures && 'width' in image) await pictures.write(name, image, reading);
+        }
+        progress.update(this.rows + this.faults, count);
+      }
+      this.signal.throwIfAborted();
+      if (this.rows > 0) await logits?.write(this.options.logits!);
+    } catch (error) {
+      if (error instanceof Interruption || this.rows === 0) throw error;
+      progress.stop();
+      tell(`error: ${describeError(error)}`);
+      this.faults += 1;
+    } finally {
+      progress.stop();
+      await print(format.tail(this.rows));
+    }
+    if (this.rows === 0) return EXIT_NOTHING;
+    return this.faults === 0 ? EXIT_DONE : EXIT_PARTLY;
+  }
+
+  /** The images that could be decoded; the others are reported. */
+  private async *readable(
+    images: AsyncIterable<NamedImage | Fault>,
+    progress: Progress,
+  ): AsyncGenerator<NamedImage, void> {
+    for await (const image of images) {
+      if ('image' in image) yield image;
+      else {
+        progress.stop();
+        tellFault(image);
+        this.faults += 1;
+      }
+    }
+  }
+}
+
+function decoderOf({ model: { configuration } }: Clip4Str): { maxLabelLength: number; classes: number } {
+  return configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
+}

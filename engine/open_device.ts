@@ -1,0 +1,77 @@
+import type { AdapterTraits } from '../kernels/index.js';
+import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
+import { Device } from './device.js';
+
+export interface DeviceOptions extends AdapterOptions {
+  /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
+  readonly device?: string;
+  /** Bytes that tensors and waiting buffers may take. Default: 70 % of the memory on a software adapter, else no limit. */
+  readonly memoryBudgetBytes?: number;
+  /** Lowers the adapter's largest binding, to try how larger tensors are split. */
+  readonly maxBindingBytes?: number;
+}
+
+const usefulFeatures: readonly string[] = [
+  'shader-f16',
+  'subgroups',
+  'subgroup-size-control',
+  'chromium-experimental-subgroup-matrix',
+  'timestamp-query',
+];
+
+const usefulLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+  'minStorageBufferOffsetAlignment',
+  'minUniformBufferOffsetAlignment',
+] as const;
+
+/** Dawn crashes when an instance is collected before what was made from it, so none ever is. */
+const openInstances: GPU[] = [];
+
+/**
+ * Opens a WebGPU device: in Node through Dawn, in a browser through `navigator.gpu`.
+ * @throws AdapterError that says what there is and what to do
+ */
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  const found = await findAdapter(options.device, options);
+  openInstances.push(found.instance);
+  const { adapter } = found;
+  const gpu = await adapter.requestDevice({
+    label: 'clip4str-engine',
+    requiredFeatures: usefulFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),
+  });
+  const budget = options.memoryBudgetBytes ?? (await defaultBudgetBytes(found.summary));
+  return new Device(gpu, {
+    adapter: found.summary,
+    info: adapter.info,
+    traits: traitsOf(gpu, found),
+    memoryBudgetBytes: budget,
+    maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? Infinity),
+  });
+}
+
+async function defaultBudgetBytes(adapter: AdapterSummary): Promise<number> {
+  if (!adapter.software || adapter.backend === 'browser') return Infinity;
+  const { totalmem } = await import('node:os');
+  return 0.7 * totalmem();
+}
+
+function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
+  const { subgroupMinSize, subgroupMaxSize } = found.adapter.info;
+  const fixedSubgroups = gpu.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
+  return {
+    subgroupSize: fixedSubgroups ? subgroupMinSize : 0,
+    f16: gpu.features.has('shader-f16'),
+    software: found.summary.software,
+    maxWorkgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+    maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
+  };
+}

@@ -1,0 +1,153 @@
+import { type Device, type Tensor, concat } from '../engine/index.js';
+import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
+import type { CharsetAdapter } from './charset.js';
+import { CharsetTokenizer } from './charset_tokenizer.js';
+import type { Clip4StrConfiguration } from './configuration.js';
+import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
+import { encodeClipImage, projectImage } from './image_encoder.js';
+import type { Parameters } from './parameters.js';
+import { captionFromIds } from './reading_text.js';
+import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
+import { encodeText, poolText, textTokens } from './text_encoder.js';
+
+/** Image features for the two branches: they differ where the visual one works before the projection. */
+interface ImageFeatures {
+  /** `[batch, tokens, decoder width]`. */
+  readonly visual: Tensor;
+  /** `[batch, tokens, embed width]`. */
+  readonly cross: Tensor;
+}
+
+/**
+ * CLIP4STR (Zhao et al., 2023): CLIP's image encoder feeds a visual decoder; its reading, as a caption, goes through
+ * CLIP's text encoder; a cross-modal decoder reads again from image and caption together. Refinement repeats both.
+ */
+export class Clip4StrModel implements Recognizer {
+  readonly tokenizer: CharsetTokenizer;
+  private readonly visual: Branch;
+  private readonly cross: Branch;
+
+  constructor(
+    private readonly device: Device,
+    readonly parameters: Parameters,
+    readonly configuration: Clip4StrConfiguration,
+  ) {
+    const { charset, visualDecoder, crossDecoder } = configuration;
+    this.tokenizer = new CharsetTokenizer(charset);
+    const visual = new Decoder(device, parameters, branchNames('visual_decoder'), visualDecoder);
+    const cross = new Decoder(device, parameters, branchNames('cross_decoder'), crossDecoder);
+    this.visual = new Branch(device, visual, this.tokenizer);
+    this.cross = new Branch(device, cross, this.tokenizer);
+  }
+
+  /** Features of images `[batch, 3, height, width]`. With `clipClsEotFeature` there is one token, the class token. */
+  encodeImages(images: Tensor): ImageFeatures {
+    const { image, useShareDim, clipClsEotFeature } = this.configuration;
+    const prefix = 'clip_model.visual.';
+    return this.device.scope(() => {
+      const all = encodeClipImage(images, this.parameters, prefix, image);
+      const tokens = clipClsEotFeature ? all.slice(1, 0, 1) : all;
+      const projected = projectImage(tokens, this.parameters, prefix);
+      return { visual: useShareDim ? projected : tokens, cross: projected };
+    });
+  }
+
+  /** Projected features of captions: `[captions, context length, embed width]`, or the end token's alone. */
+  encodeCaptions(captions: readonly string[]): Tensor {
+    const { text, clipClsEotFeature } = this.configuration;
+    return this.device.scope(() => {
+      const { tokens, ends } = textTokens(this.device, captions, text);
+      const features = encodeText(tokens, this.parameters, 'clip_model.', text);
+      return clipClsEotFeature ? poolText(features, ends) : features;
+    });
+  }
+
+  recognize(images: Tensor, options: DecodingOptions): Promise<Recognition> {
+    const { device, visual, cross } = this;
+    const { onStage } = options;
+    return device.scope(async () => {
+      const batch = images.shape[0]!;
+      const positions = positionCount(options, this.configuration.visualDecoder.maxLabelLength);
+      const features = this.encodeImages(images);
+      await onStage?.('memory', features.visual);
+      const memory = visual.prepareMemory(features.visual);
+
+      let seen = options.autoregressive
+        ? visual.readStepwise(memory, batch, positions)
+        : visual.readAtOnce(memory, batch, positions);
+      let ids = (await seen.ids.read()) as Uint32Array;
+      const steps =
+        options.autoregressive && options.stopping === 'batch'
+          ? originalStepCount(ids, positions, this.tokenizer.endId)
+          : positions;
+      seen = cutReading(seen, steps);
+      ids = cutIds(ids, batch, steps);
+      await onStage?.('visual_logits', seen.logits);
+
+      const looked = options.attention ? this.attentionBuffer(features, batch, positions) : undefined;
+      let read = device.scope((): BranchReading => {
+        const prepared = this.crossMemory(features.cross, ids, options.captionAdapter);
+        return cross.readStepwise(prepared, batch, steps, looked);
+      });
+      await onStage?.('cross_logits', read.logits);
+
+      const mask = clozeMask(device, positions);
+      for (let pass = 1; pass <= options.refineIterations; pass++) {
+        seen = visual.refine(seen, positions, memory, mask);
+        await onStage?.(`visual_refined_logits_${pass}`, seen.logits);
+        const refinedIds = (await seen.ids.read()) as Uint32Array;
+        const previous = read;
+        read = device.scope((): BranchReading => {
+          const prepared = this.crossMemory(features.cross, refinedIds, options.captionAdapter);
+          return cross.refine(previous, positions, prepared, mask, looked);
+        });
+        await onStage?.(`cross_refined_logits_${pass}`, read.logits);
+      }
+      return {
+        logits: read.logits,
+        visualLogits: seen.logits,
+        ...(looked ? { attention: this.patchAttention(looked) } : {}),
+      };
+    });
+  }
+
+  /**
+   * What the cross branch looks at: image features, then the features of the visual reading's caption.
+   * @param ids `[batch, 1 + positions]` of the visual reading
+   */
+  private crossMemory(image: Tensor, ids: Uint32Array, adapter: CharsetAdapter): PreparedMemory {
+    return this.device.scope(() => {
+      const batch = image.shape[0]!;
+      const length = ids.length / batch;
+      const captions = Array.from({ length: batch }, (_, row) =>
+        captionFromIds(ids.subarray(row * length + 1, (row + 1) * length), this.tokenizer, adapter),
+      );
+      const memory = concat([image, this.encodeCaptions(captions)], 1);
+      return this.cross.prepareMemory(memory);
+    });
+  }
+
+  private attentionBuffer(features: ImageFeatures, batch: number, positions: number): Tensor {
+    const { text, clipClsEotFeature } = this.configuration;
+    const textTokens = clipClsEotFeature ? 1 : text.contextLength;
+    return this.device.empty('f32', [batch, positions, features.cross.shape[1]! + textTokens]);
+  }
+
+  /** Attention over the patches alone: without the class token in front and the caption behind. */
+  private patchAttention(looked: Tensor): Tensor {
+    const { imageSize, patchSize, kind } = this.configuration.image;
+    const patches = (imageSize[0] / patchSize[0]) * (imageSize[1] / patchSize[1]);
+    const first = kind === 'clip' ? 1 : 0;
+    return looked.slice(2, first, first + patches);
+  }
+}
+
+/** The first `positions` ids of each row, with the begin token before them. */
+function cutIds(ids: Uint32Array, batch: number, positions: number): Uint32Array {
+  const length = ids.length / batch;
+  const cut = new Uint32Array(batch * (1 + positions));
+  for (let row = 0; row < batch; row++) {
+    cut.set(ids.subarray(row * length, row * length + 1 + positions), row * (1 + positions));
+  }
+  return cut;
+}

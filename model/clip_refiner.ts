@@ -1,0 +1,85 @@
+import type { Device } from '../engine/index.js';
+import { type ByteSource, openParameters } from '../weights/index.js';
+import type { CharsetAdapter } from './charset.js';
+import type { CharsetTokenizer } from './charset_tokenizer.js';
+import { Clip } from './clip.js';
+import { type ClipRefineOptions, defaultClipRefineOptions, refineWithClip } from './clip_refine.js';
+import { normalizeImage, resizeAndCrop } from './image.js';
+import { loadModel } from './load_model.js';
+import type { Precision } from './parameters.js';
+import { type TextReading, softmaxRows } from './reading_text.js';
+import { proportionalDraw, seededUniform } from './refine_candidates.js';
+import type { RgbImage } from './rgb_image.js';
+
+/** The original's draws are random; ours repeat. */
+const seed = 1;
+
+/** A separate CLIP that chooses among the likely texts of a reading, the one that fits the image best. */
+export class ClipRefiner {
+  private constructor(
+    private readonly device: Device,
+    private readonly clip: Clip,
+    private readonly options: ClipRefineOptions,
+  ) {}
+
+  /**
+   * @param source path or bytes of a CLIP checkpoint (OpenAI, OpenCLIP, Hugging Face)
+   * @throws Error when it is another model
+   */
+  static async load(
+    device: Device,
+    source: string | ByteSource,
+    options: Partial<ClipRefineOptions> & { precision?: Precision | undefined } = {},
+  ): Promise<ClipRefiner> {
+    const parameters = await openParameters(source);
+    try {
+      const { precision, ...refineOptions } = options;
+      const model = await device.exclusively(() => loadModel(device, parameters, { precision }));
+      if (!(model instanceof Clip)) {
+        model.parameters.dispose();
+        throw new Error(
+          `${parameters.name}: is a ${parameters.family} model; post-refinement needs a plain CLIP.`,
+        );
+      }
+      return new ClipRefiner(device, model, { ...defaultClipRefineOptions, ...refineOptions });
+    } finally {
+      await parameters.close();
+    }
+  }
+
+  /**
+   * Chooses a text for one image.
+   * @param image pixels; a normalised image must have CLIP's own size
+   * @param logits `[positions, classes]` of the reading
+   */
+  async refine(
+    image: RgbImage | { readonly normalized: Float32Array },
+    logits: Float32Array,
+    tokenizer: CharsetTokenizer,
+    adapter: CharsetAdapter,
+  ): Promise<TextReading> {
+    const { device, clip } = this;
+    const [height, width] = clip.configuration.image.imageSize;
+    const pixels =
+      'normalized' in image ? image.normalized : normalizeImage(resizeAndCrop(image, height), 'clip');
+    if (pixels.length !== 3 * height * width) {
+      throw new Error(
+        `post-refinement: ${pixels.length} normalised values; this CLIP takes [3,${height},${width}].`,
+      );
+    }
+    const similarity = (captions: readonly string[]): Promise<Float32Array> =>
+      device.exclusively(() =>
+        device.scope(async () => {
+          const images = device.tensor(Float32Array.from(pixels), [1, 3, height, width]);
+          return (await clip.similarity(images, captions).read()) as Float32Array;
+        }),
+      );
+    const probabilities = softmaxRows(logits, tokenizer.classes);
+    const draw = proportionalDraw(seededUniform(seed));
+    return refineWithClip({ probabilities, tokenizer, adapter }, similarity, this.options, draw);
+  }
+
+  dispose(): void {
+    this.clip.parameters.dispose();
+  }
+}

@@ -1,0 +1,84 @@
+import type { Normalization } from './image.js';
+
+/** Sizes of an image, or of a patch of it: `[height, width]` in pixels. */
+export type ImageSize = readonly [height: number, width: number];
+
+/** A vision transformer: CLIP's, with a class token, or PARSeq's plain one, without. */
+export interface ImageEncoderConfiguration {
+  readonly kind: 'clip' | 'vit';
+  readonly imageSize: ImageSize;
+  readonly patchSize: ImageSize;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly mlpWidth: number;
+  readonly activation: 'quick_gelu' | 'gelu';
+  readonly layerNormEpsilon: number;
+}
+
+/** CLIP's text transformer: QuickGELU, layer norms with epsilon 1e-5. */
+export interface TextEncoderConfiguration {
+  /** Rows of the token embedding. */
+  readonly vocabulary: number;
+  /** Tokens that a text is given to the encoder with; CLIP4STR uses 16 of the positions. */
+  readonly contextLength: number;
+  /** Rows of the positional embedding. */
+  readonly positions: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly mlpWidth: number;
+}
+
+/** PARSeq's two-stream decoder: exact GELU, layer norms with epsilon 1e-5. */
+export interface DecoderConfiguration {
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly mlpWidth: number;
+  /** Characters at most; there is one position more, for the end token. */
+  readonly maxLabelLength: number;
+  /** Characters of the charset, and the end token. */
+  readonly classes: number;
+}
+
+/** What all models that read have in common. */
+interface ReaderConfiguration {
+  /** Characters in the order of their ids. */
+  readonly charset: string;
+  /** Charset that captions and compared texts are brought into. */
+  readonly testCharset: string;
+  readonly decodeAutoregressive: boolean;
+  readonly refineIterations: number;
+  readonly normalization: Normalization;
+}
+
+export interface Clip4StrConfiguration extends ReaderConfiguration {
+  readonly family: 'clip4str';
+  readonly image: ImageEncoderConfiguration;
+  readonly text: TextEncoderConfiguration;
+  /** Width that CLIP projects images and texts to. */
+  readonly embedWidth: number;
+  readonly visualDecoder: DecoderConfiguration;
+  readonly crossDecoder: DecoderConfiguration;
+  /** Whether the visual branch works on projected image features; else on those before the projection. */
+  readonly useShareDim: boolean;
+  /** Whether each side gives its class or end-of-text feature alone instead of those of all tokens. */
+  readonly clipClsEotFeature: boolean;
+}
+
+export interface ParseqConfiguration extends ReaderConfiguration {
+  readonly family: 'parseq';
+  readonly image: ImageEncoderConfiguration;
+  readonly decoder: DecoderConfiguration;
+}
+
+/** Plain CLIP: image-text similarity. */
+export interface ClipConfiguration {
+  readonly family: 'clip';
+  readonly image: ImageEncoderConfiguration;
+  readonly text: TextEncoderConfiguration;
+  readonly embedWidth: number;
+}
+
+export type ModelConfiguration = Clip4StrConfiguration | ParseqConfiguration | ClipConfiguration;

@@ -1,0 +1,35 @@
+/** Models that read text from images, and plain CLIP. */
+export { CharsetAdapter, resolveCharset } from './charset.js';
+export { CharsetTokenizer } from './charset_tokenizer.js';
+export { Clip } from './clip.js';
+export type { ClipRefineOptions } from './clip_refine.js';
+export { ClipRefiner } from './clip_refiner.js';
+export { Clip4StrModel } from './clip4str.js';
+export { tokenizeCaptions } from './clip_tokenizer.js';
+export type {
+  ClipConfiguration,
+  Clip4StrConfiguration,
+  DecoderConfiguration,
+  ImageEncoderConfiguration,
+  ModelConfiguration,
+  ParseqConfiguration,
+  TextEncoderConfiguration,
+} from './configuration.js';
+export { expectedParameters } from './expected_parameters.js';
+export { type Normalization, preprocessImage } from './image.js';
+export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
+export { type LoadOptions, type Model, loadModel } from './load_model.js';
+export { Parameters, type Precision } from './parameters.js';
+export { Parseq } from './parseq.js';
+export { type PresetName, presetNames, presetOf } from './presets.js';
+export {
+  Clip4Str,
+  type ImageInput,
+  type NormalizedImage,
+  type PositionRows,
+  type ReadOptions,
+  type Reading,
+} from './reader.js';
+export type { CharacterReading } from './reading_text.js';
+export type { DecodingOptions, Recognition, Recognizer } from './recognizer.js';
+export type { RgbImage } from './rgb_image.js';

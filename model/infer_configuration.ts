@@ -1,0 +1,293 @@
+import { resolveCharset } from './charset.js';
+import type {
+  ClipConfiguration,
+  Clip4StrConfiguration,
+  DecoderConfiguration,
+  ImageEncoderConfiguration,
+  ImageSize,
+  ModelConfiguration,
+  ParseqConfiguration,
+  TextEncoderConfiguration,
+} from './configuration.js';
+import { HyperParameters } from './hyper_parameters.js';
+import type { Normalization } from './image.js';
+import { ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
+import { presetFor } from './preset_matching.js';
+import { captionLength, clipHeadWidth } from './presets.js';
+
+/** A checkpoint as far as its configuration depends on it; parameters have their original names. */
+export interface ConfigurationSource extends ShapedParameters {
+  readonly family: ModelConfiguration['family'];
+  /** Stored hyper-parameters under the original's names: `img_size`, `charset_train`, `dec_num_heads` and so on. */
+  readonly configuration: Readonly<Record<string, unknown>>;
+}
+
+/** What a user settles; it goes before what the checkpoint records. */
+export interface ConfigurationOverrides {
+  /** Name of a preset that stands in for what the checkpoint does not record. */
+  readonly preset?: string | undefined;
+  readonly imageSize?: ImageSize | undefined;
+  /** Heads of PARSeq's image encoder. */
+  readonly encoderHeads?: number | undefined;
+  readonly decoderHeads?: number | undefined;
+  /** Charset that the model was trained with: name or characters. */
+  readonly charset?: string | undefined;
+  readonly testCharset?: string | undefined;
+  readonly contextLength?: number | undefined;
+  readonly decodeAutoregressive?: boolean | undefined;
+  readonly refineIterations?: number | undefined;
+  readonly normalization?: Normalization | undefined;
+  readonly useShareDim?: boolean | undefined;
+  readonly clipClsEotFeature?: boolean | undefined;
+}
+
+/**
+ * The configuration of a checkpoint's model. Dimensions come from the shapes; what these do not tell comes from the
+ * overrides, else the stored hyper-parameters, else a preset of the same shapes. Nothing is guessed from a file name.
+ *
+ * @throws Error if the shapes contradict one another or what is stored, or if something is told nowhere.
+ */
+export function inferConfiguration(
+  source: ConfigurationSource,
+  overrides: ConfigurationOverrides = {},
+): ModelConfiguration {
+  switch (source.family) {
+    case 'clip4str':
+      return inferClip4Str(source, overrides);
+    case 'parseq':
+      return inferParseq(source, overrides);
+    case 'clip':
+      return inferClip(source, overrides);
+  }
+}
+
+function inferClip4Str(
+  source: ConfigurationSource,
+  overrides: ConfigurationOverrides,
+): Clip4StrConfiguration {
+  const shapes = new ParameterShapes(source);
+  const stored = new HyperParameters(source.name, source.configuration);
+  const preset = presetFor(source, overrides.preset);
+  const clip = clipTowers(
+    shapes.under('clip_model.'),
+    overrides.imageSize ?? stored.imageSize('img_size'),
+    overrides.contextLength ?? stored.integer('context_length', 1) ?? captionLength,
+  );
+  const presetHeads = preset?.family === 'clip4str' ? preset.crossDecoder.heads : undefined;
+  const heads = overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? presetHeads;
+  const visual = shapes.under('visual_decoder.');
+  const cross = shapes.under('cross_decoder.');
+  const visualDecoder = decoderOf(visual, visual, heads);
+  const crossDecoder = decoderOf(cross, cross, heads);
+  if (crossDecoder.width !== clip.embedWidth) {
+    shapes.fail(
+      `the cross-modal decoder is ${crossDecoder.width} wide, CLIP's features ${clip.embedWidth}; they must agree.`,
+    );
+  }
+  if (visualDecoder.classes !== crossDecoder.classes) {
+    shapes.fail(
+      `visual_decoder.head has ${visualDecoder.classes} classes, cross_decoder.head ${crossDecoder.classes}; they must agree.`,
+    );
+  }
+  const featureWidth = (shared: boolean) => (shared ? clip.embedWidth : clip.image.width);
+  const fitsShared = visualDecoder.width === featureWidth(true);
+  const useShareDim = overrides.useShareDim ?? stored.boolean('use_share_dim') ?? fitsShared;
+  if (visualDecoder.width !== featureWidth(useShareDim)) {
+    shapes.fail(
+      `the visual decoder is ${visualDecoder.width} wide; with use_share_dim ${useShareDim} it takes features of ` +
+        `${featureWidth(useShareDim)}.`,
+    );
+  }
+  return {
+    family: 'clip4str',
+    ...clip,
+    visualDecoder,
+    crossDecoder,
+    useShareDim,
+    clipClsEotFeature: overrides.clipClsEotFeature ?? stored.boolean('clip_cls_eot_feature') ?? false,
+    ...readerSettings(shapes, stored, overrides, crossDecoder.classes - 1),
+  };
+}
+
+function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverrides): ParseqConfiguration {
+  const shapes = new ParameterShapes(source);
+  const stored = new HyperParameters(source.name, source.configuration);
+  const found = presetFor(source, overrides.preset);
+  const preset = found?.family === 'parseq' ? found : undefined;
+  const encoder = shapes.under('encoder.');
+  const { width, patchSize } = encoder.patchConvolution('patch_embed.proj.weight');
+  const [patches] = encoder.batchedMatrix('pos_embed');
+  const requestedSize = overrides.imageSize ?? stored.imageSize('img_size') ?? preset?.image.imageSize;
+  const encoderHeads =
+    overrides.encoderHeads ??
+    stored.integer('enc_num_heads', 1) ??
+    preset?.image.heads ??
+    untold(shapes, 'enc_num_heads');
+  const decoder = decoderOf(
+    shapes,
+    shapes.under('decoder.'),
+    overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? preset?.decoder.heads,
+  );
+  if (decoder.width !== width)
+    shapes.fail(`the decoder is ${decoder.width} wide, the encoder ${width}; they must agree.`);
+  return {
+    family: 'parseq',
+    image: {
+      kind: 'vit',
+      imageSize: imageSizeOf(encoder, 'pos_embed', requestedSize, patchSize, patches),
+      patchSize,
+      width,
+      layers: encoder.layers('blocks'),
+      heads: checkedHeads(encoder, width, encoderHeads),
+      mlpWidth: encoder.matrix('blocks.0.mlp.fc1.weight')[0],
+      activation: 'gelu',
+      layerNormEpsilon: 1e-6,
+    },
+    decoder,
+    ...readerSettings(shapes, stored, overrides, decoder.classes - 1),
+  };
+}
+
+function inferClip(source: ConfigurationSource, overrides: ConfigurationOverrides): ClipConfiguration {
+  return {
+    family: 'clip',
+    ...clipTowers(new ParameterShapes(source), overrides.imageSize, overrides.contextLength),
+  };
+}
+
+/** @param contextLength all positions if not given. */
+function clipTowers(
+  shapes: ParameterShapes,
+  requestedSize: ImageSize | undefined,
+  contextLength: number | undefined,
+): { image: ImageEncoderConfiguration; text: TextEncoderConfiguration; embedWidth: number } {
+  const visual = shapes.under('visual.');
+  const { width, patchSize } = visual.patchConvolution('conv1.weight');
+  const [rows] = visual.matrix('positional_embedding');
+  const [positions, textWidth] = shapes.matrix('positional_embedding');
+  if (contextLength !== undefined && contextLength > positions) {
+    shapes.fail(
+      `a context length of ${contextLength} exceeds the ${positions} positions of the text encoder.`,
+    );
+  }
+  return {
+    image: {
+      kind: 'clip',
+      // The first row belongs to the class token.
+      imageSize: imageSizeOf(visual, 'positional_embedding', requestedSize, patchSize, rows - 1),
+      patchSize,
+      width,
+      layers: visual.layers('transformer.resblocks'),
+      heads: checkedHeads(visual, width, Math.floor(width / clipHeadWidth)),
+      mlpWidth: visual.matrix('transformer.resblocks.0.mlp.c_fc.weight')[0],
+      activation: 'quick_gelu',
+      layerNormEpsilon: 1e-5,
+    },
+    text: {
+      vocabulary: shapes.matrix('token_embedding.weight')[0],
+      contextLength: contextLength ?? positions,
+      positions,
+      width: textWidth,
+      layers: shapes.layers('transformer.resblocks'),
+      heads: checkedHeads(shapes, textWidth, Math.floor(textWidth / clipHeadWidth)),
+      mlpWidth: shapes.matrix('transformer.resblocks.0.mlp.c_fc.weight')[0],
+    },
+    embedWidth: visual.matrix('proj')[1],
+  };
+}
+
+/** @param owner where embeddings and head are; PARSeq keeps them beside the layers, CLIP4STR with them. */
+function decoderOf(
+  owner: ParameterShapes,
+  layers: ParameterShapes,
+  heads: number | undefined,
+): DecoderConfiguration {
+  const [positions, width] = owner.batchedMatrix('pos_queries');
+  const [classes] = owner.matrix('head.weight');
+  return {
+    width,
+    layers: layers.layers('layers'),
+    heads: checkedHeads(layers, width, heads ?? untold(layers, 'dec_num_heads')),
+    mlpWidth: layers.matrix('layers.0.linear1.weight')[0],
+    maxLabelLength: positions - 1,
+    classes,
+  };
+}
+
+function readerSettings(
+  shapes: ParameterShapes,
+  stored: HyperParameters,
+  overrides: ConfigurationOverrides,
+  characters: number,
+): Pick<
+  Clip4StrConfiguration,
+  'charset' | 'testCharset' | 'decodeAutoregressive' | 'refineIterations' | 'normalization'
+> {
+  // Without a record, only the named charsets can be told by their length.
+  const named = ['36', '62', '94'].find((name) => Number(name) === characters);
+  const charset = resolveCharset(
+    overrides.charset ?? stored.text('charset_train') ?? named ?? untold(shapes, 'charset_train'),
+  );
+  const length = Array.from(charset).length;
+  if (length !== characters) {
+    const advice =
+      named === undefined ? 'Give the charset that it was trained with.' : `Try charset ${named}.`;
+    shapes.fail(`the charset has ${length} characters; the decoder's head predicts ${characters}. ${advice}`);
+  }
+  const lowerCase = resolveCharset('36');
+  const usual = Array.from(lowerCase).every((character) => charset.includes(character)) ? lowerCase : charset;
+  return {
+    charset,
+    testCharset: resolveCharset(overrides.testCharset ?? stored.text('charset_test') ?? usual),
+    decodeAutoregressive: overrides.decodeAutoregressive ?? stored.boolean('decode_ar') ?? true,
+    refineIterations: overrides.refineIterations ?? stored.integer('refine_iters', 0) ?? 1,
+    normalization: overrides.normalization ?? stored.oneOf('normalization', ['half', 'clip']) ?? 'half',
+  };
+}
+
+/** The image size asked for if its patches fill the table of positions, or the square that does. */
+function imageSizeOf(
+  shapes: ParameterShapes,
+  table: string,
+  requested: ImageSize | undefined,
+  [patchHeight, patchWidth]: ImageSize,
+  patches: number,
+): ImageSize {
+  const where = shapes.fullName(table);
+  const patch = `${patchHeight}x${patchWidth}`;
+  if (requested !== undefined) {
+    const [height, width] = requested;
+    if (
+      (height / patchHeight) * (width / patchWidth) !== patches ||
+      height % patchHeight ||
+      width % patchWidth
+    ) {
+      shapes.fail(
+        `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches.`,
+      );
+    }
+    return requested;
+  }
+  const side = Math.round(Math.sqrt(patches));
+  if (side === 0 || side * side !== patches) {
+    shapes.fail(
+      `${where} is for ${patches} patches, which form no square, and the file records no img_size.`,
+    );
+  }
+  return [side * patchHeight, side * patchWidth];
+}
+
+function checkedHeads(shapes: ParameterShapes, width: number, heads: number): number {
+  if (heads < 1 || width % heads !== 0) {
+    const part = shapes.fullName('').replace(/\.$/, '') || 'the model';
+    shapes.fail(`${part} is ${width} wide, which ${heads} attention heads do not divide.`);
+  }
+  return heads;
+}
+
+function untold(shapes: ParameterShapes, key: string): never {
+  return shapes.fail(
+    `its shapes do not tell ${key}, no hyper-parameter records it, and they match no preset. ` +
+      'Convert the file together with its hyper-parameters, or set this explicitly.',
+  );
+}

@@ -1,0 +1,40 @@
+import type { Device } from '../engine/index.js';
+import { type ParameterSource, compareParameters } from '../weights/index.js';
+import { Clip } from './clip.js';
+import { Clip4StrModel } from './clip4str.js';
+import { expectedParameters } from './expected_parameters.js';
+import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
+import { Parameters, type Precision } from './parameters.js';
+import { Parseq } from './parseq.js';
+
+export interface LoadOptions extends ConfigurationOverrides {
+  /** How matrices are stored on the device. Default f32. */
+  readonly precision?: Precision | undefined;
+  /** Told of the bytes uploaded so far and in all. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+/** Every model of this project. */
+export type Model = Clip4StrModel | Parseq | Clip;
+
+/**
+ * Puts a checkpoint's model on a device.
+ * @throws Error that lists missing, unexpected and mis-shaped parameters, or says what the file does not tell
+ */
+export async function loadModel(
+  device: Device,
+  source: ParameterSource,
+  options: LoadOptions = {},
+): Promise<Model> {
+  const configuration = inferConfiguration(source, options);
+  compareParameters(source, expectedParameters(configuration));
+  const parameters = await Parameters.load(device, source, options.precision ?? 'f32', options.onProgress);
+  switch (configuration.family) {
+    case 'clip4str':
+      return new Clip4StrModel(device, parameters, configuration);
+    case 'parseq':
+      return new Parseq(device, parameters, configuration);
+    case 'clip':
+      return new Clip(device, parameters, configuration);
+  }
+}

@@ -1,0 +1,86 @@
+import { type Device, type Tensor, cast } from '../engine/index.js';
+import type { ParameterSource } from '../weights/index.js';
+
+export type Precision = 'f32' | 'f16';
+
+/** Bytes uploaded between waits, so that the driver's staging memory stays small. */
+const uploadWindowBytes = 64 << 20;
+
+/** Tables of positions are added, not multiplied: they are small and stay in f32. */
+const positionTable = /(positional_embedding|pos_embed|pos_queries|class_embedding)$/;
+
+/** The parameters of a model on a device, by their canonical names. */
+export class Parameters {
+  private constructor(private readonly tensors: ReadonlyMap<string, Tensor>) {}
+
+  /**
+   * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece.
+   * With `f16`, matrices are stored in half precision; vectors and position tables stay f32.
+   * @param onProgress told of the bytes uploaded so far and in all (as f32)
+   */
+  static async load(
+    device: Device,
+    source: ParameterSource,
+    precision: Precision,
+    onProgress: (doneBytes: number, totalBytes: number) => void = () => {},
+  ): Promise<Parameters> {
+    const tensors = new Map<string, Tensor>();
+    const sizes = [...source.parameters].map(([, { shape }]) => 4 * shape.reduce((n, size) => n * size, 1));
+    const totalBytes = sizes.reduce((total, size) => total + size, 0);
+    let doneBytes = 0;
+    let waitingBytes = 0;
+    try {
+      for (const [name, { shape }] of source.parameters) {
+        const half = precision === 'f16' && shape.length >= 2 && !positionTable.test(name);
+        const tensor = device.keep(device.empty(half ? 'f16' : 'f32', shape));
+        tensors.set(name, tensor);
+        for await (const { elementOffset, values } of source.readChunks(name)) {
+          writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
+          doneBytes += 4 * values.length;
+          waitingBytes += 4 * values.length;
+          if (waitingBytes >= uploadWindowBytes) {
+            await device.finish();
+            waitingBytes = 0;
+          }
+        }
+        onProgress(doneBytes, totalBytes);
+      }
+      await device.finish();
+    } catch (error) {
+      for (const tensor of tensors.values()) tensor.dispose();
+      throw error;
+    }
+    return new Parameters(tensors);
+  }
+
+  /** @throws Error for a name that the model should have: parameters were checked before loading. */
+  get(name: string): Tensor {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new Error(`parameter ${name} was not loaded`);
+    return tensor;
+  }
+
+  /** Bytes of all parameters on the device. */
+  get bytes(): number {
+    return [...this.tensors.values()].reduce((total, tensor) => total + tensor.bytes, 0);
+  }
+
+  get count(): number {
+    return [...this.tensors.values()].reduce((total, tensor) => total + tensor.size, 0);
+  }
+
+  dispose(): void {
+    for (const tensor of this.tensors.values()) tensor.dispose();
+  }
+}
+
+function writeValues(device: Device, tensor: Tensor, values: Float32Array<ArrayBuffer>, start: number): void {
+  if (tensor.dtype === 'f32') {
+    device.write(tensor, values, start);
+    return;
+  }
+  device.scope(() => {
+    const target = tensor.reshape([tensor.size]).slice(0, start, start + values.length);
+    cast(device.tensor(values, [values.length]), 'f16', target);
+  });
+}

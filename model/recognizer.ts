@@ -1,0 +1,50 @@
+import type { Tensor } from '../engine/index.js';
+import type { CharsetAdapter } from './charset.js';
+import type { CharsetTokenizer } from './charset_tokenizer.js';
+import type { Clip4StrConfiguration, ParseqConfiguration } from './configuration.js';
+import type { Parameters } from './parameters.js';
+
+/** How a reading is decoded. */
+export interface DecodingOptions {
+  /** Whether characters are read one after another, each seeing those before (`decode_ar`), or all at once. */
+  readonly autoregressive: boolean;
+  /** How often the reading is read again as a whole, each character seeing all others. */
+  readonly refineIterations: number;
+  /**
+   * `independent`: every position is computed, so no image depends on its batch mates. `batch`: as the original, the
+   * loop ends once every image of the batch has an end token, and the cross branch takes as many steps.
+   */
+  readonly stopping: 'independent' | 'batch';
+  /** Characters at most; the model's own limit unless given, and never more. */
+  readonly maxLabelLength?: number;
+  /** Brings captions into the test charset before CLIP reads them. */
+  readonly captionAdapter: CharsetAdapter;
+  /** Whether to compute where each character looked. */
+  readonly attention?: boolean;
+  /** Told of intermediate results, to compare them with a reference; the tensor is freed after the call. */
+  readonly onStage?: (stage: string, value: Tensor) => Promise<void>;
+}
+
+/** What a model computed for a batch of images. The caller disposes the tensors. */
+export interface Recognition {
+  /** `[batch, positions, classes]`. */
+  readonly logits: Tensor;
+  /** The visual branch's, of CLIP4STR alone: `[batch, positions, classes]`. */
+  readonly visualLogits?: Tensor;
+  /** Attention of each position over the image's patches, row by row: `[batch, positions, patches]`. */
+  readonly attention?: Tensor;
+}
+
+/** A model that reads text from images: CLIP4STR or PARSeq. */
+export interface Recognizer {
+  readonly configuration: Clip4StrConfiguration | ParseqConfiguration;
+  readonly tokenizer: CharsetTokenizer;
+  readonly parameters: Parameters;
+  /** @param images `[batch, 3, height, width]` f32, normalised */
+  recognize(images: Tensor, options: DecodingOptions): Promise<Recognition>;
+}
+
+/** Positions of a reading: one a character, and one for the end token. */
+export function positionCount(options: DecodingOptions, maxLabelLength: number): number {
+  return 1 + Math.min(options.maxLabelLength ?? maxLabelLength, maxLabelLength);
+}

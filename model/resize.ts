@@ -1,0 +1,112 @@
+import type { RgbImage } from './rgb_image.js';
+
+/** Fraction bits of a weight: Pillow's, which leave room for a byte and for the overshoot of bicubic weights in 32 bits. */
+const weightBits = 32 - 8 - 2;
+/** Neighbours on each side that bicubic interpolation looks at when it does not shrink. */
+const bicubicSupport = 2;
+
+/**
+ * Pillow's bicubic resize of 8-bit pixels, to the bit: weights widened when shrinking (antialiasing), in fixed point; rows
+ * first, then columns, rounded to bytes between the two. An image that already has the size is returned as it is.
+ *
+ * @param image `[height, width, 3]`, u8.
+ * @returns `[newHeight, newWidth, 3]`, u8.
+ */
+export function resizeBicubic(image: RgbImage, newHeight: number, newWidth: number): RgbImage {
+  const across = image.width === newWidth ? image : resizeRows(image, newWidth);
+  return across.height === newHeight ? across : resizeColumns(across, newHeight);
+}
+
+/** For each output position along one axis: the first input position that counts and the weights from there on. */
+interface AxisWeights {
+  readonly first: Int32Array;
+  readonly count: Int32Array;
+  /** `[output, stride]`, fixed point. */
+  readonly weights: Int32Array;
+  readonly stride: number;
+}
+
+function axisWeights(inputSize: number, outputSize: number): AxisWeights {
+  const scale = inputSize / outputSize;
+  const filterScale = Math.max(scale, 1);
+  const support = bicubicSupport * filterScale;
+  const stride = Math.ceil(support) * 2 + 1;
+  const first = new Int32Array(outputSize);
+  const count = new Int32Array(outputSize);
+  const weights = new Int32Array(outputSize * stride);
+  const exact = new Float64Array(stride);
+  for (let output = 0; output < outputSize; output++) {
+    const center = (output + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(inputSize, Math.trunc(center + support + 0.5));
+    let sum = 0;
+    for (let input = start; input < end; input++) {
+      const weight = bicubic((input - center + 0.5) * (1 / filterScale));
+      exact[input - start] = weight;
+      sum += weight;
+    }
+    for (let index = 0; index < end - start; index++) {
+      const normalized = sum === 0 ? exact[index]! : exact[index]! / sum;
+      const scaled = normalized * 2 ** weightBits;
+      weights[output * stride + index] = Math.trunc(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    }
+    first[output] = start;
+    count[output] = end - start;
+  }
+  return { first, count, weights, stride };
+}
+
+/** Keys' cubic convolution with a = -0.5. */
+function bicubic(distance: number): number {
+  const a = -0.5;
+  const x = Math.abs(distance);
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+/** Half of the last bit that is kept, so that the shift rounds. */
+const roundingTerm = 1 << (weightBits - 1);
+
+function resizeRows({ width, height, data }: RgbImage, newWidth: number): RgbImage {
+  const { first, count, weights, stride } = axisWeights(width, newWidth);
+  const output = new Uint8ClampedArray(newWidth * height * 3);
+  let at = 0;
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < newWidth; column++) {
+      let red = roundingTerm;
+      let green = roundingTerm;
+      let blue = roundingTerm;
+      let from = (row * width + first[column]!) * 3;
+      const start = column * stride;
+      const end = start + count[column]!;
+      for (let index = start; index < end; index++, from += 3) {
+        const weight = weights[index]!;
+        red += data[from]! * weight;
+        green += data[from + 1]! * weight;
+        blue += data[from + 2]! * weight;
+      }
+      output[at++] = red >> weightBits;
+      output[at++] = green >> weightBits;
+      output[at++] = blue >> weightBits;
+    }
+  }
+  return { width: newWidth, height, data: new Uint8Array(output.buffer) };
+}
+
+function resizeColumns({ width, height, data }: RgbImage, newHeight: number): RgbImage {
+  const { first, count, weights, stride } = axisWeights(height, newHeight);
+  const rowBytes = width * 3;
+  const output = new Uint8ClampedArray(rowBytes * newHeight);
+  const sums = new Int32Array(rowBytes);
+  for (let row = 0; row < newHeight; row++) {
+    sums.fill(roundingTerm);
+    for (let index = 0; index < count[row]!; index++) {
+      const weight = weights[row * stride + index]!;
+      const from = (first[row]! + index) * rowBytes;
+      for (let byte = 0; byte < rowBytes; byte++) sums[byte]! += data[from + byte]! * weight;
+    }
+    for (let byte = 0; byte < rowBytes; byte++) output[row * rowBytes + byte] = sums[byte]! >> weightBits;
+  }
+  return { width, height: newHeight, data: new Uint8Array(output.buffer) };
+}

@@ -1,0 +1,59 @@
+/** Comparison of a checkpoint's parameters with those a model expects. */
+import { CheckpointError, shownName } from './errors.js';
+import type { ParameterSource } from './parameters.js';
+
+const MOST_LISTED = 8;
+
+/** How a checkpoint's parameters differ from those a model expects. */
+export interface ParameterDifferences {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+  readonly misshaped: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly expected: readonly number[];
+  }[];
+}
+
+/** @param expected shapes by canonical name */
+export function parameterDifferences(
+  source: Pick<ParameterSource, 'parameters'>,
+  expected: ReadonlyMap<string, readonly number[]>,
+): ParameterDifferences {
+  return {
+    missing: [...expected.keys()].filter((name) => !source.parameters.has(name)),
+    unexpected: [...source.parameters.keys()].filter((name) => !expected.has(name)),
+    misshaped: [...expected].flatMap(([name, shape]) => {
+      const found = source.parameters.get(name)?.shape;
+      return !found || found.join() === shape.join() ? [] : [{ name, shape: found, expected: shape }];
+    }),
+  };
+}
+
+/**
+ * @param expected shapes by canonical name
+ * @throws CheckpointError that lists missing, unexpected and mis-shaped parameters together.
+ */
+export function compareParameters(
+  source: Pick<ParameterSource, 'name' | 'parameters'>,
+  expected: ReadonlyMap<string, readonly number[]>,
+): void {
+  const { missing, unexpected, misshaped } = parameterDifferences(source, expected);
+  const shapes = misshaped.map(
+    (one) => `${shownName(one.name)} is [${one.shape.join(',')}], expected [${one.expected.join(',')}]`,
+  );
+  const problems = [
+    ...listed('missing', missing.map(shownName)),
+    ...listed('unexpected', unexpected.map(shownName)),
+    ...listed('of another shape', shapes),
+  ];
+  if (problems.length > 0) {
+    throw new CheckpointError(source.name, `does not fit the model: ${problems.join('; ')}`);
+  }
+}
+
+function listed(what: string, items: readonly string[]): string[] {
+  if (items.length === 0) return [];
+  const more = items.length > MOST_LISTED ? ` and ${items.length - MOST_LISTED} more` : '';
+  return [`${items.length} ${what} (${items.slice(0, MOST_LISTED).join(', ')}${more})`];
+}
