@@ -68,7 +68,7 @@ async function place(
   const position = (at: readonly number[]): number => at.reduce((sum, i, d) => sum + i * strides[d]!, offset);
   const fill = (d: number): void => {
     if (d === shape.length) memory[position(index)] = value();
-    else for (index[d] = 0; index[d]! < shape[d]!; index[d]!++) fill(d + 1);
+    else for (index[d] = 0; index[d] < shape[d]!; index[d]++) fill(d + 1);
   };
   fill(0);
   const stored = device().tensor(memory, [memory.length]);
