@@ -22,14 +22,22 @@ const matmulRows: MatmulVariant = {
   },
 };
 
+/**
+ * Rows of a broadcast tile. Each height is a program of its own to compile, so there are few; 24 is the fastest
+ * where padding to it costs little, more rows spill registers.
+ */
+function broadcastRows(rows: number): number {
+  if (rows <= 4) return 4;
+  return rows <= 48 ? 16 : 24;
+}
+
 /** Subgroups that are the vectors of a CPU: broadcasts instead of loads. */
 const matmulBroadcast: MatmulVariant = {
   name: 'matmul_broadcast',
   canApply: (_, { software, subgroupSize }) => software && subgroupSize >= 4,
   launch(problem, traits) {
     const lanes = traits.subgroupSize;
-    // More than 16 rows gain a tenth at most and take twice as long to compile.
-    const rows = problem.left.shape[2]! <= 4 ? 4 : 16;
+    const rows = broadcastRows(problem.left.shape[2]!);
     const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(rows / lanes) };
     return matmulLaunch(this.name, problem, { tile: [rows, 4 * lanes], defines, subgroups: true }, traits);
   },
