@@ -18,6 +18,9 @@ interface InspectOptions {
   readonly json?: true;
 }
 
+/** Characters shown of a stored value; `--json` has all. */
+const LONGEST_VALUE = 200;
+
 const examples = `
 Examples:
   clip4str-engine inspect model.ckpt
@@ -151,6 +154,8 @@ function settings(values: object, prefix = ''): string[] {
   return Object.entries(values).flatMap(([name, value]: [string, unknown]) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? settings(value, `${prefix}${name}.`)
-      : [`${prefix}${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`],
+      : [
+          `${prefix}${name}: ${(typeof value === 'string' ? value : (JSON.stringify(value) ?? 'none')).slice(0, LONGEST_VALUE)}`,
+        ],
   );
 }

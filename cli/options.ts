@@ -1,6 +1,6 @@
 /** Options that several commands share, and the parsing of their values. */
 import { InvalidArgumentError, Option } from 'commander';
-import { type Device, openDevice } from '../engine/index.js';
+import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { type Precision, presetNames } from '../model/index.js';
 import { UsageError } from './errors.js';
 
@@ -26,12 +26,20 @@ export const presetOption = (): Option =>
     presetNames,
   );
 
+/** The device that is wanted, quiet unless `CLIP4STR_VERBOSE` is set. */
+export function deviceOptions(wanted: string | undefined): DeviceOptions {
+  return {
+    hideDriverWarnings: !process.env['CLIP4STR_VERBOSE'],
+    ...(wanted === undefined ? {} : { device: wanted }),
+  };
+}
+
 /** Runs `work` with a device that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openDevice(wanted === undefined ? {} : { device: wanted });
+  const device = await openDevice(deviceOptions(wanted));
   try {
     return await work(device);
   } finally {

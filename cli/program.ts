@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addConvert } from './convert.js';
+import { addDoctor } from './doctor.js';
 import { addDownload } from './download.js';
 import { describeError } from './errors.js';
 import { addInspect } from './inspect.js';
@@ -29,6 +30,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addRead(program, signal);
   addInspect(program);
   addConvert(program, signal);
+  addDoctor(program);
   addDownload(program);
   return program;
 }

@@ -3,10 +3,9 @@
  * larger than a kernel can see. Gradients will join the row.
  */
 import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
-import type { Device } from '../device.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
-import { type Tensor, allocate } from '../tensor.js';
+import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
 
 /** Named operands; absent optional ones are undefined. */
 export type Inputs = Readonly<Record<string, Tensor | undefined>>;
@@ -117,7 +116,7 @@ function runInParts<I extends Inputs, A>(
 /** Records one launch of an operation. */
 export function dispatch(
   operation: string,
-  device: Device,
+  device: TensorDevice,
   tensors: readonly (Tensor | undefined)[],
   build: (operands: readonly Operand[]) => Launch,
 ): void {
