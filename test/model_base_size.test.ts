@@ -14,7 +14,7 @@ interface Measured {
   readonly adapter: string;
   readonly software: boolean;
   readonly loadSeconds: number;
-  /** Highest resident memory of the process since the device was opened, beyond what it was then. */
+  /** Highest resident memory of the process, beyond what it was when the device was opened. */
   readonly loadGrownBytes: number;
   readonly parameterBytes: number;
   readonly liveBytes: number;
@@ -50,11 +50,17 @@ function seededValues(name: string, shape: readonly number[], seed: number): Flo
 }
 
 const child = (file: string): string => `
+  import { readFileSync } from 'node:fs';
   import { openDevice } from ${JSON.stringify(new URL('../engine/index.js', import.meta.url).href)};
   import { Clip4Str } from ${JSON.stringify(new URL('../model/reader.js', import.meta.url).href)};
   const device = await openDevice({ hideDriverWarnings: true });
-  const peakRss = () => process.resourceUsage().maxRSS * 1024;
-  const baseBytes = peakRss();
+  // maxRSS starts at the parent's on Linux; the kernel's high-water mark is this process's own.
+  const peakRss = () =>
+    1024 *
+    (process.platform === 'linux'
+      ? Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
+      : process.resourceUsage().maxRSS);
+  const baseBytes = process.memoryUsage.rss();
   const secondsSince = (start) => (performance.now() - start) / 1000;
   const loading = performance.now();
   const reader = await Clip4Str.load(device, ${JSON.stringify(file)});
