@@ -1,7 +1,7 @@
 /**
  * The preprocessor of our WGSL files. Lines that start with `#` are directives, the rest is WGSL:
  *
- *   #include "file.wgsl"      the file's text, expanded with the same names; nothing if it was included before
+ *   #include "file.wgsl"      the file's text, expanded with the same names
  *   #if EXPRESSION            also #elif EXPRESSION, #else, #end
  *   #for NAME in A..B         the block once for NAME = A … B-1, up to #end
  *   $NAME, ${EXPRESSION}      replaced by the value
@@ -141,7 +141,6 @@ function blockFrom(lines: readonly string[], start: number, closing: readonly st
  */
 export function expandTemplate(file: string, defines: Defines, readFile: (file: string) => string): string {
   const output: string[] = [];
-  const includedFiles = new Set<string>();
 
   const expandLines = (lines: readonly string[], names: Names, from: string): void => {
     let index = 0;
@@ -168,8 +167,6 @@ export function expandTemplate(file: string, defines: Defines, readFile: (file: 
   ): number => {
     if (directive === 'include') {
       const included = argument.replace(/^"(.*)"$/, '$1');
-      if (includedFiles.has(included)) return index;
-      includedFiles.add(included);
       expandLines(readFile(included).split('\n'), names, included);
       return index;
     }
