@@ -31,6 +31,7 @@ async function loadLmdb(): Promise<LmdbModule> {
     throw new Error(
       `LMDB data sets are read with the npm package node-lmdb, which cannot be loaded: ${reason}. ` +
         'Install it with `npm install --no-save node-lmdb` (it needs Python and a C++ compiler).',
+      { cause: error },
     );
   }
 }

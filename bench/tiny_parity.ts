@@ -8,6 +8,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { type Device, openDevice } from '../engine/index.js';
 import { CharsetAdapter } from '../model/charset.js';
 import { Clip4Str } from '../model/reader.js';
@@ -109,7 +110,7 @@ async function readSet(
     rule === 'original' ? { originalStopping: true, batchSize: 1 } : { batchSize: independentBatchSize },
   );
   const seconds = (performance.now() - startedAt) / 1000;
-  const { found, largestConfidenceError } = differencesOf(set, rule, images, readings, expected);
+  const { found, largestConfidenceError } = differencesOf(set, rule, readings, expected);
   const outcome = accuracyOf(
     readings.map(({ text }) => text),
     expected.map(({ label }) => label),
@@ -153,17 +154,15 @@ async function writeResult(
   differences: readonly Difference[],
   logits: readonly TensorError[],
 ): Promise<void> {
-  const require = createRequire(import.meta.url);
-  const versionOf = (name: string): string =>
-    (require(`${name}/package.json`) as { version: string }).version;
+  const dawn = createRequire(import.meta.url)('webgpu/package.json') as { version: string };
   const result = {
     date: new Date().toISOString(),
     adapter: device.adapter.name,
     backend: device.adapter.backend,
     driver: device.info.description,
     node: process.version,
-    webgpu: versionOf('webgpu'),
-    sharp: versionOf('sharp'),
+    webgpu: dawn.version,
+    sharp: sharp.versions.sharp,
     checkpoint: 'weights/clip4str_tiny.safetensors',
     batchSize: { independent: independentBatchSize, original: 1 },
     readings: reports.reduce((total, { images }) => total + images, 0),

@@ -16,11 +16,7 @@ import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
 import { ScopeStack } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
-import type { Tensor } from './tensor.js';
-import { type TensorData, allocate } from './tensor.js';
-
-/** Host values for a new tensor. */
-export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
 function dtypeOf(data: HostData): Dtype {
   if (data instanceof Float32Array) return 'f32';
@@ -38,12 +34,14 @@ export interface DeviceDescription {
 }
 
 /** An open GPU with its memory, its compiled programs and its command queue. */
-export class Device {
+export class Device implements TensorDevice {
   readonly adapter: AdapterSummary;
   readonly info: GPUAdapterInfo;
   readonly traits: AdapterTraits;
   /** Largest part of a buffer that one kernel can see, in bytes. Larger operands are split. */
   readonly maxBindingBytes: number;
+  /** Bytes that tensors and waiting buffers may take. */
+  readonly memoryBudgetBytes: number;
   private readonly failures: FailureLog;
   private readonly programs: ProgramCache;
   private readonly queue: CommandQueue;
@@ -62,6 +60,7 @@ export class Device {
     this.info = description.info;
     this.traits = description.traits;
     this.maxBindingBytes = description.maxBindingBytes;
+    this.memoryBudgetBytes = description.memoryBudgetBytes;
     const { maxBufferSize } = gpu.limits;
     this.failures = new FailureLog(gpu, () => this.lastWork?.());
     this.programs = new ProgramCache(gpu, (label, create) => this.failures.watchValidity(label, create));
@@ -74,7 +73,7 @@ export class Device {
         forgetBuffer: (buffer) => this.programs.forgetBuffer(buffer),
       },
       maxBufferSize,
-      description.memoryBudgetBytes,
+      this.memoryBudgetBytes,
     );
   }
 

@@ -1,10 +1,10 @@
 /** The compute engine: devices, tensors and operations. */
 export { type AdapterOptions, type AdapterSummary, listAdapters } from './adapters.js';
 export type { CommandCounts } from './commands.js';
-export { Device, type HostData } from './device.js';
+export { Device } from './device.js';
 export * from './errors.js';
 export type { MemoryUsage } from './memory.js';
 export { type DeviceOptions, openDevice } from './open_device.js';
 export * from './operations/index.js';
-export { Tensor, type TensorData } from './tensor.js';
+export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export type { AdapterTraits, Cost, Dtype } from '../kernels/index.js';

@@ -1,6 +1,12 @@
 /** Tensors: a shape and strides over a shared, reference-counted buffer. */
-import { type Dtype, bytesPerElement, elementCount } from '../kernels/index.js';
-import type { Device } from './device.js';
+import {
+  type AdapterTraits,
+  type Dtype,
+  type Launch,
+  type Operand,
+  bytesPerElement,
+  elementCount,
+} from '../kernels/index.js';
 import { DisposedError, ShapeError } from './errors.js';
 import type { PooledBuffer } from './memory.js';
 import { contiguousStrides, isContiguous, reshapeStrides, resolveAxis, shapeText } from './shape.js';
@@ -8,12 +14,39 @@ import { contiguousStrides, isContiguous, reshapeStrides, resolveAxis, shapeText
 /** Values read back from a tensor: f32 and f16 give floats. */
 export type TensorData = Float32Array | Int32Array | Uint32Array;
 
+/** Host values for a new tensor. */
+export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** What tensors and operations need of the device they are on; documented at `Device`. */
+export interface TensorDevice {
+  readonly traits: AdapterTraits;
+  readonly maxBindingBytes: number;
+  tensor(data: HostData, shape: readonly number[]): Tensor;
+  empty(dtype: Dtype, shape: readonly number[]): Tensor;
+  readAll(tensors: readonly Tensor[]): Promise<TensorData[]>;
+  scope<T>(work: () => T): T;
+  /** @internal */
+  dispatch(
+    build: (operands: readonly Operand[]) => Launch,
+    tensors: readonly Tensor[],
+    label: () => string,
+  ): void;
+  /** @internal */
+  fitsBinding(tensor: Tensor): boolean;
+  /** @internal */
+  acquireBuffer(bytes: number, purpose: string): PooledBuffer;
+  /** @internal */
+  releaseBuffer(buffer: PooledBuffer): void;
+  /** @internal */
+  track(tensor: Tensor): void;
+}
+
 /** A buffer of the pool with the number of tensors that lie in it. */
 export class Storage {
   private references = 1;
 
   constructor(
-    readonly device: Device,
+    readonly device: TensorDevice,
     readonly buffer: PooledBuffer,
   ) {}
 
@@ -31,7 +64,7 @@ export class Storage {
 /**
  * An array on the GPU. Views (`reshape`, `slice`, `transpose`, …) share its memory and cost nothing. Memory goes
  * back when the tensor and all of its views are disposed, by hand or by the scope they were made in
- * ({@link Device.scope}).
+ * ({@link TensorDevice.scope}).
  */
 export class Tensor {
   private storage: Storage | undefined;
@@ -49,7 +82,7 @@ export class Tensor {
     storage.device.track(this);
   }
 
-  get device(): Device {
+  get device(): TensorDevice {
     return this.alive().device;
   }
 
@@ -211,7 +244,12 @@ export class Tensor {
 }
 
 /** Makes a dense tensor in fresh memory. @internal */
-export function allocate(device: Device, dtype: Dtype, shape: readonly number[], purpose: string): Tensor {
+export function allocate(
+  device: TensorDevice,
+  dtype: Dtype,
+  shape: readonly number[],
+  purpose: string,
+): Tensor {
   const count = elementCount(shape);
   if (shape.some((size) => !Number.isInteger(size) || size < 0) || !Number.isSafeInteger(count)) {
     throw new ShapeError(`${purpose}: ${shapeText(shape)} is no shape`);

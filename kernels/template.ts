@@ -45,7 +45,8 @@ function combine(operator: string, left: Value, right: Value): Value {
   if (operator === '||') return Boolean(left) || Boolean(right);
   const [a, b] = [Number(left), Number(right)];
   if (Number.isNaN(a) || Number.isNaN(b)) throw new Error(`cannot compute ${left} ${operator} ${right}`);
-  if (b === 0 && (operator === '/' || operator === '%')) throw new Error(`${left} ${operator} 0 has no value`);
+  if (b === 0 && (operator === '/' || operator === '%'))
+    throw new Error(`${left} ${operator} 0 has no value`);
   switch (operator) {
     case '<':
       return a < b;

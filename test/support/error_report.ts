@@ -40,6 +40,15 @@ export function useErrorReport(title: string, tolerance = 1e-4): ErrorReport {
   return report;
 }
 
+/** Lines of text, printed after a file's tests. */
+export function useSummary(title: string): string[] {
+  const lines: string[] = [];
+  afterAll(() => {
+    process.stderr.write(`${[title, ...lines].join('\n  ')}\n`);
+  });
+  return lines;
+}
+
 /** Infinite where the counts differ or a value is not a number. */
 export function maxAbsoluteError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Infinity;

@@ -61,16 +61,14 @@ export function useFixtureModels(device: () => Device): (name: FixtureModel) => 
   };
 }
 
-/** The reference's PARSeq, whose state dict records no hyper-parameters. */
+/** What PARSeq's state dict does not record. */
+export const parseqOptions: LoadOptions = { imageSize: [32, 128], encoderHeads: 2, decoderHeads: 4 };
+
+/** The reference's PARSeq. */
 export async function loadFixtureParseq(device: Device, options: LoadOptions = {}): Promise<Parseq> {
   const source = await openParameters(fixturePath('parseq/parseq_tiny.pt'));
   try {
-    const model = await loadModel(device, source, {
-      imageSize: [32, 128],
-      encoderHeads: 2,
-      decoderHeads: 4,
-      ...options,
-    });
+    const model = await loadModel(device, source, { ...parseqOptions, ...options });
     if (!(model instanceof Parseq)) throw new Error('parseq_tiny.pt: is no PARSeq model.');
     return model;
   } finally {

@@ -1,0 +1,228 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  AdapterError,
+  type Device,
+  DeviceLostError,
+  type Tensor,
+  ValidationError,
+  add,
+  linear,
+  listAdapters,
+  openDevice,
+  relu,
+  softmax,
+} from '../engine/index.js';
+import { launchUnary } from '../kernels/index.js';
+import { runChild } from './support/child_script.js';
+import { useDevice } from './support/device.js';
+import { Random, expectClose } from './support/numbers.js';
+
+async function withDevice(work: (device: Device) => Promise<void>): Promise<void> {
+  const device = await openDevice({ device: 'software' });
+  try {
+    await work(device);
+  } finally {
+    device.close();
+  }
+}
+
+const ones = (device: Device, shape: [number, number]): Tensor =>
+  device.tensor(new Float32Array(shape[0] * shape[1]).fill(1), shape);
+
+describe('adapters', () => {
+  test('are listed with real ones first and opened by index, part of a name or kind', async () => {
+    const adapters = await listAdapters();
+    const software = adapters.find((adapter) => adapter.software)!;
+    expect(adapters.map(({ index }) => index)).toEqual(adapters.map((_, i) => i));
+    for (const wanted of ['software', `${software.index}`, software.name.slice(1, 8).toUpperCase()]) {
+      const device = await openDevice({ device: wanted });
+      expect(device.adapter.name).toBe(software.name);
+      device.close();
+    }
+  });
+
+  test.each(['no such adapter', '99'])('"%s" is refused with a list of what there is', async (wanted) => {
+    const [first] = await listAdapters();
+    const opening = openDevice({ device: wanted });
+    await expect(opening).rejects.toThrow(AdapterError);
+    await expect(opening).rejects.toThrow(`"${wanted}"`);
+    await expect(opening).rejects.toThrow(`0: ${first!.name}`);
+  });
+});
+
+describe('a steady workload', () => {
+  const device = useDevice({ device: 'software' });
+
+  test('of 200 forward passes leaves memory, programs and bind groups flat', async () => {
+    const random = new Random(3);
+    const weights = [
+      device().tensor(random.floats(32 * 48), [32, 48]),
+      device().tensor(random.floats(8 * 32), [8, 32]),
+    ];
+    const input = device().tensor(random.floats(5 * 48), [5, 48]);
+    const forward = (): Tensor =>
+      device().scope(() => softmax(linear(relu(linear(input, weights[0]!)), weights[1]!)));
+    const first = forward();
+    const expected = await first.read();
+    first.dispose();
+    const state = () => {
+      const { liveBytes, pooledBytes, buffers } = device().memory;
+      const { programCount, bindGroupCount } = device();
+      return { liveBytes, pooledBytes, buffers, programCount, bindGroupCount };
+    };
+    // The second pass finds its buffers in the pool.
+    forward().dispose();
+    await device().finish();
+    const settled = state();
+    device().resetStatistics();
+    for (let i = 0; i < 200; i++) {
+      const result = forward();
+      if (i % 50 === 49) expect([...(await result.read())]).toEqual([...expected]);
+      result.dispose();
+    }
+    await device().finish();
+    expect(state()).toEqual(settled);
+    expect(device().counts).toEqual({ dispatches: 800, submits: 4, readBacks: 4, uploads: 0 });
+  });
+
+  test('records any number of dispatches between two submits that parameters have room for', async () => {
+    let x = ones(device(), [1, 4]);
+    device().resetStatistics();
+    for (let i = 0; i < 3000; i++) x = device().scope(() => add(x, ones(device(), [1, 4])));
+    expect([...(await x.read())]).toEqual([3001, 3001, 3001, 3001]);
+    expect(device().counts.dispatches).toBe(3000);
+  });
+});
+
+describe('errors', () => {
+  test('a kernel that does not compile is named; the device works on', () =>
+    withDevice(async (device) => {
+      const x = ones(device, [2, 2]);
+      const result = device.empty('f32', [2, 2]);
+      const launch = launchUnary('exp', { ...x }, { ...result }, device.traits);
+      device.dispatch(
+        ([from, to]) => ({
+          ...launchUnary('exp', from!, to!, device.traits),
+          kernel: 'broken',
+          defines: { ...launch.defines, EXPRESSION: 'no_such_function(x)' },
+        }),
+        [x, result],
+        () => 'broken',
+      );
+      const reading = result.read();
+      await expect(reading).rejects.toThrow(ValidationError);
+      await expect(reading).rejects.toThrow(/broken .*no_such_function/s);
+      expect([...(await relu(x).read())]).toEqual([1, 1, 1, 1]);
+    }));
+
+  test('operands of two devices are refused', () =>
+    withDevice(async (first) =>
+      withDevice(async (second) => {
+        expect(() => add(ones(first, [1, 2]), ones(second, [1, 2]))).toThrow(/different devices/);
+      }),
+    ));
+
+  test('a lost device says so in pending reads and in every later call', () =>
+    withDevice(async (device) => {
+      const x = ones(device, [2, 2]);
+      const pending = relu(x).read();
+      device.gpu.destroy();
+      await expect(pending).rejects.toThrow(DeviceLostError);
+      expect(() => relu(x)).toThrow(DeviceLostError);
+      expect(() => device.empty('f32', [1])).toThrow(DeviceLostError);
+      await expect(x.read()).rejects.toThrow(DeviceLostError);
+      await expect(device.finish()).rejects.toThrow(DeviceLostError);
+      x.dispose();
+    }));
+
+  test('a closed device refuses work at once; disposing and closing again are fine', async () => {
+    const device = await openDevice({ device: 'software' });
+    const x = ones(device, [2, 2]);
+    const pending = x.read();
+    device.close();
+    expect(() => relu(x)).toThrow(/closed/);
+    expect(() => device.write(x, Float32Array.of(1))).toThrow(DeviceLostError);
+    await expect(pending).rejects.toThrow(DeviceLostError);
+    await expect(device.finish()).rejects.toThrow(DeviceLostError);
+    x.dispose();
+    device.close();
+  });
+});
+
+describe('the life of a process', () => {
+  test('many devices are opened and closed in one', async () => {
+    const outcome = await runChild(`
+      for (let i = 0; i < 12; i++) {
+        const device = await engine.openDevice({ device: 'software' });
+        const x = device.tensor(Float32Array.of(i, -i), [2]);
+        const [value] = await engine.relu(x).read();
+        if (value !== i) throw new Error('wrong ' + value);
+        device.close();
+      }
+      console.log('done');
+    `);
+    expect(outcome).toEqual({ code: 0, signal: null, output: 'done\n' });
+  });
+
+  test('survives garbage collection under load and ends by itself', async () => {
+    const code = `
+      const device = await engine.openDevice({ device: 'software' });
+      const collector = setInterval(() => gc(), 1);
+      const weight = device.tensor(new Float32Array(64 * 64).fill(0.01), [64, 64]);
+      for (let i = 0; i < 300; i++) {
+        const result = device.scope(() => {
+          let x = device.tensor(new Float32Array(8 * 64).fill(1), [8, 64]);
+          for (let layer = 0; layer < 4; layer++) x = engine.gelu(engine.linear(x, weight));
+          return x;
+        });
+        if (i % 10 === 0) gc();
+        if (i % 5 === 0) await result.read();
+        if (i % 50 === 0) device.trim();
+        // Every third result is forgotten without disposal.
+        if (i % 3) result.dispose();
+      }
+      clearInterval(collector);
+      device.close();
+      gc();
+      console.log('done');
+    `;
+    expect(await runChild(code, ['--expose-gc'])).toEqual({ code: 0, signal: null, output: 'done\n' });
+  });
+
+  test('ends without a crash when the device was never closed', async () => {
+    const outcome = await runChild(
+      `
+      const device = await engine.openDevice({ device: 'software' });
+      await engine.relu(device.tensor(Float32Array.of(1), [1])).read();
+      console.log('done');
+    `,
+      [],
+      20_000,
+    );
+    expect(outcome).toEqual({ code: 0, signal: null, output: 'done\n' });
+  });
+
+  test('ends when work is recorded or pending at close', async () => {
+    const outcome = await runChild(`
+      const device = await engine.openDevice({ device: 'software' });
+      const x = device.tensor(new Float32Array(1 << 20), [1 << 20]);
+      const pending = engine.exp(x).read().catch((error) => console.log(error.name));
+      engine.relu(x);
+      device.close();
+      await pending;
+    `);
+    expect(outcome).toEqual({ code: 0, signal: null, output: 'DeviceLostError\n' });
+  });
+});
+
+describe('results', () => {
+  test('do not depend on what else was recorded', () =>
+    withDevice(async (device) => {
+      const x = device.tensor(new Random(1).floats(12), [3, 4]);
+      const alone = await softmax(x).read();
+      const busy = Array.from({ length: 20 }, () => softmax(relu(x)));
+      const again = softmax(x);
+      busy.forEach((tensor) => tensor.dispose());
+      expectClose(await again.read(), alone, 0);
+    }));
+});

@@ -1,0 +1,233 @@
+/** Every way to multiply, against a float64 reference: shapes, layouts, batches, types, epilogues, guarded stores. */
+import { describe, expect, test } from '@jest/globals';
+import { type AdapterTraits, type Tensor, cast } from '../engine/index.js';
+import { type Activation, type MatmulVariant, matmulVariants } from '../kernels/index.js';
+import { useDevice } from './support/device.js';
+import { gelu, quickGelu, randomNumbers } from './support/float64.js';
+
+const device = useDevice();
+
+/** How an operand of shape `[outer, inner, rows, columns]` lies in memory. */
+interface Layout {
+  /** Dimensions from the outermost in memory to the innermost. */
+  readonly order?: readonly number[];
+  /** Elements between the end of the innermost dimension and its next start. */
+  readonly padding?: number;
+  readonly offset?: number;
+  readonly innermostStride?: number;
+  /** Dimensions whose entries are all one. */
+  readonly repeated?: readonly number[];
+}
+
+const dense: Layout = {};
+const transposed: Layout = { order: [0, 1, 3, 2] };
+const heads: Layout = { order: [0, 2, 1, 3] };
+const alignedSlice: Layout = { padding: 4, offset: 8 };
+const unalignedSlice: Layout = { padding: 3, offset: 5 };
+const strided: Layout = { innermostStride: 2, offset: 1 };
+
+interface Case {
+  readonly rows: number;
+  readonly depth: number;
+  readonly columns: number;
+  readonly batch?: readonly [number, number];
+  readonly left?: Layout;
+  readonly right?: Layout;
+  readonly result?: Layout;
+  readonly bias?: boolean;
+  readonly residual?: Layout;
+  readonly activation?: Activation;
+  readonly scale?: number;
+  readonly f16?: boolean;
+}
+
+/** An operand on the device and its values in row-major order. */
+interface Operand {
+  readonly tensor: Tensor;
+  readonly at: (...index: readonly number[]) => number;
+}
+
+/** Lays values into memory as `layout` says; everything between them is NaN. */
+async function place(
+  shape: readonly number[],
+  layout: Layout,
+  value: () => number,
+  f16 = false,
+): Promise<Operand> {
+  const { order = shape.map((_, d) => d), padding = 0, offset = 0, innermostStride = 1 } = layout;
+  const strides = shape.map(() => 0);
+  let step = innermostStride;
+  for (const d of order.toReversed()) {
+    if (layout.repeated?.includes(d)) continue;
+    strides[d] = step;
+    step *= shape[d]!;
+    if (d === order.at(-1)) step += padding;
+  }
+  const memory = new Float32Array(offset + step + 4).fill(NaN);
+  const index = shape.map(() => 0);
+  const position = (at: readonly number[]): number => at.reduce((sum, i, d) => sum + i * strides[d]!, offset);
+  const fill = (d: number): void => {
+    if (d === shape.length) memory[position(index)] = value();
+    else for (index[d] = 0; index[d] < shape[d]!; index[d]++) fill(d + 1);
+  };
+  fill(0);
+  const stored = device().tensor(memory, [memory.length]);
+  const flat = f16 ? cast(stored, 'f16') : stored;
+  const rounded = f16 ? await flat.read() : memory;
+  return { tensor: flat.view(shape, strides, offset), at: (...at) => rounded[position(at)]! };
+}
+
+const activations: Record<Activation, (x: number) => number> = {
+  none: (x) => x,
+  gelu,
+  quick_gelu: quickGelu,
+};
+
+/** Runs one variant and gives its largest error: by norm, and by element relative to the largest element. */
+async function errorOf(
+  variant: MatmulVariant,
+  traits: AdapterTraits,
+  { rows, depth, columns, batch = [1, 1], activation = 'none', scale = 1, ...given }: Case,
+): Promise<number> {
+  const random = randomNumbers(rows * 7919 + depth * 131 + columns);
+  const value = (): number => random() * 2 - 1;
+  const left = await place([...batch, rows, depth], given.left ?? dense, value, given.f16);
+  const right = await place([...batch, depth, columns], given.right ?? dense, value, given.f16);
+  const bias = given.bias ? await place([columns], {}, value, given.f16) : undefined;
+  const residual =
+    given.residual && (await place([...batch, rows, columns], given.residual, value, given.f16));
+  const result = await place([...batch, rows, columns], given.result ?? dense, () => NaN, given.f16);
+
+  const tensors = [left, right, bias, residual, result].filter((operand) => operand !== undefined);
+  device().dispatch(
+    (operands) => {
+      const problem = {
+        left: operands[0]!,
+        right: operands[1]!,
+        bias: bias && operands[2],
+        residual: residual && operands.at(-2),
+        activation,
+        scale,
+        result: operands.at(-1)!,
+      };
+      return variant.launch(problem, traits);
+    },
+    tensors.map(({ tensor }) => tensor),
+    () => variant.name,
+  );
+  // The memory around the view must have stayed NaN: with it the view has as many numbers as results.
+  const memory = result.tensor.view([whole(result.tensor)], [1], 0);
+  const written = Array.from(await memory.read()).filter((x) => !Number.isNaN(x)).length;
+  expect(written).toBe(result.tensor.size);
+
+  const actual = await result.tensor.read();
+  let [i, difference, norm, largestDifference, largest] = [0, 0, 0, 0, 0];
+  for (let o = 0; o < batch[0]; o++)
+    for (let n = 0; n < batch[1]; n++)
+      for (let r = 0; r < rows; r++)
+        for (let c = 0; c < columns; c++) {
+          let sum = 0;
+          for (let k = 0; k < depth; k++) sum += left.at(o, n, r, k) * right.at(o, n, k, c);
+          const expected =
+            activations[activation](sum * scale + (bias?.at(c) ?? 0)) + (residual?.at(o, n, r, c) ?? 0);
+          const error = Math.abs(actual[i++]! - expected);
+          difference += error * error;
+          norm += expected * expected;
+          largestDifference = error > largestDifference ? error : largestDifference;
+          largest = Math.max(largest, Math.abs(expected));
+        }
+  return norm === 0 ? difference : Math.max(Math.sqrt(difference / norm), largestDifference / largest);
+}
+
+/** Elements from the start of a view's memory to the end of the view. */
+function whole({ shape, strides, offset }: Tensor): number {
+  return shape.reduce((extent, size, d) => extent + (size - 1) * strides[d]!, offset + 1);
+}
+
+/** Variants with what they are told of the adapter: each line takes another path. */
+const ways: readonly (readonly [string, string, Partial<AdapterTraits>])[] = [
+  ['matmul_rows', 'on any grid', {}],
+  ['matmul_broadcast', 'on any grid', {}],
+  ['matmul_tile', 'with much workgroup memory', {}],
+  ['matmul_tile', 'with the least workgroup memory', { maxWorkgroupStorageBytes: 16_384 }],
+  ['matmul_plain', 'on a grid of small dimensions', { maxWorkgroupsPerDimension: 7 }],
+];
+
+const epilogue = { bias: true, residual: unalignedSlice, scale: 0.5 };
+
+const cases: Record<string, Case> = {
+  'one number': { rows: 1, depth: 1, columns: 1 },
+  'a decode step': { rows: 1, depth: 128, columns: 384, right: transposed },
+  'a decode step of five': { rows: 5, depth: 128, columns: 95, right: transposed, ...epilogue },
+  'a depth of 1': { rows: 33, depth: 1, columns: 65 },
+  'a depth of 0': { rows: 3, depth: 0, columns: 5, right: transposed, ...epilogue, activation: 'gelu' },
+  'odd sizes': { rows: 67, depth: 131, columns: 95, right: transposed },
+  'image tokens': {
+    rows: 197,
+    depth: 64,
+    columns: 128,
+    right: transposed,
+    bias: true,
+    activation: 'quick_gelu',
+  },
+  'row-major operands': { rows: 37, depth: 52, columns: 100, activation: 'gelu', ...epilogue },
+  'row-major operands of odd columns': { rows: 21, depth: 30, columns: 39 },
+  'a transposed left operand': { rows: 44, depth: 37, columns: 40, left: transposed },
+  'both transposed, odd': { rows: 43, depth: 19, columns: 41, left: transposed, right: transposed },
+  'aligned slices': {
+    ...{ rows: 19, depth: 20, columns: 24, left: alignedSlice, right: { ...transposed, ...alignedSlice } },
+    ...{ result: alignedSlice, residual: alignedSlice },
+  },
+  'unaligned slices': {
+    ...{
+      rows: 19,
+      depth: 20,
+      columns: 24,
+      left: unalignedSlice,
+      right: { ...transposed, ...unalignedSlice },
+    },
+    ...{ result: unalignedSlice, residual: alignedSlice },
+  },
+  'strided operands': { rows: 17, depth: 23, columns: 29, left: strided, right: strided },
+  'attention scores': {
+    ...{ rows: 26, depth: 32, columns: 26, batch: [3, 4], scale: 0.176 },
+    ...{ left: heads, right: { order: [0, 3, 1, 2] }, result: heads },
+  },
+  'many small matrices': { rows: 9, depth: 5, columns: 35, batch: [2, 65], right: { repeated: [0] } },
+  'batches of middling matrices': {
+    rows: 70,
+    depth: 18,
+    columns: 97,
+    batch: [40, 1],
+    left: { repeated: [1] },
+  },
+};
+
+describe.each(ways)('%s %s', (name, _, known) => {
+  const variant = matmulVariants.find((candidate) => candidate.name === name)!;
+  const traits = (): AdapterTraits => ({ ...device().traits, ...known });
+
+  test.each(Object.entries(cases))('%s', async (_, problem) => {
+    expect(await errorOf(variant, traits(), problem)).toBeLessThanOrEqual(1e-5);
+  });
+
+  test('random shapes', async () => {
+    const random = randomNumbers(7);
+    const size = (): number => 1 + Math.floor(random() ** 2 * 130);
+    for (let i = 0; i < 12; i++) {
+      const problem: Case = { rows: size(), depth: size(), columns: size(), right: transposed };
+      const error = await errorOf(variant, traits(), problem);
+      if (!(error <= 1e-5)) throw new Error(`${JSON.stringify(problem)}: relative error ${error}`);
+    }
+  });
+
+  test.each([
+    ['rows', 1],
+    ['more rows', 18],
+  ])('f16 storage: %s', async (_, rows) => {
+    const sizes = { rows, depth: 64, columns: 44, f16: true };
+    const problem: Case = { ...sizes, right: transposed, ...epilogue, activation: 'gelu' };
+    expect(await errorOf(variant, traits(), problem)).toBeLessThanOrEqual(3e-3);
+    expect(await errorOf(variant, traits(), { ...sizes, depth: 7, columns: 5 })).toBeLessThanOrEqual(3e-3);
+  });
+});

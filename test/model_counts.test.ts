@@ -1,0 +1,129 @@
+/** What a reading costs the GPU's queue, and that it leaves nothing behind. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { CommandCounts } from '../engine/index.js';
+import { Clip4Str, type NormalizedImage, type ReadOptions } from '../model/reader.js';
+import { useDevice } from './support/device.js';
+import { useSummary } from './support/error_report.js';
+import { fixtureOptions, parseqOptions } from './support/fixture_models.js';
+import { fixturePath, readTensorFixture } from './support/fixtures.js';
+import { imageRows } from './support/recognize.js';
+
+const device = useDevice();
+const lines = useSummary('what readings cost');
+
+function imagesOf(file: string): NormalizedImage[] {
+  const images = readTensorFixture(file).get('images');
+  return Array.from({ length: images.shape[0]! }, (_, row) => ({
+    normalized: imageRows(images, row, row + 1).data as Float32Array,
+  }));
+}
+
+/** Counts of a first and a second reading of the same images, which must agree. */
+async function counted(
+  reader: Clip4Str,
+  images: readonly NormalizedImage[],
+  options: ReadOptions,
+): Promise<CommandCounts> {
+  const counts: CommandCounts[] = [];
+  for (let reading = 0; reading < 2; reading++) {
+    device().resetStatistics();
+    await reader.read(images, options);
+    counts.push(device().counts);
+  }
+  expect(counts[1]).toEqual(counts[0]);
+  const { dispatches, submits, readBacks, uploads } = counts[0]!;
+  lines.push(
+    `${reader.checkpointName} ${JSON.stringify(options)}: ${dispatches} dispatches, ${submits} submits, ` +
+      `${readBacks} read-backs, ${uploads} uploads`,
+  );
+  return counts[0]!;
+}
+
+describe.each([
+  {
+    model: 'CLIP4STR',
+    file: 'models/fast.safetensors',
+    options: fixtureOptions('fast'),
+    images: 'forward/fast_A.safetensors',
+    branches: 2,
+    // Between the branches, and at the end.
+    readBacks: 2,
+    readBacksPerRefinement: 1,
+    readBacksOfStopping: 0,
+  },
+  {
+    model: 'PARSeq',
+    file: 'parseq/parseq_tiny.pt',
+    options: parseqOptions,
+    images: 'parseq/parseq_refs.safetensors',
+    branches: 1,
+    readBacks: 1,
+    readBacksPerRefinement: 0,
+    // How many steps the batch takes is known on the host alone.
+    readBacksOfStopping: 1,
+  },
+])('$model', ({ file, options, images: imageFile, branches, ...expected }) => {
+  const images = imagesOf(imageFile);
+  let reader: Clip4Str;
+  beforeAll(async () => {
+    reader = await Clip4Str.load(device(), fixturePath(file), options);
+  });
+  afterAll(() => reader.dispose());
+
+  test.each([0, 1, 2])('%i refinements: few read-backs, the same counts again', async (refineIterations) => {
+    const { readBacks, submits, uploads } = await counted(reader, images, { refineIterations });
+    expect(readBacks).toBe(expected.readBacks + refineIterations * expected.readBacksPerRefinement);
+    expect(submits).toBeLessThanOrEqual(readBacks + uploads);
+  });
+
+  test('stopping as the original', async () => {
+    const { readBacks } = await counted(reader, images, { refineIterations: 1, originalStopping: true });
+    expect(readBacks).toBe(
+      expected.readBacks + expected.readBacksPerRefinement + expected.readBacksOfStopping,
+    );
+  });
+
+  test('a further position costs at most 15 dispatches a branch', async () => {
+    const [shorter, longer] = [
+      await counted(reader, images, { maxLabelLength: 10 }),
+      await counted(reader, images, { maxLabelLength: 11 }),
+    ];
+    expect(longer.dispatches - shorter.dispatches).toBeLessThanOrEqual(15 * branches);
+    expect(longer.readBacks).toBe(shorter.readBacks);
+  });
+
+  test('more images in a batch cost no more dispatches', async () => {
+    const [one, all] = [await counted(reader, images.slice(0, 1), {}), await counted(reader, images, {})];
+    expect(all.dispatches).toBeLessThanOrEqual(one.dispatches);
+    expect(all.readBacks).toBe(one.readBacks);
+  });
+});
+
+test('200 readings with the shipped checkpoint leave memory flat', async () => {
+  const reader = await Clip4Str.load(device());
+  const [height, width] = reader.imageSize;
+  const image = (seed: number): NormalizedImage => ({
+    normalized: Float32Array.from({ length: 3 * height * width }, (_, at) => Math.sin(seed + 0.01 * at)),
+  });
+  const images = [image(1), image(2), image(3)];
+  const readSome = async (count: number): Promise<void> => {
+    for (let reading = 0; reading < count; reading++) {
+      await reader.read(images.slice(0, 1 + (reading % 3)), { maxLabelLength: 7 });
+    }
+  };
+  const before = device().memory;
+  await readSome(20);
+  const warm = device().memory;
+  await readSome(180);
+  const { liveBytes, pooledBytes, buffers } = device().memory;
+  lines.push(
+    `after 20 and after 200 readings: ${liveBytes} bytes live, ${pooledBytes} pooled, ${buffers} buffers`,
+  );
+  expect({ liveBytes, pooledBytes, buffers }).toEqual({
+    liveBytes: warm.liveBytes,
+    pooledBytes: warm.pooledBytes,
+    buffers: warm.buffers,
+  });
+  expect(liveBytes).toBe(before.liveBytes);
+  reader.dispose();
+});

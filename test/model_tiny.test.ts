@@ -1,0 +1,70 @@
+/**
+ * The shipped checkpoint. The images that the original read with it may not be in the repository: its stored tensors are
+ * compared where the research data lies beside the checkout, and `bench/tiny_parity.ts` reads all of those images.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { tinyLogitsErrors } from '../bench/tiny_logits.js';
+import { Clip4Str, type Reading } from '../model/reader.js';
+import { useDevice } from './support/device.js';
+import { maxAbsoluteError, useSummary } from './support/error_report.js';
+
+const root = new URL('../../', import.meta.url);
+const referenceFolder = fileURLToPath(new URL('../shared/data/tiny', root));
+const device = useDevice();
+const lines = useSummary('the shipped checkpoint');
+
+/** What it reads otherwise than written. */
+const misread: Readonly<Record<string, string>> = { 'coffee.jpg': 'Cofffee', 'bakery.jpg': 'Boukery' };
+
+describe('our own samples', () => {
+  let samples: { file: string; label: string; bytes: Uint8Array }[];
+  let reader: Clip4Str;
+  let readings: Reading[];
+  beforeAll(async () => {
+    const table = await readFile(new URL('samples/labels.tsv', root), 'utf8');
+    samples = await Promise.all(
+      table
+        .trimEnd()
+        .split('\n')
+        .map(async (line) => {
+          const [file, label] = line.split('\t') as [string, string];
+          return { file, label, bytes: await readFile(new URL(`samples/${file}`, root)) };
+        }),
+    );
+    reader = await Clip4Str.load(device());
+    readings = await reader.read(samples.map(({ bytes }) => bytes));
+  });
+
+  test('are read as written but for two hard ones', () => {
+    const expected = samples.map(({ file, label }) => [file, misread[file] ?? label]);
+    expect(readings.map(({ text }, at) => [samples[at]!.file, text])).toEqual(expected);
+    const right = readings.filter(({ text }, at) => text === samples[at]!.label).length;
+    lines.push(`${right} of ${samples.length} own samples read as written`);
+  });
+
+  test('are read the same one by one', async () => {
+    const alone = await reader.read(
+      samples.map(({ bytes }) => bytes),
+      { batchSize: 1 },
+    );
+    expect(alone.map(({ text }) => text)).toEqual(readings.map(({ text }) => text));
+    const confidences = (of: readonly Reading[]): number[] => of.map(({ confidence }) => confidence);
+    expect(maxAbsoluteError(confidences(alone), confidences(readings))).toBeLessThan(1e-6);
+  });
+});
+
+test('the original’s stored tensors, where they are at hand', async () => {
+  if (!existsSync(referenceFolder)) {
+    lines.push('no research data beside the checkout: the original’s logits were not compared');
+    return;
+  }
+  const errors = await tinyLogitsErrors(device(), referenceFolder);
+  expect(errors).toHaveLength(7);
+  for (const { tensor, maxAbsoluteError: error } of errors) {
+    lines.push(`${tensor.padEnd(24)} ${error.toExponential(1)}`);
+    expect(error).toBeLessThanOrEqual(1e-4);
+  }
+});
