@@ -13,7 +13,7 @@ export class Interruption extends Error {
 }
 
 /** Time that work is given to stop between two of its steps. */
-const GRACE_MS = 3000;
+const GRACE_MS = 10_000;
 
 const signals = [
   ['SIGINT', 130],
