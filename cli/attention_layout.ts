@@ -79,6 +79,13 @@ const ramp = [
   { at: 1, colour: [255, 226, 90], cover: 0.4 },
 ] as const;
 
+const levels = 256;
+/** By level of attention: what is added in red, green and blue, and what is left of the image. */
+const palette = Float32Array.from({ length: levels * 4 }, (_, index) => {
+  const { colour, cover } = colourOf(Math.floor(index / 4) / (levels - 1));
+  return index % 4 === 3 ? 1 - cover : colour[index % 4]! * cover;
+});
+
 /**
  * An image with the attention of one character laid over it, the strongest patch brightest.
  * @param image already of the tile's size
@@ -95,39 +102,42 @@ export function heatTile(
     weights.reduce((most, weight) => Math.max(most, weight), 0),
     Number.MIN_VALUE,
   );
+  const across = Array.from({ length: width }, (_, x) => patchPosition(x, width, columns));
   for (let y = 0; y < height; y++) {
     const row = patchPosition(y, height, rows);
     for (let x = 0; x < width; x++) {
-      const column = patchPosition(x, width, columns);
-      const heat = bilinear(weights, columns, row, column) / strongest;
-      const { colour, cover } = colourOf(heat);
-      for (let channel = 0; channel < 3; channel++) {
-        const at = (y * width + x) * 3 + channel;
-        data[at] = Math.round(colour[channel]! * cover + image.data[at]! * (1 - cover));
-      }
+      const heat = bilinear(weights, columns, row, across[x]!) / strongest;
+      const shade = Math.round(heat * (levels - 1)) * 4;
+      const at = (y * width + x) * 3;
+      const kept = palette[shade + 3]!;
+      data[at] = palette[shade]! + image.data[at]! * kept;
+      data[at + 1] = palette[shade + 1]! + image.data[at + 1]! * kept;
+      data[at + 2] = palette[shade + 2]! + image.data[at + 2]! * kept;
     }
   }
   return { width, height, data };
 }
 
-/** The patches around a pixel, and how far it is from the first: patches hold their value in their middle. */
-function patchPosition(
-  pixel: number,
-  pixels: number,
-  count: number,
-): { low: number; high: number; part: number } {
+interface PatchPosition {
+  readonly low: number;
+  readonly high: number;
+  /** How far from the first to the second. */
+  readonly part: number;
+}
+
+/** The patches around a pixel: they hold their value in their middle. */
+function patchPosition(pixel: number, pixels: number, count: number): PatchPosition {
   const position = clamp(((pixel + 0.5) / pixels) * count - 0.5, { least: 0, most: count - 1 });
   const low = Math.floor(position);
   return { low, high: Math.min(low + 1, count - 1), part: position - low };
 }
 
-type PatchPosition = ReturnType<typeof patchPosition>;
-
 function bilinear(weights: Float32Array, columns: number, row: PatchPosition, column: PatchPosition): number {
-  const along = (patchRow: number): number =>
-    weights[patchRow * columns + column.low]! * (1 - column.part) +
-    weights[patchRow * columns + column.high]! * column.part;
-  return along(row.low) * (1 - row.part) + along(row.high) * row.part;
+  const [upper, lower] = [row.low * columns, row.high * columns];
+  const [left, right, part] = [column.low, column.high, column.part];
+  const above = weights[upper + left]! * (1 - part) + weights[upper + right]! * part;
+  const below = weights[lower + left]! * (1 - part) + weights[lower + right]! * part;
+  return above * (1 - row.part) + below * row.part;
 }
 
 function colourOf(heat: number): { colour: readonly number[]; cover: number } {
@@ -136,7 +146,7 @@ function colourOf(heat: number): { colour: readonly number[]; cover: number } {
     ramp.findIndex(({ at }) => heat <= at),
   );
   const [from, to] = [ramp[above - 1]!, ramp[above]!];
-  const part = clamp((heat - from.at) / (to.at - from.at), { least: 0, most: 1 });
+  const part = (heat - from.at) / (to.at - from.at);
   const between = (a: number, b: number): number => a + (b - a) * part;
   return {
     colour: from.colour.map((value, channel) => between(value, to.colour[channel]!)),

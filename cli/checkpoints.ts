@@ -15,11 +15,11 @@ import { showProgress } from './progress.js';
  * The file that `--checkpoint` means: an existing path, else a published checkpoint by name, which is downloaded into
  * the cache the first time; the model that ships with the package where nothing is given.
  */
-export async function resolveCheckpoint(wanted: string | undefined): Promise<string> {
+export async function resolveCheckpoint(wanted: string | undefined, quiet = false): Promise<string> {
   if (wanted === undefined) return defaultCheckpoint();
   if (existsSync(wanted)) return wanted;
   const published = CATALOGUE.find(({ name }) => name === wanted);
-  if (published) return fetchPublished(published, {});
+  if (published) return fetchPublished(published, { quiet });
   const looksLikePath = /[\\/]|\.\w+$/.test(wanted);
   throw new UsageError(
     looksLikePath

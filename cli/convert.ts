@@ -8,6 +8,7 @@ import {
   resolveCharset,
 } from '../model/index.js';
 import {
+  CheckpointError,
   type ParameterSource,
   type WritableTensor,
   compareParameters,
@@ -15,7 +16,8 @@ import {
   writeSafetensors,
 } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
-import { EXIT_DONE, type ExitCode, UsageError } from './errors.js';
+import { EXIT_DONE, type ExitCode } from './errors.js';
+import { watchForInterruption } from './interruption.js';
 import { imageSize, presetOption, wholeNumber } from './options.js';
 import { formatBytes, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
@@ -46,7 +48,7 @@ Examples:
 The result has the original's names and carries its configuration, so it loads without options.`;
 
 /** Adds `convert`. */
-export function addConvert(program: Command, signal: AbortSignal): void {
+export function addConvert(program: Command): void {
   program
     .command('convert')
     .summary('convert a model file to safetensors')
@@ -73,7 +75,7 @@ export function addConvert(program: Command, signal: AbortSignal): void {
     .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
     .action(async (from: string, to: string, options: ConvertOptions) => {
-      process.exitCode = await convert(from, to, options, signal);
+      process.exitCode = await convert(from, to, options, watchForInterruption());
     });
 }
 
@@ -83,7 +85,7 @@ async function convert(
   options: ConvertOptions,
   signal: AbortSignal,
 ): Promise<ExitCode> {
-  const input = await resolveCheckpoint(from);
+  const input = await resolveCheckpoint(from, options.quiet);
   await checkOutputFile('convert', to, [input]);
   const source = await openParameters(input);
   const progress = showProgress('Converting', 'bytes', !options.quiet);
@@ -92,6 +94,9 @@ async function convert(
     compareParameters(source, expectedParameters(configuration));
     const tensors = writableTensors(source, options.precision, signal, progress);
     await writeSafetensors(to, tensors, storedConfiguration(configuration, source.configuration));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
   } finally {
     progress.stop();
     await source.close();
@@ -147,8 +152,9 @@ function writableTensors(
 function checkRange(file: string, name: string, values: Float32Array): void {
   const beyond = values.find((value) => Math.abs(value) > LARGEST_HALF && Number.isFinite(value));
   if (beyond !== undefined) {
-    throw new UsageError(
-      `${file}: ${name} holds ${beyond}, which half precision cannot (${LARGEST_HALF} at most). Use --precision f32.`,
+    throw new CheckpointError(
+      file,
+      `${name} holds ${beyond}, which half precision cannot (${LARGEST_HALF} at most). Use --precision f32.`,
     );
   }
 }

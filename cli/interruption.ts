@@ -13,7 +13,7 @@ export class Interruption extends Error {
 }
 
 /** Time that work is given to stop between two of its steps. */
-const GRACE_MS = 3000;
+const GRACE_MS = 10_000;
 
 const signals = [
   ['SIGINT', 130],
@@ -21,25 +21,27 @@ const signals = [
 ] as const;
 
 /**
- * Watches for reasons to end. Work checks the signal between its steps and leaves nothing half done; work that waits
- * for something else is ended after a while, and a second Ctrl-C ends the process at once.
+ * Watches for Ctrl-C and requests to terminate. Work checks the signal between its steps and leaves nothing half done;
+ * work that waits for something else is ended after a while, and a second Ctrl-C ends the process at once.
  */
 export function watchForInterruption(): AbortSignal {
   const controller = new AbortController();
-  const interrupt = (reason: Interruption): void => {
-    if (!controller.signal.aborted) controller.abort(reason);
-  };
   for (const [name, exitCode] of signals) {
     process.once(name, () => {
-      interrupt(new Interruption('interrupted', exitCode));
+      controller.abort(new Interruption('interrupted', exitCode));
       // By now the signal has its usual effect again.
       setTimeout(() => process.kill(process.pid, name), GRACE_MS).unref();
     });
   }
+  return controller.signal;
+}
+
+/** Watches the standard output: who reads it may close it, having seen enough. */
+export function watchOutput(): AbortSignal {
+  const controller = new AbortController();
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // The reader of a pipe has closed it: what it wanted is done.
-    if (error.code === 'EPIPE') interrupt(new Interruption('', 0));
-    else interrupt(new Interruption(`the standard output cannot be written: ${error.message}`, 1));
+    const message = error.code === 'EPIPE' ? '' : `the standard output cannot be written: ${error.message}`;
+    controller.abort(new Interruption(message, message === '' ? 0 : 1));
   });
   // Without a standard error there is nobody left to tell.
   process.stderr.on('error', () => {});

@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { EXIT_NOTHING, describeError } from './errors.js';
-import { Interruption, watchForInterruption } from './interruption.js';
+import { Interruption, watchOutput } from './interruption.js';
 import { tell } from './output.js';
 import { buildProgram } from './program.js';
 
+// What escapes every command, a fault of ours or of a driver, is one line too.
+process.on('uncaughtException', (error) => process.exit(exitCodeOf(error)));
+
 try {
-  await buildProgram(watchForInterruption()).parseAsync();
+  await buildProgram(watchOutput()).parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
 }

@@ -48,7 +48,7 @@ export async function withDevice<T>(
 }
 
 /** @throws UsageError when the adapter cannot store f16 */
-export function requirePrecision(device: Device, precision: Precision): void {
+export function requirePrecision(device: Pick<Device, 'adapter' | 'traits'>, precision: Precision): void {
   if (precision === 'f16' && !device.traits.f16) {
     throw new UsageError(`--precision f16: ${device.adapter.name} has no f16 (feature shader-f16). Use f32.`);
   }

@@ -1,6 +1,6 @@
 /** Checks of output paths before the work begins, so that nothing is computed in vain. */
 import { mkdir, realpath, stat } from 'node:fs/promises';
-import { dirname, join, basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { UsageError, fileReason } from './errors.js';
 
 /**
@@ -27,15 +27,28 @@ export async function checkOutputFile(
 }
 
 /**
- * Makes sure that a folder exists, making it where it does not.
- * @throws UsageError when there is a file in its place, or it cannot be made
+ * Makes sure that a folder exists, making it where it does not, and that none of the command's inputs lies in it: an
+ * output could bear an input's name.
+ * @throws UsageError otherwise
  */
-export async function makeOutputFolder(option: string, path: string): Promise<void> {
+export async function checkOutputFolder(
+  option: string,
+  path: string,
+  inputs: readonly string[] = [],
+): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
     const isFile = (error as NodeJS.ErrnoException).code === 'EEXIST';
     throw new UsageError(`${option}: ${path} ${isFile ? 'is a file, not a folder' : fileReason(error)}.`);
+  }
+  const folder = await realpath(path);
+  for (const input of inputs) {
+    // A link counts where it lies and where it leads to.
+    const holders = [await resolved(dirname(input)), dirname(await resolved(input))];
+    if (holders.includes(folder)) {
+      throw new UsageError(`${option}: ${path} holds ${input}, which is read; give another folder.`);
+    }
   }
 }
 

@@ -17,8 +17,11 @@ Environment:
 
 Exit code: 0 done, 1 wrong usage or nothing done, 2 done in part.`;
 
-/** The command line: one file a command. */
-export function buildProgram(signal: AbortSignal): Command {
+/**
+ * The command line: one file a command.
+ * @param outputClosed aborted when nobody reads the standard output any more
+ */
+export function buildProgram(outputClosed: AbortSignal): Command {
   const program = new Command('clip4str-engine')
     .description('Read text from images with CLIP4STR and PARSeq on WebGPU.')
     .version(ownVersion(), '-V, --version', 'print the version')
@@ -27,9 +30,9 @@ export function buildProgram(signal: AbortSignal): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`${describeError(text)}\n`) })
     .addHelpText('after', after);
-  addRead(program, signal);
+  addRead(program, outputClosed);
   addInspect(program);
-  addConvert(program, signal);
+  addConvert(program);
   addDoctor(program);
   addDownload(program);
   return program;

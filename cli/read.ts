@@ -8,47 +8,32 @@ import {
   type ReadOptions,
   resolveCharset,
 } from '../model/index.js';
-import { AttentionPictures } from './attention_pictures.js';
-import { batchesOf } from './batches.js';
 import { resolveCheckpoint } from './checkpoints.js';
-import {
-  EXIT_DONE,
-  EXIT_NOTHING,
-  EXIT_PARTLY,
-  type ExitCode,
-  UsageError,
-  describeError,
-  printable,
-} from './errors.js';
-import { type FormatName, formatNames, formats, rowOf } from './formats.js';
-import { type Fault, expandInputs } from './inputs.js';
-import { Interruption } from './interruption.js';
-import { type NamedImage, loadImages } from './load_images.js';
-import { LogitsFile } from './logits_file.js';
+import { EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
+import { formatNames } from './formats.js';
+import { expandInputs } from './inputs.js';
+import { watchForInterruption } from './interruption.js';
+import { loadImages } from './load_images.js';
 import { deviceOption, presetOption, requirePrecision, wholeNumber, withDevice } from './options.js';
-import { print, tell } from './output.js';
-import { checkOutputFile, makeOutputFolder } from './output_paths.js';
+import { tell } from './output.js';
+import { checkOutputFile, checkOutputFolder } from './output_paths.js';
 import { PixelsFile } from './pixels_file.js';
-import { type Progress, showProgress } from './progress.js';
+import { showProgress } from './progress.js';
+import { ReadingRun, type RunOptions, tellFault } from './reading_run.js';
 
-interface ReadCommandOptions {
+interface ReadCommandOptions extends RunOptions {
   readonly checkpoint?: string;
   readonly preset?: string;
   readonly device?: string;
   readonly precision: Precision;
-  readonly batchSize: number;
   readonly charset?: string;
   readonly refineIters?: number;
   readonly ar: boolean;
   readonly originalStopping?: true;
   readonly normalization?: Normalization;
   readonly clipRefine?: string;
-  readonly format: FormatName;
   readonly pixels?: string;
-  readonly logits?: string;
-  readonly attention?: string;
   readonly verbose?: true;
-  readonly quiet?: true;
 }
 
 const examples = `
@@ -63,7 +48,7 @@ Examples:
 Exit code: 0 all images were read, 1 none was, 2 some were.`;
 
 /** Adds `read`. */
-export function addRead(program: Command, signal: AbortSignal): void {
+export function addRead(program: Command, outputClosed: AbortSignal): void {
   program
     .command('read')
     .summary('read the text in images')
@@ -114,6 +99,7 @@ export function addRead(program: Command, signal: AbortSignal): void {
     .option('--quiet', 'no progress, no notes; only readings and errors')
     .addHelpText('after', examples)
     .action(async (inputs: string[], options: ReadCommandOptions) => {
+      const signal = AbortSignal.any([outputClosed, watchForInterruption()]);
       process.exitCode = await read(inputs, options, signal);
     });
 }
@@ -142,14 +128,15 @@ async function read(
   const { images, faults } = await expandInputs(inputs);
   faults.forEach(tellFault);
   if (options.pixels === undefined && images.length === 0) return EXIT_NOTHING;
-  const checkpoint = await resolveCheckpoint(options.checkpoint);
-  const clip = options.clipRefine === undefined ? undefined : await resolveCheckpoint(options.clipRefine);
+  const checkpoint = await resolveCheckpoint(options.checkpoint, options.quiet);
+  const clip =
+    options.clipRefine === undefined ? undefined : await resolveCheckpoint(options.clipRefine, options.quiet);
+  const paths = images.flatMap(({ path }) => path ?? []);
   if (options.logits !== undefined) {
-    const paths = images.flatMap(({ path }) => path ?? []);
     const others = [checkpoint, clip, options.pixels].flatMap((path) => path ?? []);
     await checkOutputFile('--logits', options.logits, [...paths, ...others]);
   }
-  if (options.attention !== undefined) await makeOutputFolder('--attention', options.attention);
+  if (options.attention !== undefined) await checkOutputFolder('--attention', options.attention, paths);
   const pixels = options.pixels === undefined ? undefined : await PixelsFile.open(options.pixels);
   try {
     return await withDevice(options.device, async (device) => {
@@ -157,7 +144,7 @@ async function read(
       const reader = await load(device, checkpoint, options, signal);
       pixels?.checkSize(reader.imageSize);
       const clipRefiner = clip && (await ClipRefiner.load(device, clip, { precision: options.precision }));
-      const run = new Run(reader, options, faults.length, signal);
+      const run = new ReadingRun(reader, options, faults.length, signal);
       return run.all(pixels?.images() ?? loadImages(images), pixels?.count ?? images.length, {
         ...readOptionsOf(options),
         ...(clipRefiner ? { clipRefiner } : {}),
@@ -205,84 +192,4 @@ function readOptionsOf(options: ReadCommandOptions): ReadOptions {
     logits: options.logits !== undefined,
     attention: options.attention !== undefined,
   };
-}
-
-function tellFault({ name, reason }: Fault): void {
-  tell(`${printable(name)}: ${reason}`);
-}
-
-/** One run over all images: prints rows as they come and counts what could not be read. */
-class Run {
-  private rows = 0;
-
-  constructor(
-    private readonly reader: Clip4Str,
-    private readonly options: ReadCommandOptions,
-    private faults: number,
-    private readonly signal: AbortSignal,
-  ) {}
-
-  async all(
-    images: AsyncIterable<NamedImage | Fault>,
-    count: number,
-    readOptions: ReadOptions,
-  ): Promise<ExitCode> {
-    const format = formats[this.options.format];
-    // Rows that appear on the same terminal show the progress themselves.
-    const progress = showProgress('Reading', 'images', !this.options.quiet && !process.stdout.isTTY);
-    const { maxLabelLength, classes } = decoderOf(this.reader);
-    const logits =
-      this.options.logits === undefined ? undefined : new LogitsFile(maxLabelLength + 1, classes);
-    const pictures =
-      this.options.attention === undefined ? undefined : new AttentionPictures(this.options.attention);
-    await print(format.head);
-    try {
-      for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
-        this.signal.throwIfAborted();
-        const readings = await this.reader.read(
-          batch.map(({ image }) => image),
-          readOptions,
-        );
-        for (const [index, reading] of readings.entries()) {
-          const { name, image } = batch[index]!;
-          await print(format.row(rowOf(name, reading), this.rows));
-          this.rows += 1;
-          logits?.add(name, reading);
-          if (pictures && 'width' in image) await pictures.write(name, image, reading);
-        }
-        progress.update(this.rows + this.faults, count);
-      }
-      this.signal.throwIfAborted();
-      if (this.rows > 0) await logits?.write(this.options.logits!);
-    } catch (error) {
-      if (error instanceof Interruption || this.rows === 0) throw error;
-      progress.stop();
-      tell(`error: ${describeError(error)}`);
-      this.faults += 1;
-    } finally {
-      progress.stop();
-      await print(format.tail(this.rows));
-    }
-    if (this.rows === 0) return EXIT_NOTHING;
-    return this.faults === 0 ? EXIT_DONE : EXIT_PARTLY;
-  }
-
-  /** The images that could be decoded; the others are reported. */
-  private async *readable(
-    images: AsyncIterable<NamedImage | Fault>,
-    progress: Progress,
-  ): AsyncGenerator<NamedImage, void> {
-    for await (const image of images) {
-      if ('image' in image) yield image;
-      else {
-        progress.stop();
-        tellFault(image);
-        this.faults += 1;
-      }
-    }
-  }
-}
-
-function decoderOf({ model: { configuration } }: Clip4Str): { maxLabelLength: number; classes: number } {
-  return configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { fetchPublished } from '../cli/checkpoints.js';
 import { type Inspection, inspectFile } from '../cli/inspect.js';
-import { defaultCheckpoint, openParameters } from '../weights/index.js';
+import { defaultCheckpoint, openParameters, writeSafetensors } from '../weights/index.js';
 import { runCommand, samplePath } from './support/command.js';
 import { formatFixture, parseqFixture, withFolder } from './support/weights_files.js';
 
@@ -120,12 +120,45 @@ describe('convert', () => {
         out,
         '--logits',
         join(folder, 'l'),
+        '--attention',
+        join(folder, 'p'),
       ]);
       expect([read.code, read.errors]).toEqual([0, []]);
-      expect(await readdir(folder)).toEqual(['l', 'parseq.safetensors']);
+      expect(await readdir(folder)).toEqual(['l', 'p', 'parseq.safetensors']);
       expect([...(await inspectFile(join(folder, 'l'), undefined)).tensors]).toEqual([
         { name: 'logits', dtype: 'f32', shape: [1, 26, 95], bytes: 26 * 95 * 4 },
       ]);
+    }));
+
+  test('refuses half precision for values that it cannot hold', () =>
+    withFolder(async (folder) => {
+      const source = await openParameters(parseqFixture('parseq_tiny.pt'));
+      const large = join(folder, 'large');
+      await writeSafetensors(
+        large,
+        [...source.parameters].map(([name, { shape }]) => ({
+          name,
+          shape,
+          dtype: 'f32' as const,
+          read: async () =>
+            (await source.readF32(name)).map((value) => (name === 'head.weight' ? 70_000 : value)),
+        })),
+      );
+      await source.close();
+      const heads = ['--encoder-heads', '4', '--decoder-heads', '8', '--image-size', '32x128'];
+      const { code, errors } = await runCommand([
+        'convert',
+        large,
+        join(folder, 'out'),
+        ...heads,
+        '--precision',
+        'f16',
+      ]);
+      expect(code).toBe(1);
+      expect(errors).toEqual([
+        'error: large: head.weight holds 70000, which half precision cannot (65504 at most). Use --precision f32.',
+      ]);
+      expect(await readdir(folder)).toEqual(['large']);
     }));
 
   test('writes nothing when it fails, and never over its input', () =>

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { expandInputs } from '../cli/inputs.js';
 import { type NamedImage, loadImages } from '../cli/load_images.js';
 import { batchesOf } from '../cli/batches.js';
-import { checkOutputFile, makeOutputFolder } from '../cli/output_paths.js';
+import { checkOutputFile, checkOutputFolder } from '../cli/output_paths.js';
 import type { Fault } from '../cli/inputs.js';
 import { samplePath } from './support/command.js';
 import { withFolder } from './support/weights_files.js';
@@ -153,15 +153,35 @@ describe('output paths', () => {
       await expect(check('sub/../in.png')).rejects.toThrow(/is the input/);
     }));
 
+  test('folders with inputs in them are refused, by whatever way they are named', () =>
+    withFolder(async (folder) => {
+      await filled(folder, ['in/a.png', 'in/sub/b.png']);
+      await symlink('in', join(folder, 'link'));
+      await filled(folder, ['other/x.png']);
+      await symlink('../in/a.png', join(folder, 'other/link.png'));
+      const inputs = [join(folder, 'in/a.png')];
+      const linked = [join(folder, 'other/link.png')];
+      await expect(checkOutputFolder('--out', join(folder, 'in'), linked)).rejects.toThrow(/which is read/);
+      await expect(checkOutputFolder('--out', join(folder, 'other'), linked)).rejects.toThrow(
+        /which is read/,
+      );
+      for (const path of ['in', 'in/sub/..', 'link', './in/']) {
+        await expect(checkOutputFolder('--out', join(folder, path), inputs)).rejects.toThrow(
+          /a\.png, which is read/,
+        );
+      }
+      await expect(checkOutputFolder('--out', join(folder, 'in/sub'), inputs)).resolves.toBeUndefined();
+    }));
+
   test('folders are made unless a file is in the way', () =>
     withFolder(async (folder) => {
       await filled(folder, ['file']);
-      await makeOutputFolder('--out', join(folder, 'a/b'));
-      await makeOutputFolder('--out', join(folder, 'a/b'));
-      await expect(makeOutputFolder('--out', join(folder, 'file'))).rejects.toThrow(
+      await checkOutputFolder('--out', join(folder, 'a/b'));
+      await checkOutputFolder('--out', join(folder, 'a/b'));
+      await expect(checkOutputFolder('--out', join(folder, 'file'))).rejects.toThrow(
         /is a file, not a folder/,
       );
-      await expect(makeOutputFolder('--out', join(folder, 'file/x'))).rejects.toThrow(
+      await expect(checkOutputFolder('--out', join(folder, 'file/x'))).rejects.toThrow(
         /part of the path is a file/,
       );
     }));

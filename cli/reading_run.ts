@@ -1,0 +1,107 @@
+/** The reading of images one batch after another, with everything that is written along the way. */
+import type { Clip4Str, ReadOptions } from '../model/index.js';
+import { AttentionPictures } from './attention_pictures.js';
+import { batchesOf } from './batches.js';
+import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, describeError, printable } from './errors.js';
+import { type FormatName, formats, rowOf } from './formats.js';
+import type { Fault } from './inputs.js';
+import { Interruption } from './interruption.js';
+import type { NamedImage } from './load_images.js';
+import { LogitsFile } from './logits_file.js';
+import { print, tell } from './output.js';
+import { type Progress, showProgress } from './progress.js';
+
+export interface RunOptions {
+  readonly batchSize: number;
+  readonly format: FormatName;
+  /** Path of the file that logits are written to. */
+  readonly logits?: string;
+  /** Folder that pictures of the attention are written to. */
+  readonly attention?: string;
+  readonly quiet?: true;
+}
+
+export function tellFault({ name, reason }: Fault): void {
+  tell(`${printable(name)}: ${reason}`);
+}
+
+/** One run over all images: prints rows as they come and counts what could not be read. */
+export class ReadingRun {
+  private rows = 0;
+
+  /** @param faults inputs that were reported before */
+  constructor(
+    private readonly reader: Clip4Str,
+    private readonly options: RunOptions,
+    private faults: number,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /**
+   * @param count of the images, for the progress
+   * @throws Interruption, and whatever goes wrong before the first row
+   */
+  async all(
+    images: AsyncIterable<NamedImage | Fault>,
+    count: number,
+    readOptions: ReadOptions,
+  ): Promise<ExitCode> {
+    const format = formats[this.options.format];
+    // Rows that appear on the same terminal show the progress themselves.
+    const progress = showProgress('Reading', 'images', !this.options.quiet && !process.stdout.isTTY);
+    const { maxLabelLength, classes } = decoderOf(this.reader);
+    const logits =
+      this.options.logits === undefined ? undefined : new LogitsFile(maxLabelLength + 1, classes);
+    const pictures =
+      this.options.attention === undefined ? undefined : new AttentionPictures(this.options.attention);
+    await print(format.head);
+    try {
+      for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
+        this.signal.throwIfAborted();
+        const readings = await this.reader.read(
+          batch.map(({ image }) => image),
+          readOptions,
+        );
+        for (const [index, reading] of readings.entries()) {
+          const { name, image } = batch[index]!;
+          await print(format.row(rowOf(name, reading), this.rows));
+          this.rows += 1;
+          logits?.add(name, reading);
+          if (pictures && 'width' in image) await pictures.write(name, image, reading);
+        }
+        progress.update(this.rows + this.faults, count);
+      }
+      this.signal.throwIfAborted();
+      if (this.rows > 0) await logits?.write(this.options.logits!);
+    } catch (error) {
+      if (error instanceof Interruption || this.rows === 0) throw error;
+      progress.stop();
+      tell(`error: ${describeError(error)}`);
+      this.faults += 1;
+    } finally {
+      progress.stop();
+      await print(format.tail(this.rows));
+    }
+    if (this.rows === 0) return EXIT_NOTHING;
+    return this.faults === 0 ? EXIT_DONE : EXIT_PARTLY;
+  }
+
+  /** The images that could be decoded; the others are reported. */
+  private async *readable(
+    images: AsyncIterable<NamedImage | Fault>,
+    progress: Progress,
+  ): AsyncGenerator<NamedImage, void> {
+    for await (const image of images) {
+      if ('image' in image) yield image;
+      else {
+        progress.stop();
+        tellFault(image);
+        this.faults += 1;
+      }
+    }
+  }
+}
+
+function decoderOf({ model: { configuration } }: Clip4Str): { maxLabelLength: number; classes: number } {
+  return configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
+}
