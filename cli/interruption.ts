@@ -12,14 +12,17 @@ export class Interruption extends Error {
   }
 }
 
+/** Time that work is given to stop between two of its steps. */
+const GRACE_MS = 3000;
+
 const signals = [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const;
 
 /**
- * Watches for reasons to end. Work checks the signal between its steps and leaves nothing half done; a second Ctrl-C
- * ends the process at once.
+ * Watches for reasons to end. Work checks the signal between its steps and leaves nothing half done; work that waits
+ * for something else is ended after a while, and a second Ctrl-C ends the process at once.
  */
 export function watchForInterruption(): AbortSignal {
   const controller = new AbortController();
@@ -27,7 +30,11 @@ export function watchForInterruption(): AbortSignal {
     if (!controller.signal.aborted) controller.abort(reason);
   };
   for (const [name, exitCode] of signals) {
-    process.once(name, () => interrupt(new Interruption('interrupted', exitCode)));
+    process.once(name, () => {
+      interrupt(new Interruption('interrupted', exitCode));
+      // By now the signal has its usual effect again.
+      setTimeout(() => process.kill(process.pid, name), GRACE_MS).unref();
+    });
   }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // The reader of a pipe has closed it: what it wanted is done.

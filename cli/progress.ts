@@ -22,7 +22,6 @@ export function showProgress(what: string, unit: 'bytes' | 'images', wanted = tr
           {
             stream: process.stderr,
             clearOnComplete: true,
-            hideCursor: true,
             barsize: 30,
             format: `${what} ${format}`,
             formatValue: (value, _options, type) =>

@@ -71,10 +71,8 @@ fn main(
   sums[$r] = sum_$r;
 #end
   for (var r = 0u; r < min(params.rows - tile.row, ${TILE_ROWS}u); r++) {
-    for (var c = 0u; c < 4u; c++) {
-      if (column + c < params.columns) {
-        store(offsets, tile.row + r, column + c, sums[r][c]);
-      }
+    for (var c = column; c < min(column + 4u, params.columns); c++) {
+      store(offsets, tile.row + r, c, sums[r][c - column]);
     }
   }
 }

@@ -34,13 +34,14 @@ fn main(
     sum_$r += f32(left[left_$r + k * params.leftDepthStride]) * b;
 #end
   }
+  // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
+  var sums: array<vec4<f32>, 4>;
 #for r in 0..4
-  if (first_row + $r < params.rows) {
-#for c in 0..4
-    if (first_column + $c < params.columns) {
-      store(offsets, first_row + $r, first_column + $c, sum_$r[$c]);
+  sums[$r] = sum_$r;
+#end
+  for (var r = 0u; r < min(params.rows - first_row, 4u); r++) {
+    for (var c = 0u; c < min(params.columns - first_column, 4u); c++) {
+      store(offsets, first_row + r, first_column + c, sums[r][c]);
     }
-#end
   }
-#end
 }

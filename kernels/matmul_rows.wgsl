@@ -3,9 +3,11 @@
 // narrow products keep the memory busy. The lanes' sums are added in a fixed order.
 #include "matmul_shared.wgsl"
 #include "matmul_operands.wgsl"
-#include "row_lanes.wgsl"
 
-@compute @workgroup_size($WORKGROUP)
+// The sums of all lanes, lane by lane.
+var<workgroup> partials: array<vec4<f32>, ${LANES * TILE_ROWS}>;
+
+@compute @workgroup_size($LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) count: vec3<u32>,
@@ -25,7 +27,7 @@ fn main(
   let right_$c = offsets.right + min(tile.column + ${c}u, params.columns - 1u) * params.rightColumnStride;
 #end
   let whole = params.depth - params.depth % 4u;
-  for (var k = lane * 4u; k < whole; k += ${WORKGROUP * 4}u) {
+  for (var k = lane * 4u; k < whole; k += ${LANES * 4}u) {
 #for c in 0..4
     let b_$c = right_depth(right_$c + k * params.rightDepthStride);
 #end
@@ -34,7 +36,7 @@ fn main(
     sum_$r += vec4<f32>(dot(a_$r, b_0), dot(a_$r, b_1), dot(a_$r, b_2), dot(a_$r, b_3));
 #end
   }
-  for (var k = whole + lane; k < params.depth; k += ${WORKGROUP}u) {
+  for (var k = whole + lane; k < params.depth; k += ${LANES}u) {
     let b = vec4<f32>(
 #for c in 0..4
       right_scalar(right_$c + k * params.rightDepthStride),
@@ -45,13 +47,20 @@ fn main(
 #end
   }
 #for r in 0..TILE_ROWS
-  let total_$r = vec4<f32>(
-#for c in 0..4
-    row_sum(sum_$r[$c], lane),
+  partials[lane * ${TILE_ROWS}u + $r] = sum_$r;
 #end
-  );
-  if (tile.row + ${r}u < params.rows && lane < 4u && tile.column + lane < params.columns) {
-    store(offsets, tile.row + ${r}u, tile.column + lane, total_$r[lane]);
+  workgroupBarrier();
+  for (var half = ${LANES / 2 * TILE_ROWS}u; half >= ${TILE_ROWS}u; half /= 2u) {
+    for (var i = lane; i < half; i += ${LANES}u) {
+      partials[i] += partials[i + half];
+    }
+    workgroupBarrier();
   }
-#end
+  for (var i = lane; i < ${TILE_ROWS * 4}u; i += ${LANES}u) {
+    let row = tile.row + i / 4u;
+    let column = tile.column + i % 4u;
+    if (row < params.rows && column < params.columns) {
+      store(offsets, row, column, partials[i / 4u][i % 4u]);
+    }
+  }
 }

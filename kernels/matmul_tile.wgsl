@@ -125,17 +125,20 @@ fn main(
     }
     workgroupBarrier();
   }
+  // A loop, which compilers unroll where that is cheap: sixteen copies of the epilogue take long to compile.
+  var sums: array<vec4<f32>, ${BLOCKS_DOWN * 4 * BLOCKS_ACROSS}>;
 #for r in 0..BLOCKS_DOWN*4
-  let row_$r = tile.row + (lane_row + ${r / 4 * LANES_DOWN}u) * 4u + ${r % 4}u;
-  if (row_$r < params.rows) {
 #for c in 0..BLOCKS_ACROSS
-    for (var i = 0u; i < 4u; i++) {
-      let column = tile.column + (lane_column + ${c * LANES_ACROSS}u) * 4u + i;
-      if (column < params.columns) {
-        store(offsets, row_$r, column, sum_${r}_$c[i]);
-      }
+  sums[${r * BLOCKS_ACROSS + c}] = sum_${r}_$c;
+#end
+#end
+  for (var i = 0u; i < ${BLOCKS_DOWN * 16 * BLOCKS_ACROSS}u; i++) {
+    let r = i / ${BLOCKS_ACROSS * 4}u;
+    let c = i / 4u % ${BLOCKS_ACROSS}u;
+    let row = tile.row + (lane_row + r / 4u * ${LANES_DOWN}u) * 4u + r % 4u;
+    let column = tile.column + (lane_column + c * ${LANES_ACROSS}u) * 4u + i % 4u;
+    if (row < params.rows && column < params.columns) {
+      store(offsets, row, column, sums[i / 4u][i % 4u]);
     }
-#end
   }
-#end
 }

@@ -1,7 +1,6 @@
 /** The ways to multiply matrices and the problems and adapters each is for. */
 import type { AdapterTraits } from './kernel.js';
 import { type MatmulProblem, type MatmulVariant, matmulLaunch, vectorDimension } from './matmul.js';
-import { rowLanes } from './rows.js';
 
 /** How operands whose neighbours along depth are wanted are bound; the right one may also come by columns. */
 function depthVectors(problem: MatmulProblem): { LEFT_VECTOR: string; RIGHT_VECTOR: string } {
@@ -18,11 +17,19 @@ const matmulRows: MatmulVariant = {
   canApply: ({ left }, { software }) => !software && left.shape[2]! <= 8,
   launch(problem, traits) {
     const rows = [1, 2, 4].find((size) => problem.left.shape[2]! <= size) ?? 8;
-    const { lanes, subgroup } = rowLanes(traits);
-    const defines = { ...depthVectors(problem), WORKGROUP: lanes, SUBGROUP: subgroup };
-    return matmulLaunch(this.name, problem, { tile: [rows, 4], defines, subgroups: subgroup }, traits);
+    const defines = { ...depthVectors(problem), LANES: 64 };
+    return matmulLaunch(this.name, problem, { tile: [rows, 4], defines }, traits);
   },
 };
+
+/**
+ * Rows of a broadcast tile. Each height is a program of its own to compile, so there are few; 24 is the fastest
+ * where padding to it costs little, more rows spill registers.
+ */
+function broadcastRows(rows: number): number {
+  if (rows <= 4) return 4;
+  return rows <= 48 ? 16 : 24;
+}
 
 /** Subgroups that are the vectors of a CPU: broadcasts instead of loads. */
 const matmulBroadcast: MatmulVariant = {
@@ -30,8 +37,7 @@ const matmulBroadcast: MatmulVariant = {
   canApply: (_, { software, subgroupSize }) => software && subgroupSize >= 4,
   launch(problem, traits) {
     const lanes = traits.subgroupSize;
-    // More than 16 rows gain a tenth at most and take twice as long to compile.
-    const rows = problem.left.shape[2]! <= 4 ? 4 : 16;
+    const rows = broadcastRows(problem.left.shape[2]!);
     const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(rows / lanes) };
     return matmulLaunch(this.name, problem, { tile: [rows, 4 * lanes], defines, subgroups: true }, traits);
   },

@@ -285,9 +285,16 @@ function checkedHeads(shapes: ParameterShapes, width: number, heads: number): nu
   return heads;
 }
 
+/** What tells a setting when a file is converted. */
+const convertOptions: Readonly<Record<string, string>> = {
+  charset_train: '--charset',
+  dec_num_heads: '--decoder-heads',
+  enc_num_heads: '--encoder-heads',
+};
+
 function untold(shapes: ParameterShapes, key: string): never {
   return shapes.fail(
     `its shapes do not tell ${key}, no hyper-parameter records it, and they match no preset. ` +
-      'Convert the file together with its hyper-parameters, or set this explicitly.',
+      `Set it once for all with: clip4str-engine convert <in> <out> ${convertOptions[key]} ...`,
   );
 }

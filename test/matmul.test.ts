@@ -68,7 +68,7 @@ async function place(
   const position = (at: readonly number[]): number => at.reduce((sum, i, d) => sum + i * strides[d]!, offset);
   const fill = (d: number): void => {
     if (d === shape.length) memory[position(index)] = value();
-    else for (index[d] = 0; index[d]! < shape[d]!; index[d]!++) fill(d + 1);
+    else for (index[d] = 0; index[d] < shape[d]!; index[d]++) fill(d + 1);
   };
   fill(0);
   const stored = device().tensor(memory, [memory.length]);
@@ -144,14 +144,13 @@ function whole({ shape, strides, offset }: Tensor): number {
   return shape.reduce((extent, size, d) => extent + (size - 1) * strides[d]!, offset + 1);
 }
 
-/** Variants with what they may be told of the adapter: each line is another path through a shader. */
+/** Variants with what they are told of the adapter: each line takes another path. */
 const ways: readonly (readonly [string, string, Partial<AdapterTraits>])[] = [
-  ['matmul_rows', 'by subgroup', {}],
-  ['matmul_rows', 'by workgroup memory', { subgroupSize: 0 }],
-  ['matmul_broadcast', 'by subgroup', {}],
-  ['matmul_tile', 'with much workgroup memory', { software: false }],
-  ['matmul_tile', 'with the least workgroup memory', { software: false, maxWorkgroupStorageBytes: 16_384 }],
-  ['matmul_plain', 'anywhere', { maxWorkgroupsPerDimension: 7 }],
+  ['matmul_rows', 'on any grid', {}],
+  ['matmul_broadcast', 'on any grid', {}],
+  ['matmul_tile', 'with much workgroup memory', {}],
+  ['matmul_tile', 'with the least workgroup memory', { maxWorkgroupStorageBytes: 16_384 }],
+  ['matmul_plain', 'on a grid of small dimensions', { maxWorkgroupsPerDimension: 7 }],
 ];
 
 const epilogue = { bias: true, residual: unalignedSlice, scale: 0.5 };

@@ -79,24 +79,23 @@ function runInParts<I extends Inputs, A>(
 ): void {
   const device = output.device;
   const operands: Readonly<Record<string, Tensor | undefined>> = { ...inputs, output };
-  const tooLarge = Object.entries(operands).find(([, tensor]) => tensor && !device.fitsBinding(tensor));
-  if (!tooLarge) {
-    operation.forward(inputs, output, attributes);
-    return;
-  }
-  const [name, tensor] = tooLarge;
+  const large = Object.entries(operands).filter(([, tensor]) => tensor && !device.fitsBinding(tensor));
+  const splits = large.length > 0 ? operation.splits(inputs, output) : [];
+  const cuts = large.flatMap(([name, tensor]) =>
+    splits.flatMap((split) => {
+      const axis = split[name];
+      const size = axis === undefined ? 1 : tensor!.shape[axis]!;
+      return size > 1 ? [{ split, size, stride: tensor!.strides[axis!]! }] : [];
+    }),
+  );
   // Halving the axis that lies outermost halves what must be bound; an inner one would not.
-  const strideOf = (axes: Split): number => tensor!.strides[axes[name]!]!;
-  const [split] = operation
-    .splits(inputs, output)
-    .filter((axes) => axes[name] !== undefined && tensor!.shape[axes[name]]! > 1)
-    .sort((a, b) => strideOf(b) - strideOf(a));
-  if (!split) {
-    // An operation that works through a whole operand by windows of its own does so in `forward`.
+  const [outermost] = cuts.sort((a, b) => b.stride - a.stride);
+  if (!outermost) {
+    // All fits, or the operation works through a whole operand by windows of its own.
     operation.forward(inputs, output, attributes);
     return;
   }
-  const size = tensor!.shape[split[name]!]!;
+  const { split, size } = outermost;
   const middle = Math.ceil(size / 2);
   for (const [start, end] of [
     [0, middle],

@@ -1,0 +1,231 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { type Server, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { fetchPublished } from '../cli/checkpoints.js';
+import { type Inspection, inspectFile } from '../cli/inspect.js';
+import { defaultCheckpoint, openParameters } from '../weights/index.js';
+import { runCommand, samplePath } from './support/command.js';
+import { formatFixture, parseqFixture, withFolder } from './support/weights_files.js';
+
+describe('inspect', () => {
+  test('tells format, model, configuration and tensors', async () => {
+    const { code, stdout } = await runCommand(['inspect', '--json']);
+    expect(code).toBe(0);
+    const found = JSON.parse(stdout) as Inspection;
+    expect(found).toMatchObject({
+      format: 'safetensors',
+      family: 'clip4str',
+      convention: 'clip4str',
+      problems: [],
+      differences: { missing: [], unexpected: [], misshaped: [] },
+      configuration: { image: { imageSize: [32, 128] } },
+    });
+    const sizes = found.tensors.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+    expect(found.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0));
+    const text = (await runCommand(['inspect'])).stdout;
+    for (const { name } of found.tensors) expect(text).toContain(`  ${name} `);
+    expect(text).toMatch(/^parameters +4,902,783 in 150 tensors$/m);
+  });
+
+  test('says what a bare file does not tell, instead of failing', async () => {
+    const found = await inspectFile(parseqFixture('parseq_tiny.pt'), undefined);
+    expect(found).toMatchObject({ family: 'parseq', configuration: null, differences: null });
+    expect(found.problems).toHaveLength(1);
+    expect(found.problems[0]).toMatch(/do not tell enc_num_heads.*--encoder-heads/);
+    expect(found.tensors).toHaveLength(55);
+  });
+
+  test('lists the tensors of an unknown model by their stored names', async () => {
+    const found = await inspectFile(formatFixture('odd_tensors.pt'), undefined);
+    expect(found).toMatchObject({ family: null, configuration: null, format: 'pytorch' });
+    expect(found.problems[0]).toContain('holds no CLIP4STR, PARSeq or CLIP model');
+    expect(found.tensors).toContainEqual({ name: 'half', dtype: 'f16', shape: [9], bytes: 18 });
+  });
+});
+
+describe('convert', () => {
+  test('gives a file with the same configuration that reads the same', () =>
+    withFolder(async (folder) => {
+      const out = join(folder, 'out.safetensors');
+      const converted = await runCommand(['convert', defaultCheckpoint(), out]);
+      expect(converted.code).toBe(0);
+      expect(converted.errors).toEqual([expect.stringMatching(/out\.safetensors: 150 tensors, 9\.9 MB$/)]);
+      const [before, after] = await Promise.all(
+        [defaultCheckpoint(), out].map((path) => inspectFile(path, undefined)),
+      );
+      expect(after!.configuration).toEqual(before!.configuration);
+      expect(after!.stored).toMatchObject({ ...before!.stored, format: 'pt' });
+      const byName = ({ tensors }: Inspection): unknown =>
+        [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
+      expect(byName(after!)).toEqual(byName(before!));
+      const [original, result] = await Promise.all([
+        runCommand(['read', samplePath('station.jpg'), '--format', 'json']),
+        runCommand(['read', samplePath('station.jpg'), '--format', 'json', '--checkpoint', out]),
+      ]);
+      const withoutTime = ({ stdout }: { stdout: string }): string =>
+        stdout.replace(/"milliseconds":[\d.]+/, '');
+      expect(withoutTime(result)).toBe(withoutTime(original));
+      expect(original.stdout).toContain('"text":"STATION"');
+    }));
+
+  test('takes from options what a bare file does not tell, and reads with them', () =>
+    withFolder(async (folder) => {
+      const out = join(folder, 'parseq.safetensors');
+      const heads = [
+        '--encoder-heads',
+        '4',
+        '--decoder-heads',
+        '8',
+        '--image-size',
+        '32x128',
+        '--refine-iters',
+        '2',
+      ];
+      const args = [
+        'convert',
+        parseqFixture('parseq_tiny.pt'),
+        out,
+        ...heads,
+        '--precision',
+        'f16',
+        '--quiet',
+      ];
+      expect(await runCommand(args)).toEqual({ code: 0, stdout: '', errors: [] });
+      const found = await inspectFile(out, undefined);
+      expect(found.problems).toEqual([]);
+      expect(found.configuration).toMatchObject({
+        image: { heads: 4, imageSize: [32, 128] },
+        decoder: { heads: 8 },
+        refineIterations: 2,
+      });
+      for (const { shape, dtype } of found.tensors) expect(dtype).toBe(shape.length >= 2 ? 'f16' : 'f32');
+      const [before, after] = await Promise.all([
+        openParameters(parseqFixture('parseq_tiny.pt')),
+        openParameters(out),
+      ]);
+      for (const name of before.parameters.keys()) {
+        const [exact, rounded] = [await before.readF32(name), await after.readF32(name)];
+        expect(
+          exact.every((value, i) => Math.abs(value - rounded[i]!) <= Math.abs(value) * 2 ** -11 + 2 ** -25),
+        ).toBe(true);
+      }
+      await Promise.all([before.close(), after.close()]);
+      const read = await runCommand([
+        'read',
+        samplePath('exit.png'),
+        '--checkpoint',
+        out,
+        '--logits',
+        join(folder, 'l'),
+      ]);
+      expect([read.code, read.errors]).toEqual([0, []]);
+      expect(await readdir(folder)).toEqual(['l', 'parseq.safetensors']);
+      expect([...(await inspectFile(join(folder, 'l'), undefined)).tensors]).toEqual([
+        { name: 'logits', dtype: 'f32', shape: [1, 26, 95], bytes: 26 * 95 * 4 },
+      ]);
+    }));
+
+  test('writes nothing when it fails, and never over its input', () =>
+    withFolder(async (folder) => {
+      const input = join(folder, 'in.safetensors');
+      const bytes = await readFile(defaultCheckpoint());
+      await writeFile(input, bytes);
+      await writeFile(join(folder, 'cut.safetensors'), bytes.subarray(0, 1_000_000));
+      await mkdir(join(folder, 'sub'));
+      const out = join(folder, 'sub', 'out');
+      const results = await Promise.all([
+        runCommand(['convert', input, join(folder, 'sub', '..', 'in.safetensors')]),
+        runCommand(['convert', join(folder, 'cut.safetensors'), out]),
+        runCommand(['convert', input, join(folder, 'gone', 'out')]),
+        runCommand(['convert', formatFixture('odd_tensors.pt'), out]),
+        runCommand(['convert', input, out, '--charset', '36']),
+      ]);
+      expect(results.map(({ code, errors }) => [code, errors.length])).toEqual(
+        Array.from({ length: 5 }, () => [1, 1]),
+      );
+      const messages = results.map(({ errors }) => errors[0]);
+      expect(messages[0]).toContain('is the input');
+      expect(messages[1]).toContain('truncated');
+      expect(messages[2]).toContain('does not exist');
+      expect(messages[3]).toContain('holds no CLIP4STR, PARSeq or CLIP model');
+      expect(messages[4]).toContain('the charset has 36 characters');
+      expect(await readdir(join(folder, 'sub'))).toEqual([]);
+      expect((await readFile(input)).equals(bytes)).toBe(true);
+    }));
+});
+
+describe('download', () => {
+  const content = Buffer.alloc(300_000, 'weights');
+  const published = {
+    name: 'small',
+    description: '',
+    url: 'http://published.invalid/small.bin',
+    fileName: 'small.bin',
+    sha256: createHash('sha256').update(content).digest('hex').slice(0, 10),
+  };
+
+  async function withServer<T>(use: (fetchHere: typeof fetch, ranges: string[]) => Promise<T>): Promise<T> {
+    const ranges: string[] = [];
+    const server: Server = createServer((request, response) => {
+      const { range = '' } = request.headers;
+      ranges.push(range);
+      const start = Number(/\d+/.exec(range)?.[0] ?? 0);
+      response.writeHead(range ? 206 : 200, {
+        'content-length': content.length - start,
+        ...(range ? { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` } : {}),
+      });
+      // The first connection is cut half way.
+      if (ranges.length === 1) response.write(content.subarray(0, 100_000), () => response.destroy());
+      else response.end(content.subarray(start));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      return await use((_address, init) => fetch(`http://127.0.0.1:${port}/`, init), ranges);
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+
+  test('goes on after a cut, keeps the file, and does not ask again', () =>
+    withFolder((cacheFolder) =>
+      withServer(async (fetchHere, ranges) => {
+        const options = { cacheFolder, quiet: true, fetch: fetchHere };
+        const path = await fetchPublished(published, options);
+        expect((await readFile(path)).equals(content)).toBe(true);
+        expect(ranges).toHaveLength(2);
+        expect(ranges[1]).toMatch(/^bytes=\d+-$/);
+        expect(await fetchPublished(published, options)).toBe(path);
+        expect(ranges).toHaveLength(2);
+        expect(await readdir(cacheFolder)).toEqual(['small.bin']);
+      }),
+    ));
+
+  test('lists the models, finds those in the cache, and refuses unknown names', () =>
+    withFolder(async (folder) => {
+      await writeFile(join(folder, 'parseq-bb5792a6.pt'), 'kept');
+      const [list, cached, unknown, read] = await Promise.all([
+        runCommand(['download', '--cache', folder]),
+        runCommand(['download', 'parseq', '--cache', folder]),
+        runCommand(['download', 'parsec']),
+        runCommand(['read', samplePath('exit.png'), '--checkpoint', 'parseq'], {
+          env: { CLIP4STR_CACHE: folder },
+        }),
+      ]);
+      expect(list.stdout).toMatch(/^clip4str-base +CLIP4STR-B\/16/m);
+      expect(list.stdout).toMatch(/^parseq +PARSeq-S +in the cache, 4 B$/m);
+      expect(cached).toEqual({ code: 0, stdout: `${join(folder, 'parseq-bb5792a6.pt')}\n`, errors: [] });
+      expect([unknown.code, unknown.errors]).toEqual([
+        1,
+        [expect.stringContaining('"parsec" is no published checkpoint')],
+      ]);
+      expect([read.code, read.errors]).toEqual([
+        1,
+        [expect.stringContaining('parseq-bb5792a6.pt: is no checkpoint')],
+      ]);
+    }));
+});
