@@ -88,12 +88,12 @@ describe('directives', () => {
     expect(expand('#for i in 2..2\nnone\n#end', {})).toEqual([]);
   });
 
-  test('#include expands with the names in force, a file once', () => {
-    const files = { part: '#include "inner"\n$A', inner: 'let inner = ${A + 1};' };
-    expect(expand('#include "part"\n#include "inner"\nend', { A: 5 }, files)).toEqual([
-      'let inner = 6;',
-      '5',
-      'end',
+  test('#include expands with the names in force', () => {
+    const files = { part: '#include "inner"\n$A', inner: 'let inner_$A = ${A + 1};' };
+    expect(expand('#include "part"\nend', { A: 5 }, files)).toEqual(['let inner_5 = 6;', '5', 'end']);
+    expect(expand('#for i in 0..2\n#include "part"\n#end', { A: 5 }, { part: 'x$i$A' })).toEqual([
+      'x05',
+      'x15',
     ]);
   });
 
