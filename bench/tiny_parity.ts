@@ -49,6 +49,9 @@ if (dataFolder === undefined) {
 const device = await openDevice(deviceName === undefined ? {} : { device: deviceName });
 try {
   process.exitCode = (await measure(device, dataFolder, resultFile)) ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
 } finally {
   device.close();
 }
