@@ -4,8 +4,8 @@
  *
  * Only on Linux under Node, where a closed descriptor 2 is the next to be opened; anything unexpected leaves the
  * standard error as it is. So does a regular file: opened again it has a position of its own, and what others write to
- * it, such as the standard output in `> log 2>&1`, would overwrite ours. Descriptors belong to the whole process: this is for a command line at its start, before
- * other threads open files.
+ * it, such as the standard output in `> log 2>&1`, would overwrite ours. Descriptors belong to the whole process: this
+ * is for a command line at its start, before other threads open files.
  */
 export async function withQuietStderr<T>(call: () => Promise<T>): Promise<T> {
   if (typeof process === 'undefined' || process.platform !== 'linux') return call();

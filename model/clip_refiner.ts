@@ -1,5 +1,5 @@
 import type { Device } from '../engine/index.js';
-import { type ByteSource, openParameters } from '../weights/index.js';
+import { type ByteSource, openParameters, withClipRounding } from '../weights/index.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { Clip } from './clip.js';
@@ -34,7 +34,7 @@ export class ClipRefiner {
     const parameters = await openParameters(source);
     try {
       const { precision, ...refineOptions } = options;
-      const model = await device.exclusively(() => loadModel(device, parameters, { precision }));
+      const model = await device.exclusively(() => loadModel(device, withClipRounding(parameters), { precision }));
       if (!(model instanceof Clip)) {
         model.parameters.dispose();
         throw new Error(

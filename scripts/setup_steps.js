@@ -1,6 +1,6 @@
 // The steps of set-up: dependencies, build, WebGPU adapter. Each one looks first and is quick when there is nothing to do.
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { dependenciesAreCurrent } from './dependencies.js';
@@ -64,13 +64,8 @@ async function ensureAdapter() {
   }
 
   const { planDriverInstall, shellLine } = await import('../dist/cli/driver_plan.js');
-  const plan = planDriverInstall({
-    platform,
-    osRelease: existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '',
-    isRoot: process.getuid?.() === 0,
-    hasSudo: spawnSync('sudo', ['-V'], { stdio: 'ignore' }).status === 0,
-    sources: aptSources(),
-  });
+  const { machineFacts } = await import('../dist/cli/machine.js');
+  const plan = planDriverInstall(machineFacts());
   const byHand = () => plan.commands.map((command) => `  ${shellLine(command)}`).join('\n');
   if (plan.kind === 'none') throw new Error(`No WebGPU adapter. ${plan.message}${indented(before.output)}`);
   if (plan.kind === 'manual') throw new Error(`${plan.message}\n${byHand()}`);
@@ -105,16 +100,6 @@ function probeAdapter() {
   const line = result.stdout.split('\n').find((text) => text.startsWith('{'));
   const found = line === undefined ? { adapter: null, loadError: null } : JSON.parse(line);
   return { ...found, output: outputOf(result) };
-}
-
-function aptSources() {
-  const folder = '/etc/apt/sources.list.d';
-  const names = existsSync(folder)
-    ? readdirSync(folder).filter((name) => /\.(list|sources)$/.test(name))
-    : [];
-  return ['/etc/apt/sources.list', ...names.map((name) => `${folder}/${name}`)]
-    .filter((path) => existsSync(path))
-    .map((path) => readFileSync(path, 'utf8'));
 }
 
 /** Runs one command of the plan; returns null, or what went wrong. Standard error stays on the terminal for sudo. */

@@ -245,7 +245,7 @@ async function sha256(path: string): Promise<string> {
 function describe(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: { message?: string; code?: string } };
   if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') {
-    return 'the host cannot be found; is this machine offline?';
+    return 'the host cannot be found, so this machine may be offline';
   }
   return cause ? `${message} (${cause.message || cause.code})` : message;
 }
