@@ -261,7 +261,7 @@ describe('failures leave no file and say what to do', () => {
         return Promise.reject(new TypeError('fetch failed', { cause }));
       };
       const options = { cacheFolder: folder, retryDelayMs: 1, fetch: offline as typeof fetch };
-      expect(await messageOf(() => download('parseq', options))).toContain('is this machine offline?');
+      expect(await messageOf(() => download('parseq', options))).toContain('this machine may be offline');
       await writeFile(join(folder, 'file'), '');
       expect(await messageOf(() => fetchInto(join(folder, 'file'), url))).toMatch(new RegExp(`^${NAME}: `));
       await mkdir(join(folder, `${NAME}.part`));
