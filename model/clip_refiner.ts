@@ -34,7 +34,9 @@ export class ClipRefiner {
     const parameters = await openParameters(source);
     try {
       const { precision, ...refineOptions } = options;
-      const model = await device.exclusively(() => loadModel(device, withClipRounding(parameters), { precision }));
+      const model = await device.exclusively(() =>
+        loadModel(device, withClipRounding(parameters), { precision }),
+      );
       if (!(model instanceof Clip)) {
         model.parameters.dispose();
         throw new Error(
