@@ -1,6 +1,7 @@
 import type { NormalizedImage } from '../model/index.js';
 import { type Checkpoint, openCheckpoint } from '../weights/index.js';
 import { UsageError } from './errors.js';
+import type { Fault } from './inputs.js';
 import type { NamedImage } from './load_images.js';
 
 /** Images that another program has normalised: tensor `images` `[n, 3, height, width]` of a safetensors file. */
@@ -33,8 +34,8 @@ export class PixelsFile {
     }
   }
 
-  /** The images one after another, named `images[0]` and so on. */
-  async *images(): AsyncGenerator<NamedImage<NormalizedImage>, void> {
+  /** The images one after another, named `images[0]` and so on; one with NaN or infinity in it is a fault. */
+  async *images(): AsyncGenerator<NamedImage<NormalizedImage> | Fault, void> {
     const size = this.imageShape.reduce((product, side) => product * side, 1);
     let current = new Float32Array(size);
     let filled = 0;
@@ -46,7 +47,9 @@ export class PixelsFile {
         filled += taken.length;
         at += taken.length;
         if (filled < size) continue;
-        yield { name: `images[${index}]`, image: { normalized: current } };
+        const name = `images[${index}]`;
+        if (current.every(Number.isFinite)) yield { name, image: { normalized: current } };
+        else yield { name, reason: 'has values that are not finite numbers' };
         current = new Float32Array(size);
         filled = 0;
         index += 1;

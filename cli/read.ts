@@ -87,7 +87,10 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
         'clip',
       ]),
     )
-    .option('--clip-refine <file|name>', 'plain CLIP model that chooses among likely texts')
+    .option(
+      '--clip-refine <file|name>',
+      "plain CLIP model that chooses among likely texts; texts come in --charset, else in the model's test charset",
+    )
     .addOption(new Option('--format <format>', 'of the output').choices(formatNames).default('text'))
     .option(
       '--pixels <file>',

@@ -4,7 +4,8 @@ import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { Clip } from './clip.js';
 import { type ClipRefineOptions, defaultClipRefineOptions, refineWithClip } from './clip_refine.js';
-import { normalizeImage, resizeAndCrop } from './image.js';
+import { clipVocabularySize } from './clip_tokenizer.js';
+import { normalizeImage, preprocessImage, resizeAndCrop } from './image.js';
 import { loadModel } from './load_model.js';
 import type { Precision } from './parameters.js';
 import { type TextReading, softmaxRows } from './reading_text.js';
@@ -43,6 +44,13 @@ export class ClipRefiner {
           `${parameters.name}: is a ${parameters.family} model; post-refinement needs a plain CLIP.`,
         );
       }
+      if (model.configuration.text.vocabulary < clipVocabularySize) {
+        model.parameters.dispose();
+        throw new Error(
+          `${parameters.name}: its token embedding has ${model.configuration.text.vocabulary} rows; CLIP's vocabulary ` +
+            `needs ${clipVocabularySize}.`,
+        );
+      }
       return new ClipRefiner(device, model, { ...defaultClipRefineOptions, ...refineOptions });
     } finally {
       await parameters.close();
@@ -62,8 +70,7 @@ export class ClipRefiner {
   ): Promise<TextReading> {
     const { device, clip } = this;
     const [height, width] = clip.configuration.image.imageSize;
-    const pixels =
-      'normalized' in image ? image.normalized : normalizeImage(resizeAndCrop(image, height), 'clip');
+    const pixels = 'normalized' in image ? image.normalized : this.pixelsFor(image);
     if (pixels.length !== 3 * height * width) {
       throw new Error(
         `post-refinement: ${pixels.length} normalised values; this CLIP takes [3,${height},${width}].`,
@@ -79,6 +86,15 @@ export class ClipRefiner {
     const probabilities = softmaxRows(logits, tokenizer.classes);
     const draw = proportionalDraw(seededUniform(seed));
     return refineWithClip({ probabilities, tokenizer, adapter }, similarity, this.options, draw);
+  }
+
+  /** CLIP's own preprocessing for square models; one that takes rectangles sees the whole image, as our readers do. */
+  private pixelsFor(image: RgbImage): Float32Array {
+    const { imageSize } = this.clip.configuration.image;
+    const [height, width] = imageSize;
+    return height === width
+      ? normalizeImage(resizeAndCrop(image, height), 'clip')
+      : preprocessImage(image, imageSize, 'clip');
   }
 
   dispose(): void {

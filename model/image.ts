@@ -59,15 +59,11 @@ export function resizeAndCrop(image: RgbImage, size: number): RgbImage {
   const shorter = Math.min(image.width, image.height);
   const width = Math.trunc((size * image.width) / shorter);
   const height = Math.trunc((size * image.height) / shorter);
-  const resized = resizeBicubic(image, height, width);
-  const left = roundHalfToEven((width - size) / 2);
-  const top = roundHalfToEven((height - size) / 2);
-  const data = new Uint8Array(size * size * 3);
-  for (let row = 0; row < size; row++) {
-    const start = ((top + row) * width + left) * 3;
-    data.set(resized.data.subarray(start, start + size * 3), row * size * 3);
-  }
-  return { width: size, height: size, data };
+  // A very long image would fill gigabytes if all of it were resized before the crop.
+  return resizeBicubic(image, height, width, {
+    rows: { start: roundHalfToEven((height - size) / 2), length: size },
+    columns: { start: roundHalfToEven((width - size) / 2), length: size },
+  });
 }
 
 /** Rounds as Python does, which decides the crop where the margin is odd. */

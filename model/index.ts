@@ -17,19 +17,13 @@ export type {
 } from './configuration.js';
 export { expectedParameters } from './expected_parameters.js';
 export { type Normalization, preprocessImage } from './image.js';
+export type { ImageInput, NormalizedImage } from './image_input.js';
 export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 export { type LoadOptions, type Model, loadModel } from './load_model.js';
 export { Parameters, type Precision } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';
-export {
-  Clip4Str,
-  type ImageInput,
-  type NormalizedImage,
-  type PositionRows,
-  type ReadOptions,
-  type Reading,
-} from './reader.js';
+export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './reader.js';
 export type { CharacterReading } from './reading_text.js';
 export type { DecodingOptions, Recognition, Recognizer } from './recognizer.js';
 export type { RgbImage } from './rgb_image.js';

@@ -149,9 +149,11 @@ function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverri
 }
 
 function inferClip(source: ConfigurationSource, overrides: ConfigurationOverrides): ClipConfiguration {
+  const stored = new HyperParameters(source.name, source.configuration);
+  const requestedSize = overrides.imageSize ?? stored.imageSize('img_size');
   return {
     family: 'clip',
-    ...clipTowers(new ParameterShapes(source), overrides.imageSize, overrides.contextLength),
+    ...clipTowers(new ParameterShapes(source), requestedSize, overrides.contextLength),
   };
 }
 

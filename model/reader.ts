@@ -9,18 +9,10 @@ import { CharsetAdapter } from './charset.js';
 import { Clip } from './clip.js';
 import type { ClipRefiner } from './clip_refiner.js';
 import { type Normalization, preprocessImage } from './image.js';
+import { type ImageInput, resolveImage } from './image_input.js';
 import { type LoadOptions, loadModel } from './load_model.js';
 import { type CharacterReading, readingFromLogits } from './reading_text.js';
 import type { Recognition, Recognizer } from './recognizer.js';
-import type { RgbImage } from './rgb_image.js';
-
-/** An image already brought to the model's size and normalised: `[3, height, width]` f32. */
-export interface NormalizedImage {
-  readonly normalized: Float32Array;
-}
-
-/** An image file's bytes, decoded pixels, or a normalised image. */
-export type ImageInput = Uint8Array | RgbImage | NormalizedImage;
 
 export interface ReadOptions {
   /** Images computed together. Default 16; a smaller one takes less memory. Readings do not depend on it. */
@@ -31,7 +23,10 @@ export interface ReadOptions {
   readonly autoregressive?: boolean | undefined;
   /** Whether a batch stops together as in the original, which makes readings depend on batch mates. Default false. */
   readonly originalStopping?: boolean | undefined;
-  /** Characters at most. Default: the checkpoint's, usually 25. */
+  /**
+   * Positions computed, less the one for the end of the text. Default: the checkpoint's, usually 25. As in the original,
+   * a text that has not ended by then fills that last position too.
+   */
   readonly maxLabelLength?: number | undefined;
   /** Charset (name or characters) that texts and captions are brought into. Default: texts as read, captions as trained. */
   readonly charset?: string | undefined;
@@ -41,7 +36,10 @@ export interface ReadOptions {
   readonly logits?: boolean | undefined;
   /** Whether readings carry where each character looked. */
   readonly attention?: boolean | undefined;
-  /** A separate CLIP that chooses among likely texts (the original's post-refinement). */
+  /**
+   * A separate CLIP that chooses among likely texts (the original's post-refinement). As there, the text it chooses is in
+   * the charset of the captions: `charset`, else the checkpoint's test charset, usually 36 (lower case and digits).
+   */
   readonly clipRefiner?: ClipRefiner | undefined;
   /** Told after each batch how many images are done. */
   readonly onProgress?: ((doneImages: number) => void) | undefined;
@@ -61,7 +59,7 @@ export interface Reading {
   /** Product of the probabilities of all characters and of the end of the text. */
   readonly confidence: number;
   readonly characters: readonly CharacterReading[];
-  /** Probability that the text ends where it does; null where it fills every position. */
+  /** Probability that the text ends where it does; null where it fills every position or a `clipRefiner` chose it. */
   readonly endProbability: number | null;
   /** The visual branch's last reading; null for PARSeq, which has no other. */
   readonly visualText: string | null;
@@ -129,13 +127,13 @@ export class Clip4Str {
    */
   async read(images: readonly ImageInput[], options: ReadOptions = {}): Promise<Reading[]> {
     const batchSize = options.batchSize ?? defaultBatchSize;
-    if (!Number.isInteger(batchSize) || batchSize < 1) {
-      throw new Error(`batch size ${batchSize}: expected a whole number from 1 on.`);
-    }
+    checkWhole('batchSize', batchSize, 1);
+    checkWhole('refineIterations', options.refineIterations, 0);
+    checkWhole('maxLabelLength', options.maxLabelLength, 1);
     const readings: Reading[] = [];
     for (let start = 0; start < images.length; start += batchSize) {
       const batch = images.slice(start, start + batchSize);
-      readings.push(...(await this.readBatch(batch, options)));
+      readings.push(...(await this.readBatch(batch, start, options)));
       options.onProgress?.(readings.length);
     }
     return readings;
@@ -146,21 +144,23 @@ export class Clip4Str {
     this.model.parameters.dispose();
   }
 
-  private async readBatch(images: readonly ImageInput[], options: ReadOptions): Promise<Reading[]> {
+  /** @param start index of the first image, for messages */
+  private async readBatch(
+    images: readonly ImageInput[],
+    start: number,
+    options: ReadOptions,
+  ): Promise<Reading[]> {
     const startedAt = performance.now();
     const { configuration, tokenizer } = this.model;
-    const decoded = await Promise.all(images.map(decode));
+    const decoded = await Promise.all(
+      images.map((image, index) => resolveImage(image, `image ${start + index + 1}`, this.imageSize)),
+    );
     const [height, width] = this.imageSize;
     const pixels = new Float32Array(images.length * 3 * height * width);
     const normalization = options.normalization ?? configuration.normalization;
     decoded.forEach((image, index) => {
       const normalized =
         'normalized' in image ? image.normalized : preprocessImage(image, this.imageSize, normalization);
-      if (normalized.length !== 3 * height * width) {
-        throw new Error(
-          `image ${index + 1}: ${normalized.length} normalised values; this model takes [3,${height},${width}].`,
-        );
-      }
       pixels.set(normalized, index * normalized.length);
     });
     const captionAdapter = new CharsetAdapter(options.charset ?? configuration.testCharset);
@@ -236,8 +236,8 @@ interface ImageRows {
   readonly attention: PositionRows | undefined;
 }
 
-async function decode(image: ImageInput): Promise<RgbImage | NormalizedImage> {
-  if (!(image instanceof Uint8Array)) return image;
-  const { decodeImage } = await import('./decode_image.js');
-  return decodeImage(image);
+function checkWhole(name: string, value: number | undefined, least: number): void {
+  if (value !== undefined && (!Number.isInteger(value) || value < least)) {
+    throw new Error(`${name} ${value}: expected a whole number from ${least} on.`);
+  }
 }

@@ -5,16 +5,40 @@ const weightBits = 32 - 8 - 2;
 /** Neighbours on each side that bicubic interpolation looks at when it does not shrink. */
 const bicubicSupport = 2;
 
+/** Part of one axis of the result: positions `start` to `start + length`. */
+export interface AxisWindow {
+  readonly start: number;
+  readonly length: number;
+}
+
 /**
  * Pillow's bicubic resize of 8-bit pixels, to the bit: weights widened when shrinking (antialiasing), in fixed point; rows
  * first, then columns, rounded to bytes between the two. An image that already has the size is returned as it is.
  *
  * @param image `[height, width, 3]`, u8.
- * @returns `[newHeight, newWidth, 3]`, u8.
+ * @param window the part of the result that is wanted, all unless given: the rest is not computed.
+ * @returns `[newHeight, newWidth, 3]`, u8, or the window of it.
  */
-export function resizeBicubic(image: RgbImage, newHeight: number, newWidth: number): RgbImage {
-  const across = image.width === newWidth ? image : resizeRows(image, newWidth);
-  return across.height === newHeight ? across : resizeColumns(across, newHeight);
+export function resizeBicubic(
+  image: RgbImage,
+  newHeight: number,
+  newWidth: number,
+  window: { readonly rows: AxisWindow; readonly columns: AxisWindow } = {
+    rows: { start: 0, length: newHeight },
+    columns: { start: 0, length: newWidth },
+  },
+): RgbImage {
+  const across = unchanged(image.width, newWidth, window.columns)
+    ? image
+    : resizeRows(image, newWidth, window.columns);
+  return unchanged(image.height, newHeight, window.rows)
+    ? across
+    : resizeColumns(across, newHeight, window.rows);
+}
+
+/** Pillow leaves an axis alone that keeps its size. Its weights are then one 1 each, so a part of it is exact as well. */
+function unchanged(size: number, newSize: number, { length }: AxisWindow): boolean {
+  return size === newSize && length === newSize;
 }
 
 /** For each output position along one axis: the first input position that counts and the weights from there on. */
@@ -26,17 +50,17 @@ interface AxisWeights {
   readonly stride: number;
 }
 
-function axisWeights(inputSize: number, outputSize: number): AxisWeights {
+function axisWeights(inputSize: number, outputSize: number, window: AxisWindow): AxisWeights {
   const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = bicubicSupport * filterScale;
   const stride = Math.ceil(support) * 2 + 1;
-  const first = new Int32Array(outputSize);
-  const count = new Int32Array(outputSize);
-  const weights = new Int32Array(outputSize * stride);
+  const first = new Int32Array(window.length);
+  const count = new Int32Array(window.length);
+  const weights = new Int32Array(window.length * stride);
   const exact = new Float64Array(stride);
-  for (let output = 0; output < outputSize; output++) {
-    const center = (output + 0.5) * scale;
+  for (let output = 0; output < window.length; output++) {
+    const center = (window.start + output + 0.5) * scale;
     const start = Math.max(0, Math.trunc(center - support + 0.5));
     const end = Math.min(inputSize, Math.trunc(center + support + 0.5));
     let sum = 0;
@@ -68,12 +92,12 @@ function bicubic(distance: number): number {
 /** Half of the last bit that is kept, so that the shift rounds. */
 const roundingTerm = 1 << (weightBits - 1);
 
-function resizeRows({ width, height, data }: RgbImage, newWidth: number): RgbImage {
-  const { first, count, weights, stride } = axisWeights(width, newWidth);
-  const output = new Uint8ClampedArray(newWidth * height * 3);
+function resizeRows({ width, height, data }: RgbImage, newWidth: number, window: AxisWindow): RgbImage {
+  const { first, count, weights, stride } = axisWeights(width, newWidth, window);
+  const output = new Uint8ClampedArray(window.length * height * 3);
   let at = 0;
   for (let row = 0; row < height; row++) {
-    for (let column = 0; column < newWidth; column++) {
+    for (let column = 0; column < window.length; column++) {
       let red = roundingTerm;
       let green = roundingTerm;
       let blue = roundingTerm;
@@ -91,15 +115,15 @@ function resizeRows({ width, height, data }: RgbImage, newWidth: number): RgbIma
       output[at++] = blue >> weightBits;
     }
   }
-  return { width: newWidth, height, data: new Uint8Array(output.buffer) };
+  return { width: window.length, height, data: new Uint8Array(output.buffer) };
 }
 
-function resizeColumns({ width, height, data }: RgbImage, newHeight: number): RgbImage {
-  const { first, count, weights, stride } = axisWeights(height, newHeight);
+function resizeColumns({ width, height, data }: RgbImage, newHeight: number, window: AxisWindow): RgbImage {
+  const { first, count, weights, stride } = axisWeights(height, newHeight, window);
   const rowBytes = width * 3;
-  const output = new Uint8ClampedArray(rowBytes * newHeight);
+  const output = new Uint8ClampedArray(rowBytes * window.length);
   const sums = new Int32Array(rowBytes);
-  for (let row = 0; row < newHeight; row++) {
+  for (let row = 0; row < window.length; row++) {
     sums.fill(roundingTerm);
     for (let index = 0; index < count[row]!; index++) {
       const weight = weights[row * stride + index]!;
@@ -108,5 +132,5 @@ function resizeColumns({ width, height, data }: RgbImage, newHeight: number): Rg
     }
     for (let byte = 0; byte < rowBytes; byte++) output[row * rowBytes + byte] = sums[byte]! >> weightBits;
   }
-  return { width, height: newHeight, data: new Uint8Array(output.buffer) };
+  return { width, height: window.length, data: new Uint8Array(output.buffer) };
 }

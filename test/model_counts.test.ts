@@ -1,7 +1,8 @@
 /** What a reading costs the GPU's queue, and that it leaves nothing behind. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CommandCounts } from '../engine/index.js';
-import { Clip4Str, type NormalizedImage, type ReadOptions } from '../model/reader.js';
+import type { NormalizedImage } from '../model/image_input.js';
+import { Clip4Str, type ReadOptions } from '../model/reader.js';
 import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { fixtureOptions, parseqOptions } from './support/fixture_models.js';
