@@ -14,7 +14,7 @@ import { FailureLog } from './failures.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
-import { ScopeStack } from './scopes.js';
+import { Scopes } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
 import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
@@ -47,7 +47,7 @@ export class Device implements TensorDevice {
   private readonly queue: CommandQueue;
   private readonly pool: BufferPool;
   private readonly readBack: ReadBack;
-  private readonly scopes = new ScopeStack();
+  private readonly scopes = new Scopes();
   private lastWork: (() => string) | undefined;
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -160,7 +160,11 @@ export class Device implements TensorDevice {
     await this.failures.settle();
   }
 
-  /** Runs `work`; tensors made in it and not returned by it are disposed at its end. */
+  /**
+   * Runs `work`; tensors made in it and not returned by it (alone, or in arrays, Maps and plain objects) are disposed at its
+   * end, which for asynchronous work is when its promise settles. Works that overlap in time each have their own scope; in
+   * browsers they must not overlap, see {@link exclusively}.
+   */
   scope<T>(work: () => T): T {
     return this.scopes.run(work);
   }
@@ -171,7 +175,7 @@ export class Device implements TensorDevice {
     return tensor;
   }
 
-  /** Runs asynchronous work after whatever else was passed here: scopes of two such works must not mingle. */
+  /** Runs asynchronous work after whatever else was passed here, so that peaks of memory do not add up. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = this.turn.then(work);
     this.turn = result.catch(() => undefined);

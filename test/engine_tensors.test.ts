@@ -171,6 +171,42 @@ describe('scopes', () => {
     expect(device().memory.liveBytes).toBe(start);
   });
 
+  test('that overlap in time free their own tensors alone', async () => {
+    const start = device().memory.liveBytes;
+    const work = (values: number, waits: number): Promise<Tensor> =>
+      device().scope(async () => {
+        let x = counting([values]);
+        for (let wait = 0; wait < waits; wait++) {
+          await x.read();
+          x = relu(x);
+        }
+        return x;
+      });
+    const running = [work(3, 4), work(4, 1)];
+    const mine = counting([2]);
+    const [first, second] = await Promise.all(running);
+    expect(await read(first!)).toEqual([0, 1, 2]);
+    expect(await read(second!)).toEqual([0, 1, 2, 3]);
+    expect(await read(mine)).toEqual([0, 1]);
+    [first!, second!, mine].forEach((tensor) => tensor.dispose());
+    expect(device().memory.liveBytes).toBe(start);
+  });
+
+  test('return tensors in Maps and in values that contain themselves', () => {
+    const start = device().memory.liveBytes;
+    const loop: { self?: unknown; tensor?: Tensor } = {};
+    const result = device().scope(() => {
+      loop.self = loop;
+      loop.tensor = counting([2]);
+      return { loop, map: new Map([['x', counting([3])]]) };
+    });
+    expect(result.loop.tensor!.disposed).toBe(false);
+    expect(result.map.get('x')!.disposed).toBe(false);
+    result.loop.tensor!.dispose();
+    result.map.get('x')!.dispose();
+    expect(device().memory.liveBytes).toBe(start);
+  });
+
   test('keep takes a tensor out of every scope; exclusive works do not mingle', async () => {
     const kept = device().scope(() => device().scope(() => device().keep(counting([2]))));
     expect(kept.disposed).toBe(false);
