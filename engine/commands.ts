@@ -40,7 +40,7 @@ export class CommandQueue {
 
   /** Records one dispatch. `bindings` follow the launch's `access`; `label` names the work in WebGPU's messages. */
   dispatch(launch: Launch, bindings: readonly Binding[], label: () => string): void {
-    const program = this.programs.program(launch);
+    const program = this.programs.program(launch, label);
     if (this.used + program.parameterBytes > parameterBufferBytes) this.flush();
     const offset = this.used;
     writeParameters(launch, this.staging, offset);
@@ -101,6 +101,15 @@ export class CommandQueue {
     this.used = 0;
     this.batch++;
     this.counts.submits++;
+  }
+
+  /** Drops everything recorded and not yet submitted. */
+  discard(): void {
+    this.pass?.end();
+    this.encoder = undefined;
+    this.pass = undefined;
+    this.used = 0;
+    this.batch++;
   }
 
   resetCounts(): void {

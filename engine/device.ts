@@ -62,8 +62,17 @@ export class Device implements TensorDevice {
     this.maxBindingBytes = description.maxBindingBytes;
     this.memoryBudgetBytes = description.memoryBudgetBytes;
     const { maxBufferSize } = gpu.limits;
-    this.failures = new FailureLog(gpu, () => this.lastWork?.());
-    this.programs = new ProgramCache(gpu, (label, create) => this.failures.watchValidity(label, create));
+    this.failures = new FailureLog(
+      gpu,
+      () => this.lastWork?.(),
+      () => {
+        this.queue.discard();
+        this.programs.clearBindGroups();
+      },
+    );
+    this.programs = new ProgramCache(gpu, (label, create, undo) =>
+      this.failures.watchValidity(label, create, undo),
+    );
     this.queue = new CommandQueue(gpu, this.programs);
     this.readBack = new ReadBack(gpu, this.queue, this.failures, maxBufferSize);
     this.pool = new BufferPool(
@@ -271,8 +280,10 @@ export class Device implements TensorDevice {
 
   private createBuffer(size: number, purpose: string): GPUBuffer {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return this.failures.watchMemory(purpose, () =>
-      this.failures.watchValidity(purpose, () => this.gpu.createBuffer({ size, usage })),
-    );
+    const make = (): GPUBuffer => this.gpu.createBuffer({ size, usage });
+    const undo = (): void => this.pool.markFaulty(buffer);
+    const watched = (): GPUBuffer => this.failures.watchValidity(purpose, make, undo);
+    const buffer = this.failures.watchMemory(purpose, watched, undo);
+    return buffer;
   }
 }

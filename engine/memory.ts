@@ -36,7 +36,10 @@ export interface PoolOwner {
 const smallestBytes = 256;
 const coarseBytes = 65_536;
 
-/** Size class of an allocation: at most an eighth is wasted, and 64 KiB for large ones. */
+/** What may be pooled beyond the largest need so far before the pool is emptied: sizes that never come back pile up. */
+const spareBytes = 64 << 20;
+
+/** Size class of an allocation: a multiple of 256 bytes, of a quarter of its power of two, or of 64 KiB for large ones. */
 export function sizeClassBytes(bytes: number): number {
   if (bytes <= smallestBytes) return smallestBytes;
   if (bytes >= 8 * coarseBytes) return Math.ceil(bytes / coarseBytes) * coarseBytes;
@@ -51,6 +54,7 @@ export class BufferPool {
   private pooledBytes = 0;
   private peakBytes = 0;
   private liveBuffers = 0;
+  private readonly faulty = new WeakSet<GPUBuffer>();
 
   constructor(
     private readonly owner: PoolOwner,
@@ -86,9 +90,18 @@ export class BufferPool {
     return acquired;
   }
 
+  /** Keeps a buffer that the driver could not make from being handed out again. */
+  markFaulty(gpu: GPUBuffer): void {
+    this.faulty.add(gpu);
+  }
+
   release(buffer: PooledBuffer): void {
     this.liveBytes -= buffer.bytes;
     this.liveBuffers--;
+    if (this.faulty.has(buffer.gpu)) {
+      this.owner.forgetBuffer(buffer);
+      return;
+    }
     this.pooledBytes += buffer.bytes;
     const list = this.free.get(buffer.bytes);
     if (list) list.push(buffer);
@@ -119,6 +132,8 @@ export class BufferPool {
   }
 
   private reserve(size: number, purpose: string): void {
+    if (this.liveBytes + this.pooledBytes + size > 2 * Math.max(this.peakBytes, size) + spareBytes)
+      this.trim();
     if (this.liveBytes + this.pooledBytes + size <= this.budgetBytes) return;
     this.trim();
     if (this.liveBytes + size > this.budgetBytes) {

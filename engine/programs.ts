@@ -24,12 +24,12 @@ export class ProgramCache {
   private readonly bindGroups = new Map<string, { group: GPUBindGroup; buffers: readonly number[] }>();
   private readonly groupsOfBuffer = new Map<number, Set<string>>();
 
-  /**
-   * @param watch follows a creation whose errors arrive later, under a label
-   */
+  private nextId = 0;
+
+  /** @param watch follows a creation whose refusal arrives later, under a label, and undoes it */
   constructor(
     private readonly gpu: GPUDevice,
-    private readonly watch: <T>(label: string, create: () => T) => T,
+    private readonly watch: <T>(label: string, create: () => T, undo: () => void) => T,
   ) {}
 
   get programCount(): number {
@@ -40,11 +40,15 @@ export class ProgramCache {
     return this.bindGroups.size;
   }
 
-  program(launch: Launch): Program {
+  /** @param label names the work that needs the program first, for the message when it does not compile */
+  program(launch: Launch, label: () => string): Program {
     const key = programKey(launch);
     let program = this.programs.get(key);
     if (!program) {
-      program = this.watch(`${launch.kernel} (${key})`, () => this.compile(launch));
+      const compile = (): Program => this.compile(launch);
+      program = this.watch(`${label()}: kernel ${launch.kernel} (${key})`, compile, () =>
+        this.programs.delete(key),
+      );
       this.programs.set(key, program);
     }
     return program;
@@ -92,7 +96,8 @@ export class ProgramCache {
     this.groupsOfBuffer.delete(buffer.id);
   }
 
-  private clearBindGroups(): void {
+  /** Forgets every bind group. */
+  clearBindGroups(): void {
     this.bindGroups.clear();
     this.groupsOfBuffer.clear();
   }
@@ -116,6 +121,6 @@ export class ProgramCache {
       layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module },
     });
-    return { id: this.programs.size, pipeline, layout, parameterBytes: bytes };
+    return { id: this.nextId++, pipeline, layout, parameterBytes: bytes };
   }
 }

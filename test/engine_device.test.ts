@@ -12,7 +12,7 @@ import {
   relu,
   softmax,
 } from '../engine/index.js';
-import { launchUnary } from '../kernels/index.js';
+import { type Launch, type Operand, launchUnary } from '../kernels/index.js';
 import { runChild } from './support/child_script.js';
 import { useDevice } from './support/device.js';
 import { Random, expectClose } from './support/numbers.js';
@@ -114,6 +114,29 @@ describe('errors', () => {
       await expect(reading).rejects.toThrow(/broken .*no_such_function/s);
       expect([...(await relu(x).read())]).toEqual([1, 1, 1, 1]);
     }));
+
+  test('a fault is thrown once, with its cause, however often it is repeated', async () => {
+    await withDevice(async (device) => {
+      const x = device.tensor(Float32Array.of(-1, 2), [2]);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const broken = device.empty('f32', [2]);
+        const build = ([from, to]: readonly Operand[]): Launch => {
+          const launch = launchUnary('relu', from!, to!, device.traits);
+          return { ...launch, defines: { ...launch.defines, EXPRESSION: 'no_such_function(x)' } };
+        };
+        device.dispatch(build, [x, broken], () => 'broken(f32[2])');
+        await expect(device.finish()).rejects.toThrow(/^broken\(f32\[2\]\): kernel relu .*no_such_function/s);
+        expect([...(await relu(x).read())]).toEqual([0, 2]);
+      }
+    });
+  });
+
+  test('sizes that never come back do not pile up in the pool', async () => {
+    await withDevice(async (device) => {
+      for (let size = 1; size <= 200; size++) device.empty('f32', [size * 30_000]).dispose();
+      expect(device.memory.pooledBytes).toBeLessThan(200e6);
+    });
+  });
 
   test('operands of two devices are refused', () =>
     withDevice(async (first) =>
