@@ -1,5 +1,6 @@
 /** Safetensors: what is refused and how, shards, kinds of numbers, and the writer. */
 import { describe, expect, test } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -252,6 +253,15 @@ describe('files and folders', () => {
       expect(await messageOf(() => openCheckpoint(index))).toContain('has no weight_map');
     });
   });
+});
+
+(process.platform === 'win32' ? describe.skip : describe)('what is no regular file', () => {
+  test('a pipe that nobody writes to is refused, not waited for', () =>
+    withFolder(async (folder) => {
+      const pipe = join(folder, 'pipe.safetensors');
+      execFileSync('mkfifo', [pipe]);
+      expect(await messageOf(() => openCheckpoint(pipe))).toBe('pipe.safetensors: is not a regular file');
+    }));
 });
 
 describe('writing', () => {
