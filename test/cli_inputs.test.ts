@@ -56,6 +56,10 @@ describe('inputs', () => {
       expect(await namesOf(at('[12].png'))).toEqual(at('1.png'));
     }));
 
+  test('an empty path is wrong usage', async () => {
+    await expect(expandInputs(['a.png', ''])).rejects.toThrow('an image is given as an empty text');
+  });
+
   test('each input that means no file says why', () =>
     withFolder(async (folder) => {
       await filled(folder, ['file.png', 'texts/a.txt', 'outer/inner/a.png']);
