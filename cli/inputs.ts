@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import glob from 'fast-glob';
-import { fileReason } from './errors.js';
+import { UsageError, fileReason } from './errors.js';
 
 /** An input that turned out to be no image, and why. */
 export interface Fault {
@@ -24,6 +24,7 @@ const natural = new Intl.Collator('en', { numeric: true });
 /**
  * The image files of paths, folders and patterns, in the order given; within a folder or pattern `2.png` comes before
  * `10.png`. A path that exists is taken as it is, whatever characters it has; only then it is a pattern.
+ * @throws UsageError for an empty path
  */
 export async function expandInputs(
   inputs: readonly string[],
@@ -31,6 +32,8 @@ export async function expandInputs(
   const images: ImageFile[] = [];
   const faults: Fault[] = [];
   for (const input of inputs) {
+    if (input === '')
+      throw new UsageError('an image is given as an empty text; name a file, folder or pattern.');
     if (input === '-') {
       images.push({ name: '-', path: undefined });
       continue;

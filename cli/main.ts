@@ -2,17 +2,21 @@
 import { CommanderError } from 'commander';
 import { EXIT_NOTHING, describeError } from './errors.js';
 import { Interruption, watchOutput } from './interruption.js';
-import { tell } from './output.js';
+import { settleOutput, tell } from './output.js';
 import { buildProgram } from './program.js';
 
 // What escapes every command, a fault of ours or of a driver, is one line too.
 process.on('uncaughtException', (error) => process.exit(exitCodeOf(error)));
 
+const outputClosed = watchOutput();
 try {
-  await buildProgram(watchOutput()).parseAsync();
+  await buildProgram(outputClosed).parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
 }
+await settleOutput();
+// A command that failed has told why, and keeps its exit code.
+if (outputClosed.aborted && !process.exitCode) process.exitCode = exitCodeOf(outputClosed.reason);
 
 /** Reports an error in one line, unless it has reported itself. */
 function exitCodeOf(error: unknown): number {

@@ -19,7 +19,11 @@ export const deviceOption = (): Option =>
   new Option(
     '--device <index|name|software>',
     'adapter to compute on, as doctor lists them; part of its name will do',
-  );
+  ).argParser((text: string) => {
+    // Any name has an empty part.
+    if (text.trim() === '') throw new InvalidArgumentError('Expected an index, a name or software.');
+    return text;
+  });
 
 export const presetOption = (): Option =>
   new Option('--preset <name>', 'published model that tells what a bare checkpoint does not').choices(

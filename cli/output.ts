@@ -9,6 +9,11 @@ export async function print(text: string): Promise<void> {
   }
 }
 
+/** Waits until all that was printed is written, or known to be lost: then the stream has told of its error. */
+export async function settleOutput(): Promise<void> {
+  await new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)));
+}
+
 /** Says something that is no result: a warning, a file that could not be read. */
 export function tell(line: string): void {
   process.stderr.write(`${line}\n`);

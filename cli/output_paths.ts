@@ -1,7 +1,8 @@
 /** Checks of output paths before the work begins, so that nothing is computed in vain. */
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { UsageError, fileReason } from './errors.js';
+import { outputTarget } from '../weights/index.js';
+import { UsageError, describeError, fileReason } from './errors.js';
 
 /**
  * Makes sure that a file can be written at a path and that it is none of the command's inputs.
@@ -16,9 +17,13 @@ export async function checkOutputFile(
   const status = await statusOf(folder);
   if (!status) throw new UsageError(`${option}: the folder ${folder} does not exist. Make it first.`);
   if (!status.isDirectory()) throw new UsageError(`${option}: ${folder} is a file, not a folder.`);
-  if ((await statusOf(path))?.isDirectory())
-    throw new UsageError(`${option}: ${path} is a folder; name a file.`);
-  const target = await resolved(path);
+  const written = await outputTarget(path).catch((error: unknown) => {
+    throw new UsageError(`${option}: ${describeError(error)}.`);
+  });
+  await access(dirname(written), constants.W_OK).catch((error: unknown) => {
+    throw new UsageError(`${option}: the folder ${dirname(written)}: ${fileReason(error)}.`);
+  });
+  const target = await resolved(written);
   for (const input of inputs) {
     if ((await resolved(input)) === target) {
       throw new UsageError(`${option}: ${path} is the input ${input}; give another path.`);

@@ -29,17 +29,20 @@ export async function decodeImage(bytes: Uint8Array): Promise<RgbImage> {
   if (!signatures.some((signature) => signature.test(start))) {
     throw new Error('not an image: expected JPEG, PNG, WebP, GIF, TIFF or AVIF.');
   }
-  try {
-    // Looking at the header is not limited, so that the refusal can say what is wrong.
-    const metadata = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkSize(metadata);
-    if (metadata.space === 'cmyk') return await decodeCmyk(bytes);
-    if (metadata.space === 'grey16' && metadata.channels === 1) return await decodeGrey16(bytes);
-    return await decodeRgb(bytes);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`the image cannot be decoded: ${reason.replace(/\s+/g, ' ').trim()}`, { cause: error });
-  }
+  // Looking at the header is not limited, so that the refusal can say what is wrong.
+  const metadata = await sharp(bytes, { limitInputPixels: false }).metadata().catch(failDecoding);
+  checkSize(metadata);
+  if (metadata.space === 'cmyk') return await decodeCmyk(bytes).catch(failDecoding);
+  if (metadata.space === 'grey16' && metadata.channels === 1)
+    return await decodeGrey16(bytes).catch(failDecoding);
+  return await decodeRgb(bytes).catch(failDecoding);
+}
+
+/** The decoder collects messages in one place, so that of several some may be another image's. */
+function failDecoding(error: unknown): never {
+  const reason = error instanceof Error ? error.message.trim() : '';
+  const told = /^[\x20-\x7e]{1,200}$/.test(reason) && !/unknown error/i.test(reason) ? ` (${reason})` : '';
+  throw new Error(`the image cannot be decoded: it may be damaged or truncated${told}.`, { cause: error });
 }
 
 function open(bytes: Uint8Array): Sharp {
@@ -51,7 +54,7 @@ function open(bytes: Uint8Array): Sharp {
 function checkSize({ width, height }: Metadata): void {
   if (width * height > maximumPixels) {
     throw new Error(
-      `${width} x ${height} pixels; at most ${maximumPixels} are read. Shrink or crop it first.`,
+      `the image has ${width} x ${height} pixels; at most ${maximumPixels} are read. Shrink or crop it first.`,
     );
   }
 }

@@ -11,7 +11,8 @@ import type {
 } from './configuration.js';
 import { HyperParameters } from './hyper_parameters.js';
 import type { Normalization } from './image.js';
-import { ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
+import { nameDifferencesText } from './expected_names.js';
+import { MissingParameterError, ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
 import { presetFor } from './preset_matching.js';
 import { captionLength, clipHeadWidth } from './presets.js';
 
@@ -51,6 +52,15 @@ export function inferConfiguration(
   source: ConfigurationSource,
   overrides: ConfigurationOverrides = {},
 ): ModelConfiguration {
+  try {
+    return inferFamily(source, overrides);
+  } catch (error) {
+    if (!(error instanceof MissingParameterError)) throw error;
+    throw new Error(`${error.message} In all: ${nameDifferencesText(source)}.`, { cause: error });
+  }
+}
+
+function inferFamily(source: ConfigurationSource, overrides: ConfigurationOverrides): ModelConfiguration {
   switch (source.family) {
     case 'clip4str':
       return inferClip4Str(source, overrides);

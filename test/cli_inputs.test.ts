@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -54,6 +55,10 @@ describe('inputs', () => {
       expect(await namesOf(at('what?.png'))).toEqual(at('what?.png'));
       expect(await namesOf(at('[12].png'))).toEqual(at('1.png'));
     }));
+
+  test('an empty path is wrong usage', async () => {
+    await expect(expandInputs(['a.png', ''])).rejects.toThrow('an image is given as an empty text');
+  });
 
   test('each input that means no file says why', () =>
     withFolder(async (folder) => {
@@ -151,6 +156,25 @@ describe('output paths', () => {
       await expect(check('in.png')).rejects.toThrow(/is the input/);
       await expect(check('link.png')).rejects.toThrow(/is the input/);
       await expect(check('sub/../in.png')).rejects.toThrow(/is the input/);
+    }));
+
+  test('are files: a device, a pipe or a link to nothing is no place to write to', () =>
+    withFolder(async (folder) => {
+      if (process.platform === 'win32') return;
+      execFileSync('mkfifo', [join(folder, 'pipe')]);
+      await symlink('nowhere', join(folder, 'dangling'));
+      await mkdir(join(folder, 'closed'), { mode: 0o555 });
+      await filled(folder, ['there']);
+      await symlink('there', join(folder, 'link'));
+      const check = (path: string): Promise<void> => checkOutputFile('--out', path);
+      await expect(check('/dev/null')).rejects.toThrow('--out: null: is a device, pipe or socket');
+      await expect(check(join(folder, 'pipe'))).rejects.toThrow('--out: pipe: is a device, pipe or socket');
+      await expect(check(join(folder, 'dangling'))).rejects.toThrow('--out: dangling: is a link that leads');
+      await expect(check(join(folder, 'link'))).resolves.toBeUndefined();
+      // The superuser may write everywhere.
+      if (process.getuid?.() !== 0) {
+        await expect(check(join(folder, 'closed', 'new'))).rejects.toThrow(/closed: permission denied/);
+      }
     }));
 
   test('folders with inputs in them are refused, by whatever way they are named', () =>

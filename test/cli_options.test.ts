@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { imageSize, requirePrecision, wholeNumber } from '../cli/options.js';
+import { deviceOption, imageSize, requirePrecision, wholeNumber } from '../cli/options.js';
 
 describe('option values', () => {
   test.each([
@@ -29,6 +29,13 @@ describe('option values', () => {
     for (const wrong of ['32', '32x', 'x128', '0x128', '32X128', '32x128x3', '-1x4', '999999x1', '1.5x2']) {
       expect(() => imageSize(wrong)).toThrow('Expected <height>x<width>, as 32x128.');
     }
+  });
+
+  test('an empty device is none', () => {
+    const parse = (text: string): unknown => deviceOption().parseArg?.(text, undefined);
+    expect(() => parse('')).toThrow('Expected an index, a name or software.');
+    expect(() => parse(' ')).toThrow('Expected an index, a name or software.');
+    expect(parse('software')).toBe('software');
   });
 
   test('f16 is refused where the adapter has none', () => {

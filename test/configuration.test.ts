@@ -340,6 +340,17 @@ describe('checkpoints that contradict themselves', () => {
       'model.ckpt: clip_model.visual.conv1.weight is missing.',
     ],
     [
+      'missing and unexpected parameters, all in one message',
+      failing({
+        'clip_model.token_embedding.weight': undefined,
+        'clip_model.ln_final.weight': undefined,
+        'cross_decoder.norm.bias': undefined,
+        'cross_decoder.extra': [1],
+      }),
+      'In all: 3 missing (clip_model.token_embedding.weight, clip_model.ln_final.weight, cross_decoder.norm.bias); ' +
+        '1 unexpected (cross_decoder.extra).',
+    ],
+    [
       'an empty dimension',
       failing({ 'clip_model.visual.conv1.weight': [64, 3, 0, 8] }),
       'clip_model.visual.conv1.weight is [64,3,0,8]; expected 4 dimensions, none of them empty.',

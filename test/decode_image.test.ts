@@ -209,7 +209,9 @@ describe('hostile and degenerate files', () => {
       colourType: pngColour.grey,
       samples: new Uint8Array(30_000),
     });
-    await expect(decodeImage(file)).rejects.toThrow('30000 x 30000 pixels; at most 67108864 are read.');
+    await expect(decodeImage(file)).rejects.toThrow(
+      'the image has 30000 x 30000 pixels; at most 67108864 are read.',
+    );
   });
 
   test('truncated files are refused, not half read', async () => {
@@ -217,7 +219,9 @@ describe('hostile and degenerate files', () => {
       const file = readImageFile(name);
       for (const part of [0.1, 0.5, 0.9]) {
         const cut = file.subarray(0, Math.floor(file.length * part));
-        await expect(decodeImage(cut)).rejects.toThrow('the image cannot be decoded');
+        await expect(decodeImage(cut)).rejects.toThrow(
+          /^the image cannot be decoded: it may be damaged or truncated(?: \((?!.*unknown error)[^\n]+\))?\.$/i,
+        );
       }
     }
   });

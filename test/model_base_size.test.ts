@@ -8,6 +8,7 @@ import { expectedParameters } from '../model/expected_parameters.js';
 import { presetOf } from '../model/presets.js';
 import { writeSafetensors } from '../weights/index.js';
 import { useSummary } from './support/error_report.js';
+import { peakRssCode } from './support/peak_memory.js';
 import { withFolder } from './support/weights_files.js';
 
 interface Measured {
@@ -50,16 +51,10 @@ function seededValues(name: string, shape: readonly number[], seed: number): Flo
 }
 
 const child = (file: string): string => `
-  import { readFileSync } from 'node:fs';
   import { openDevice } from ${JSON.stringify(new URL('../engine/index.js', import.meta.url).href)};
   import { Clip4Str } from ${JSON.stringify(new URL('../model/reader.js', import.meta.url).href)};
   const device = await openDevice({ hideDriverWarnings: true });
-  // maxRSS starts at the parent's on Linux; the kernel's high-water mark is this process's own.
-  const peakRss = () =>
-    1024 *
-    (process.platform === 'linux'
-      ? Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
-      : process.resourceUsage().maxRSS);
+  ${peakRssCode}
   const baseBytes = process.memoryUsage.rss();
   const secondsSince = (start) => (performance.now() - start) / 1000;
   const loading = performance.now();

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { peakRssCode } from './support/peak_memory.js';
 import { safetensorsBytes, withFolder } from './support/weights_files.js';
 
 const weights = new URL('../weights/index.js', import.meta.url).href;
@@ -34,7 +35,8 @@ test('a 640 MB checkpoint is read through with far less memory, and offsets beyo
 
     const script = `
       import { openCheckpoint } from ${JSON.stringify(weights)};
-      const base = process.resourceUsage().maxRSS;
+      ${peakRssCode}
+      const baseBytes = peakRss();
       const checkpoint = await openCheckpoint(${JSON.stringify(path)});
       let elements = 0;
       for (let i = 0; i < 10; i++) {
@@ -42,7 +44,7 @@ test('a 640 MB checkpoint is read through with far less memory, and offsets beyo
       }
       const far = Array.from(await checkpoint.readF32('far'));
       await checkpoint.close();
-      console.log(JSON.stringify({ elements, far, grownBytes: (process.resourceUsage().maxRSS - base) * 1024 }));
+      console.log(JSON.stringify({ elements, far, grownBytes: peakRss() - baseBytes }));
     `;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
       cwd: fileURLToPath(new URL('../..', import.meta.url)),

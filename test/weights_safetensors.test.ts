@@ -1,7 +1,8 @@
 /** Safetensors: what is refused and how, shards, kinds of numbers, and the writer. */
 import { describe, expect, test } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   f32FromHalf,
@@ -252,6 +253,32 @@ describe('files and folders', () => {
       expect(await messageOf(() => openCheckpoint(index))).toContain('has no weight_map');
     });
   });
+});
+
+(process.platform === 'win32' ? describe.skip : describe)('what is no regular file', () => {
+  test('a pipe that nobody writes to is refused, not waited for', () =>
+    withFolder(async (folder) => {
+      const pipe = join(folder, 'pipe.safetensors');
+      execFileSync('mkfifo', [pipe]);
+      expect(await messageOf(() => openCheckpoint(pipe))).toBe('pipe.safetensors: is not a regular file');
+      expect(await messageOf(() => writeSafetensors(pipe, []))).toMatch(
+        /^pipe\.safetensors: is a device, pipe/,
+      );
+      expect((await lstat(pipe)).isFIFO()).toBe(true);
+    }));
+
+  test('a link is written through, and stays a link', () =>
+    withFolder(async (folder) => {
+      const [file, link, dangling] = ['file', 'link', 'dangling'].map((name) => join(folder, name));
+      await writeFile(file!, 'old');
+      await symlink('file', link!);
+      await symlink('nowhere', dangling!);
+      await writeSafetensors(link!, []);
+      expect((await lstat(link!)).isSymbolicLink()).toBe(true);
+      expect(plainSafetensors(file!).size).toBe(0);
+      expect(await messageOf(() => writeSafetensors(dangling!, []))).toMatch(/^dangling: is a link/);
+      expect((await readdir(folder)).sort()).toEqual(['dangling', 'file', 'link']);
+    }));
 });
 
 describe('writing', () => {

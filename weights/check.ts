@@ -38,18 +38,20 @@ export function compareParameters(
   source: Pick<ParameterSource, 'name' | 'parameters'>,
   expected: ReadonlyMap<string, readonly number[]>,
 ): void {
-  const { missing, unexpected, misshaped } = parameterDifferences(source, expected);
+  const problems = differencesText(parameterDifferences(source, expected));
+  if (problems !== '') throw new CheckpointError(source.name, `does not fit the model: ${problems}`);
+}
+
+/** All differences in one line; empty if there are none. */
+export function differencesText({ missing, unexpected, misshaped }: ParameterDifferences): string {
   const shapes = misshaped.map(
     (one) => `${shownName(one.name)} is [${one.shape.join(',')}], expected [${one.expected.join(',')}]`,
   );
-  const problems = [
+  return [
     ...listed('missing', missing.map(shownName)),
     ...listed('unexpected', unexpected.map(shownName)),
     ...listed('of another shape', shapes),
-  ];
-  if (problems.length > 0) {
-    throw new CheckpointError(source.name, `does not fit the model: ${problems.join('; ')}`);
-  }
+  ].join('; ');
 }
 
 function listed(what: string, items: readonly string[]): string[] {

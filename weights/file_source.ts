@@ -1,5 +1,5 @@
 /** Files on disk, for Node. */
-import { open, type FileHandle } from 'node:fs/promises';
+import { constants, open, type FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { assertRange, type ByteSource } from './byte_source.js';
 import { CheckpointError } from './errors.js';
@@ -20,7 +20,8 @@ export class FileSource implements ByteSource {
     const name = basename(path);
     let handle: FileHandle | undefined;
     try {
-      handle = await open(path, 'r');
+      // Without waiting: opening a pipe that nobody writes to would never end. Windows has no such flag.
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
       const status = await handle.stat();
       if (!status.isFile()) throw new CheckpointError(name, 'is not a regular file');
       return new FileSource(handle, name, status.size);

@@ -1,7 +1,12 @@
 /** Checkpoint files: formats, naming conventions, writing, downloads. */
 export { BlobSource, MemorySource, type ByteSource } from './byte_source.js';
 export { CATALOGUE, findPublished, type PublishedCheckpoint } from './catalogue.js';
-export { compareParameters, parameterDifferences, type ParameterDifferences } from './check.js';
+export {
+  compareParameters,
+  differencesText,
+  parameterDifferences,
+  type ParameterDifferences,
+} from './check.js';
 export type { Checkpoint, CheckpointFormat, F32Chunk, StoredTensor } from './checkpoint.js';
 export { defaultCheckpoint } from './default_checkpoint.js';
 export {
@@ -17,6 +22,7 @@ export { FileSource } from './file_source.js';
 export { f32FromHalf, halfBits, halfFromF32 } from './half.js';
 export { isRoundedToHalf, roundToHalf, withClipRounding } from './half_policy.js';
 export type { Convention, Family } from './names.js';
+export { outputTarget } from './output_target.js';
 export { openParameters } from './open_parameters.js';
 export { openCheckpoint } from './open_path.js';
 export { openCheckpointSource } from './open_source.js';

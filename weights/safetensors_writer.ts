@@ -5,6 +5,7 @@ import { bytesPerElement, elementCount } from './dtypes.js';
 import { CheckpointError, shownName } from './errors.js';
 import { fileError } from './file_source.js';
 import { halfFromF32 } from './half.js';
+import { outputTarget } from './output_target.js';
 
 /** A tensor to be written; dense and row-major. */
 export type WritableTensor = {
@@ -22,11 +23,12 @@ const HALF_CHUNK_ELEMENTS = 1 << 20;
 
 /**
  * Writes a safetensors file, whole or not at all: into a temporary file beside it that is renamed at the end.
- * Tensors are read one after the other, so that only one need be in memory. The bytes depend on the content alone:
+ * Symbolic links are written through. Tensors are read one after the other, so that only one need be in memory. The bytes depend on the content alone:
  * tensors are ordered by falling element size, so that each is aligned, then by name; metadata by key.
  * Values of `f16` tensors are rounded to the nearest half, ties to even.
  * @param metadata strings; by convention each is the JSON of a value
- * @throws CheckpointError when a name occurs twice, a tensor's data does not fit its shape, or writing fails.
+ * @throws CheckpointError when a name occurs twice, a tensor's data does not fit its shape, writing fails, or something
+ *   other than a regular file is at the path.
  */
 export async function writeSafetensors(
   path: string,
@@ -38,7 +40,8 @@ export async function writeSafetensors(
     (a, b) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype) || (a.name < b.name ? -1 : 1),
   );
   const header = encodeHeader(name, ordered, metadata);
-  const temporary = `${path}.${process.pid}.tmp`;
+  const target = await outputTarget(path);
+  const temporary = `${target}.${process.pid}.tmp`;
   try {
     const file = await open(temporary, 'wx');
     try {
@@ -50,9 +53,10 @@ export async function writeSafetensors(
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(temporary, target);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // Whether or not it can be removed, the first error is the one to tell.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw fileError(name, error);
   }
 }
