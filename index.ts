@@ -1,4 +1,3 @@
-/// <reference types="@webgpu/types" preserve="true" />
 /** Reading text from images with CLIP4STR on WebGPU. The compute engine itself is at `clip4str-engine/engine`. */
 export { type AdapterSummary, Device, type DeviceOptions, listAdapters, openDevice } from './engine/index.js';
 export * from './model/index.js';

@@ -1,4 +1,3 @@
-/// <reference types="@webgpu/types" preserve="true" />
 /** The compute engine: devices, tensors and operations. */
 export { type AdapterOptions, type AdapterSummary, listAdapters } from './adapters.js';
 export type { CommandCounts } from './commands.js';
