@@ -16,6 +16,7 @@ import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
 import { ScopeStack } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
+import { anyAxis, inParts } from './splitting.js';
 import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
 function dtypeOf(data: HostData): Dtype {
@@ -195,13 +196,23 @@ export class Device implements TensorDevice {
     this.failures.check();
   }
 
-  /** @internal Records a launch over tensors that each fit a binding. */
+  /**
+   * @internal Records a launch over tensors that each fit a binding.
+   * @throws EngineError where one does not
+   */
   dispatch(
     build: (operands: readonly Operand[]) => Launch,
     tensors: readonly Tensor[],
     label: () => string,
   ): void {
     this.check();
+    const large = tensors.find((tensor) => !this.fitsBinding(tensor));
+    if (large) {
+      throw new EngineError(
+        `${label()}: the operand ${large.dtype}${shapeText(large.shape)} exceeds the adapter's largest binding of ` +
+          `${this.maxBindingBytes} bytes, and the work cannot be cut to fit. Use smaller operands, or another adapter.`,
+      );
+    }
     this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
@@ -240,7 +251,12 @@ export class Device implements TensorDevice {
     const copy = allocate(this, tensor.dtype === 'f16' ? 'f32' : tensor.dtype, tensor.shape, 'read');
     if (tensor.size > 0) {
       const build = ([from, to]: readonly Operand[]): Launch => launchUnary('copy', from!, to!, this.traits);
-      this.dispatch(build, [tensor, copy], () => `read ${tensor.dtype}${shapeText(tensor.shape)}`);
+      const label = (): string => `read ${tensor.dtype}${shapeText(tensor.shape)}`;
+      inParts(
+        { tensor, copy },
+        () => anyAxis(tensor.rank, ['tensor', 'copy']),
+        (part) => this.dispatch(build, [part.tensor, part.copy], label),
+      );
     }
     return copy;
   }

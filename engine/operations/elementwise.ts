@@ -8,13 +8,9 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { broadcastShapes, resolveAxis, shapeText } from '../shape.js';
+import { anyAxis } from '../splitting.js';
 import type { Tensor } from '../tensor.js';
-import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
-
-/** Element-wise work can be cut along any axis, the first long one first. */
-function anyAxis(rank: number, names: readonly string[]): Split[] {
-  return Array.from({ length: rank }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
-}
+import { type Operation, bytesOf, describe, dispatch, run } from './operation.js';
 
 export const unary: Operation<{ x: Tensor }, { name: UnaryFunction; dtype: Dtype }> = {
   name: 'unary',

@@ -5,6 +5,7 @@
 import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
+import { type Split, inParts } from '../splitting.js';
 import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
 
 /** Named operands; absent optional ones are undefined. */
@@ -14,9 +15,6 @@ export interface TensorSpecification {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
 }
-
-/** The axis of each operand (by name, and of `output`) along which the work can be cut; operands not named stay whole. */
-export type Split = Readonly<Record<string, number>>;
 
 export interface Operation<I extends Inputs, A> {
   readonly name: string;
@@ -46,15 +44,22 @@ export function run<I extends Inputs, A>(
     throw new ShapeError(`${operation.name}: operands lie on different devices`);
   }
   const { dtype, shape } = operation.output(inputs, attributes);
-  const output = into ?? allocate(device, dtype, shape, operation.name);
   if (into && shapeText(into.shape) !== shapeText(shape)) {
     throw new ShapeError(
       `${operation.name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
     );
   }
   if (into) checkTarget(operation.name, into, dtype, tensors);
-  if (output.size > 0) device.scope(() => runInParts(operation, inputs, output, attributes));
-  return output;
+  return device.scope(() => {
+    const output = into ?? allocate(device, dtype, shape, operation.name);
+    if (output.size === 0) return output;
+    inParts<Readonly<Record<string, Tensor | undefined>> & { output: Tensor }>(
+      { ...inputs, output },
+      (whole) => operation.splits(whole as unknown as I, whole.output),
+      ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
+    );
+    return output;
+  });
 }
 
 /** WebGPU binds no buffer for reading and writing at once, and only floats convert on their way out. */
@@ -68,47 +73,6 @@ function checkTarget(operation: string, into: Tensor, dtype: Dtype, operands: re
     throw new ShapeError(
       `${operation}: ${describe(shared)} lies in the same memory as the tensor to fill, ${describe(into)}; copy it first`,
     );
-  }
-}
-
-function runInParts<I extends Inputs, A>(
-  operation: Operation<I, A>,
-  inputs: I,
-  output: Tensor,
-  attributes: A,
-): void {
-  const device = output.device;
-  const operands: Readonly<Record<string, Tensor | undefined>> = { ...inputs, output };
-  const large = Object.entries(operands).filter(([, tensor]) => tensor && !device.fitsBinding(tensor));
-  const splits = large.length > 0 ? operation.splits(inputs, output) : [];
-  const cuts = large.flatMap(([name, tensor]) =>
-    splits.flatMap((split) => {
-      const axis = split[name];
-      const size = axis === undefined ? 1 : tensor!.shape[axis]!;
-      return size > 1 ? [{ split, size, stride: tensor!.strides[axis!]! }] : [];
-    }),
-  );
-  // Halving the axis that lies outermost halves what must be bound; an inner one would not.
-  const [outermost] = cuts.sort((a, b) => b.stride - a.stride);
-  if (!outermost) {
-    // All fits, or the operation works through a whole operand by windows of its own.
-    operation.forward(inputs, output, attributes);
-    return;
-  }
-  const { split, size } = outermost;
-  const middle = Math.ceil(size / 2);
-  for (const [start, end] of [
-    [0, middle],
-    [middle, size],
-  ] as const) {
-    const cut = (operand: Tensor | undefined, key: string): Tensor | undefined => {
-      const axis = split[key];
-      return operand && axis !== undefined ? operand.slice(axis, start, end) : operand;
-    };
-    const parts = Object.fromEntries(
-      Object.entries(inputs).map(([key, operand]) => [key, cut(operand, key)]),
-    );
-    runInParts(operation, parts as I, cut(output, 'output')!, attributes);
   }
 }
 

@@ -1,5 +1,6 @@
 import {
   type Reduction,
+  bytesPerElement,
   launchArgmax,
   launchLayerNorm,
   launchReduce,
@@ -7,9 +8,10 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
-import { contiguous } from './elementwise.js';
-import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
+import type { Split } from '../splitting.js';
+import { type Tensor, allocate } from '../tensor.js';
+import { binary, contiguous } from './elementwise.js';
+import { type Operation, bytesOf, describe, dispatch, run } from './operation.js';
 
 /** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
 function withContiguousRows(x: Tensor): Tensor {
@@ -72,6 +74,33 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
 };
 
+function reduceRows(kind: Reduction, rows: Tensor, result: Tensor): void {
+  const { device } = result;
+  dispatch(kind, device, [rows, result], ([from, to]) => launchReduce(kind, from!, to!, device.traits));
+}
+
+/** Reduces rows longer than a binding: windows of them first, in f32, then what the windows gave. */
+function reduceWindows(kind: Reduction, rows: Tensor, result: Tensor): void {
+  const { device } = result;
+  const length = rows.shape.at(-1)!;
+  // A window may begin within the alignment of a binding.
+  const window = Math.max(1, Math.floor((device.maxBindingBytes - 512) / bytesPerElement[rows.dtype]));
+  const partial = allocate(device, 'f32', [...result.shape, Math.ceil(length / window)], kind);
+  const stage = kind === 'max' ? 'max' : 'sum';
+  for (let i = 0; i * window < length; i++) {
+    const part = rows.slice(-1, i * window, Math.min(length, (i + 1) * window));
+    reduceRows(stage, part, partial.select(-1, i));
+  }
+  if (kind !== 'mean') {
+    reduceRows(stage, partial, result);
+    return;
+  }
+  const total = allocate(device, 'f32', result.shape, kind);
+  reduceRows('sum', partial, total);
+  const count = device.tensor(Float32Array.of(length), []).expand(result.shape);
+  run(binary, { x: total, y: count }, { name: 'divide' }, result);
+}
+
 const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
   name: 'reduce',
   output({ x }, { kind }) {
@@ -80,9 +109,9 @@ const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
     return { dtype: x.dtype, shape: x.shape.slice(0, -1) };
   },
   forward({ x }, output, { kind }) {
-    const { device } = output;
-    const operands = [withContiguousRows(x), output];
-    dispatch(kind, device, operands, ([from, to]) => launchReduce(kind, from!, to!, device.traits));
+    const rows = withContiguousRows(x);
+    if (output.device.fitsBinding(rows)) reduceRows(kind, rows, output);
+    else reduceWindows(kind, rows, output);
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
