@@ -18,7 +18,12 @@ export interface TensorSpecification {
 
 export interface Operation<I extends Inputs, A> {
   readonly name: string;
-  /** Shape rule. Throws ShapeError when the operands do not fit together. */
+  /** The name in messages, where attributes choose the function. */
+  nameFor?(attributes: A): string;
+  /**
+   * Shape rule. Throws ShapeError for operands that callers may get wrong; what the public function before it folds
+   * or expands is checked there.
+   */
   output(inputs: I, attributes: A): TensorSpecification;
   /** Records the kernels that fill `output`. */
   forward(inputs: I, output: Tensor, attributes: A): void;
@@ -39,19 +44,20 @@ export function run<I extends Inputs, A>(
   into?: Tensor,
 ): Tensor {
   const tensors = Object.values(inputs).filter((tensor) => tensor !== undefined);
+  const name = operation.nameFor?.(attributes) ?? operation.name;
   const device = tensors[0]!.device;
   if (tensors.some((tensor) => tensor.device !== device)) {
-    throw new ShapeError(`${operation.name}: operands lie on different devices`);
+    throw new ShapeError(`${name}: operands lie on different devices`);
   }
   const { dtype, shape } = operation.output(inputs, attributes);
   if (into && shapeText(into.shape) !== shapeText(shape)) {
     throw new ShapeError(
-      `${operation.name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
+      `${name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
     );
   }
-  if (into) checkTarget(operation.name, into, dtype, tensors);
+  if (into) checkTarget(name, into, dtype, tensors);
   return device.scope(() => {
-    const output = into ?? allocate(device, dtype, shape, operation.name);
+    const output = into ?? allocate(device, dtype, shape, callText(name, tensors));
     if (output.size === 0) return output;
     inParts<Readonly<Record<string, Tensor | undefined>> & { output: Tensor }>(
       { ...inputs, output },
@@ -84,11 +90,24 @@ export function dispatch(
   build: (operands: readonly Operand[]) => Launch,
 ): void {
   const present = tensors.filter((tensor) => tensor !== undefined);
-  device.dispatch(build, present, () => `${operation}(${present.map(describe).join(', ')})`);
+  device.dispatch(build, present, () => callText(operation, present));
+}
+
+/** An operation with its operands, as messages name it. */
+export function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
+  return `${operation}(${tensors.flatMap((tensor) => (tensor ? [describe(tensor)] : [])).join(', ')})`;
 }
 
 export function describe(tensor: TensorSpecification): string {
   return `${tensor.dtype}${shapeText(tensor.shape)}`;
+}
+
+/** Refuses integers where kernels compute in f32, which holds 24 of their bits. */
+export function needFloats(operation: string, tensors: readonly (Tensor | undefined)[]): void {
+  const present = tensors.filter((tensor) => tensor !== undefined);
+  if (present.some(({ dtype }) => dtype === 'i32' || dtype === 'u32')) {
+    throw new ShapeError(`${operation}: needs floats, got ${present.map(describe).join(', ')}`);
+  }
 }
 
 /** Bytes of some operands, each counted once. */
