@@ -532,7 +532,6 @@ describe('joining, cutting and converting', () => {
     copyInto(x.select(0, 0), x.select(0, 2));
     copyInto(x.slice(0, 0, 2).transpose(), x.slice(0, 0, 2));
     expect(await read(x)).toEqual([1, 3, 2, 4, 1, 2]);
-    const tokens = ids([1, 2, 3, 4], [2, 2]);
     const table = values([1, 2], [2, 1]);
     const into = table.reshape([1, 2, 1]);
     expect(() => embedding(table, ids([0, 1], [1, 2]), { into })).toThrow(/same memory/);
