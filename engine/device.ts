@@ -16,11 +16,27 @@ import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
 import { Scopes } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
+import { anyAxis, inParts } from './splitting.js';
 import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
 
-function dtypeOf(data: HostData): Dtype {
-  if (data instanceof Float32Array) return 'f32';
-  return data instanceof Int32Array ? 'i32' : 'u32';
+const hostDtypes: Readonly<Record<string, Dtype>> = {
+  Float32Array: 'f32',
+  Int32Array: 'i32',
+  Uint32Array: 'u32',
+};
+
+/** Told by tags, which hold for arrays of other realms too. Dawn crashes on shared memory. */
+function dtypeOf(operation: string, data: HostData): Dtype {
+  const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
+  const dtype = hostDtypes[tagOf(data)];
+  const shared = dtype !== undefined && tagOf(data.buffer) === 'SharedArrayBuffer';
+  if (dtype === undefined || shared) {
+    throw new ShapeError(
+      `${operation}: the values are ${shared ? 'in a SharedArrayBuffer' : `of type ${tagOf(data)}`}; ` +
+        'expected a Float32Array, Int32Array or Uint32Array in memory of its own. Copy them into one first.',
+    );
+  }
+  return dtype;
 }
 
 /** What is known of a device when it is opened. */
@@ -111,10 +127,10 @@ export class Device implements TensorDevice {
 
   /**
    * A tensor of host values, dense and row-major. Its type follows the array's.
-   * @throws ShapeError when the count does not fit the shape
+   * @throws ShapeError when the count does not fit the shape, or for another type of array or shared memory
    */
   tensor(data: HostData, shape: readonly number[]): Tensor {
-    const dtype = dtypeOf(data);
+    const dtype = dtypeOf('tensor', data);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`tensor: ${data.length} values do not fill ${shapeText(shape)}`);
     }
@@ -134,10 +150,11 @@ export class Device implements TensorDevice {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
+    const dtype = dtypeOf('write', data);
     const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
-    if (!tensor.contiguous || tensor.dtype !== dtypeOf(data) || !inside) {
+    if (!tensor.contiguous || tensor.dtype !== dtype || !inside) {
       throw new ShapeError(
-        `write: ${data.length} ${dtypeOf(data)} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
+        `write: ${data.length} ${dtype} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
           `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
@@ -208,13 +225,23 @@ export class Device implements TensorDevice {
     this.failures.check();
   }
 
-  /** @internal Records a launch over tensors that each fit a binding. */
+  /**
+   * @internal Records a launch over tensors that each fit a binding.
+   * @throws EngineError where one does not
+   */
   dispatch(
     build: (operands: readonly Operand[]) => Launch,
     tensors: readonly Tensor[],
     label: () => string,
   ): void {
     this.check();
+    const large = tensors.find((tensor) => !this.fitsBinding(tensor));
+    if (large) {
+      throw new EngineError(
+        `${label()}: the operand ${large.dtype}${shapeText(large.shape)} exceeds the adapter's largest binding of ` +
+          `${this.maxBindingBytes} bytes, and the work cannot be cut to fit. Use smaller operands, or another adapter.`,
+      );
+    }
     this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
@@ -253,7 +280,12 @@ export class Device implements TensorDevice {
     const copy = allocate(this, tensor.dtype === 'f16' ? 'f32' : tensor.dtype, tensor.shape, 'read');
     if (tensor.size > 0) {
       const build = ([from, to]: readonly Operand[]): Launch => launchUnary('copy', from!, to!, this.traits);
-      this.dispatch(build, [tensor, copy], () => `read ${tensor.dtype}${shapeText(tensor.shape)}`);
+      const label = (): string => `read ${tensor.dtype}${shapeText(tensor.shape)}`;
+      inParts(
+        { tensor, copy },
+        () => anyAxis(tensor.rank, ['tensor', 'copy']),
+        (part) => this.dispatch(build, [part.tensor, part.copy], label),
+      );
     }
     return copy;
   }

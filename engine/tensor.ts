@@ -255,6 +255,6 @@ export function allocate(
     throw new ShapeError(`${purpose}: ${shapeText(shape)} is no shape`);
   }
   const bytes = count * bytesPerElement[dtype];
-  const buffer = device.acquireBuffer(bytes, `${purpose} ${dtype}${shapeText(shape)}`);
+  const buffer = device.acquireBuffer(bytes, `${purpose} -> ${dtype}${shapeText(shape)}`);
   return new Tensor(new Storage(device, buffer), dtype, shape, contiguousStrides(shape), 0);
 }

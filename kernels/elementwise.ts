@@ -57,7 +57,6 @@ function launchElementwise(
       Y: y.dtype,
       RESULT: result.dtype,
       COMPUTE: compute,
-      COMPUTE_Y: compute,
       INPUTS: inputs.length,
       RANK: folded.sizes.length,
       EXPRESSION: expression,

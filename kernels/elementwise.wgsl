@@ -36,7 +36,7 @@ fn main(
 #end
   let x = $COMPUTE(x_values[x_index]);
 #if INPUTS == 2
-  let y = $COMPUTE_Y(y_values[y_index]);
+  let y = $COMPUTE(y_values[y_index]);
 #end
   result[result_index] = $RESULT($EXPRESSION);
 }

@@ -1,4 +1,5 @@
 // result[outer, j, inner] = x[outer, index[outer, j], inner]: picks along one axis. One invocation an element.
+// An axis larger than a binding is passed in windows: a dispatch writes the picks that lie in its window.
 #include "grid.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -21,5 +22,9 @@ fn main(
   let index = index_values[params.indexOffset + picked];
   // An index past the axis reads its last entry instead of a neighbour's memory.
   let safe = min(index, params.axis - 1u);
-  result[params.resultOffset + element] = x_values[params.xOffset + (outer * params.axis + safe) * params.inner + inner];
+  if (safe < params.windowStart || safe - params.windowStart >= params.windowEntries) {
+    return;
+  }
+  let source = params.xOffset + outer * params.xStride + (safe - params.windowStart) * params.inner + inner;
+  result[params.resultOffset + element] = x_values[source];
 }

@@ -11,11 +11,21 @@ import {
 
 const workgroupSize = 64;
 
-/**
- * `result[outer, j, inner] = x[outer, index[outer, j], inner]`. All operands contiguous; `index` is u32.
- * Operands: x `[outer, axis, inner]`, index `[outer, picks]`, result `[outer, picks, inner]`.
- */
-export function launchGather(x: Operand, index: Operand, result: Operand, traits: AdapterTraits): Launch {
+export interface GatherProblem {
+  /** `[outer, window, inner]`: a window of the axis; each outer entry contiguous in itself. */
+  readonly x: Operand;
+  /** First entry of the window within the axis, and the whole axis' size. */
+  readonly windowStart: number;
+  readonly axis: number;
+  /** `[outer, picks]` u32, contiguous. */
+  readonly index: Operand;
+  /** `[outer, picks, inner]`, contiguous. */
+  readonly result: Operand;
+}
+
+/** `result[outer, j, inner] = x[outer, index[outer, j], inner]`. Operands: x, index, result. */
+export function launchGather(problem: GatherProblem, traits: AdapterTraits): Launch {
+  const { x, index, result } = problem;
   const count = elementCount(result.shape);
   return {
     kernel: 'gather',
@@ -25,10 +35,13 @@ export function launchGather(x: Operand, index: Operand, result: Operand, traits
     access: ['read', 'read', 'write'],
     params: {
       count: u32(count),
-      axis: u32(x.shape[1]!),
+      axis: u32(problem.axis),
+      windowStart: u32(problem.windowStart),
+      windowEntries: u32(x.shape[1]!),
       picks: u32(index.shape[1]!),
       inner: u32(x.shape[2]!),
       xOffset: u32(x.offset),
+      xStride: u32(x.strides[0]!),
       indexOffset: u32(index.offset),
       resultOffset: u32(result.offset),
     },

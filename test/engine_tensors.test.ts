@@ -95,6 +95,22 @@ describe('host values', () => {
     expect(() => device().write(counting([2, 2]).transpose(), new Float32Array(4))).toThrow(ShapeError);
   });
 
+  test('are refused in other types and in shared memory', () => {
+    const shared = new Float32Array(new SharedArrayBuffer(16)) as unknown as Float32Array<ArrayBuffer>;
+    const doubles = new Float64Array(4) as unknown as Float32Array<ArrayBuffer>;
+    const list = [1, 2, 3, 4] as unknown as Float32Array<ArrayBuffer>;
+    const x = counting([4]);
+    for (const [data, seen] of [
+      [shared, /SharedArrayBuffer; expected a Float32Array, Int32Array or Uint32Array/],
+      [doubles, /Float64Array; expected/],
+      [list, /Array; expected/],
+    ] as const) {
+      expect(() => device().tensor(data, [4])).toThrow(ShapeError);
+      expect(() => device().tensor(data, [4])).toThrow(seen);
+      expect(() => device().write(x, data)).toThrow(seen);
+    }
+  });
+
   test('keep their type and arrive in views', async () => {
     const x = device().tensor(Int32Array.of(-1, 2, 3, 4), [2, 2]);
     device().write(x.select(0, 1), Int32Array.of(-9), 1);
@@ -269,7 +285,9 @@ describe('memory', () => {
       expect(small.memory).toMatchObject({ liveBytes: 2 << 20, pooledBytes: 0 });
       const z = relu(y);
       expect(() => add(x, z)).toThrow(OutOfMemoryError);
-      expect(() => add(x, z)).toThrow(/binary f32\[262144\]: needs 1\.0 MB beside 3\.1 MB in use/);
+      expect(() => add(x, z)).toThrow(
+        /add\(f32\[262144\], f32\[262144\]\) -> f32\[262144\]: needs 1\.0 MB beside 3\.1 MB in use/,
+      );
       z.dispose();
       const sum = add(x, y);
       expect(sum.size).toBe(1 << 18);

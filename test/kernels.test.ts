@@ -6,6 +6,7 @@ import {
   type Tensor,
   add,
   argmax,
+  attention,
   cast,
   concat,
   contiguous,
@@ -17,8 +18,10 @@ import {
   gather,
   gelu,
   layerNorm,
+  linear,
   log,
   logSoftmax,
+  matmul,
   max,
   mean,
   multiply,
@@ -109,6 +112,19 @@ describe('functions of one operand', () => {
     expect(() => gelu(ids([1, 2]))).toThrow(ShapeError);
     expect(() => softmax(ids([1, 2]))).toThrow(/softmax: needs floats, got u32\[2\]/);
     expect(() => sum(ids([1, 2]), [0])).toThrow(ShapeError);
+    expect(() => logSoftmax(ids([1, 2]))).toThrow(/^logSoftmax: needs floats/);
+    expect(() => argmax(ids([1, 2]))).toThrow(/^argmax: needs floats/);
+    expect(() => matmul(ids([1], [1, 1]), ids([1], [1, 1]))).toThrow(/^matmul: needs floats, got u32\[1,1\]/);
+  });
+
+  test('products name all shapes that do not fit', () => {
+    const [a, b, c] = [values([1, 2], [2, 1, 1]), values([1, 2, 3], [3, 1, 1]), values([1])];
+    expect(() => matmul(a, b)).toThrow(/^matmul: f32\[2,1,1\], f32\[3,1,1\] do not fit/);
+    expect(() => linear(c, values([1], [1, 1]))).toThrow(/^linear: f32\[1\] and the weight f32\[1,1\]/);
+    const query = values([1], [1, 1, 1, 1]);
+    expect(() => attention(query, query, query, { mask: values([1, 2]) })).toThrow(
+      /^attention: query f32\[1,1,1,1\], .*mask f32\[2\] do not fit/,
+    );
   });
 });
 
@@ -516,7 +532,8 @@ describe('joining, cutting and converting', () => {
     copyInto(x.select(0, 0), x.select(0, 2));
     copyInto(x.slice(0, 0, 2).transpose(), x.slice(0, 0, 2));
     expect(await read(x)).toEqual([1, 3, 2, 4, 1, 2]);
-    const tokens = ids([1, 2, 3, 4], [2, 2]);
-    expect(() => argmax(tokens.slice(1, 0, 1), tokens.select(1, 1))).toThrow(/same memory/);
+    const table = values([1, 2], [2, 1]);
+    const into = table.reshape([1, 2, 1]);
+    expect(() => embedding(table, ids([0, 1], [1, 2]), { into })).toThrow(/same memory/);
   });
 });

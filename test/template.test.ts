@@ -165,7 +165,8 @@ describe('every kernel', () => {
       }
     }
     for (const dtype of ['f32', 'f16', 'u32'] as const) {
-      yield launchGather(operand(dtype, 2, 3, 4), operand('u32', 2, 1), operand(dtype, 2, 1, 4), traits);
+      const gathered = { x: operand(dtype, 2, 3, 4), windowStart: 0, axis: 3, index: operand('u32', 2, 1) };
+      yield launchGather({ ...gathered, result: operand(dtype, 2, 1, 4) }, traits);
       yield launchArgmax(operand(dtype, 3, 4), operand('u32', 3), traits);
     }
     yield launchEndPadding(0, operand('u32', 2, 5), operand('u32', 2, 5), traits);

@@ -1,9 +1,9 @@
 import { type AttentionProblem, attentionCost, attentionVariants } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
+import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
-import { type Operation, describe, dispatch, run } from './operation.js';
+import { type Operation, callText, describe, dispatch, needFloats, run } from './operation.js';
 
 export interface AttentionOptions {
   /** Whether query i sees keys up to i alone; needs as many keys as queries. */
@@ -75,19 +75,30 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
   const fits = query.rank === 4 && [key, value].every((tensor) => shapeText(tensor.shape) === expected);
   const padded =
     !keyPadding || (shapeText(keyPadding.shape) === shapeText([batch, keys]) && keyPadding.dtype === 'u32');
-  if (!fits || !padded || (causal && queries !== keys)) {
-    const operands = [query, key, value, ...(keyPadding ? [keyPadding] : [])];
-    throw new ShapeError(
-      `attention${causal ? ' (causal)' : ''}: ${operands.map(describe).join(', ')} do not fit together`,
+  const scores = [batch, heads, queries, keys];
+  const masked =
+    !mask ||
+    (mask.rank <= 4 && mask.shape.every((size, d) => size === 1 || size === scores[d + 4 - mask.rank]));
+  const operands = { query, key, value, mask, keyPadding };
+  if (!fits || !padded || !masked || (causal && queries !== keys)) {
+    const parts = Object.entries(operands).flatMap(([name, own]) =>
+      own ? [`${name} ${describe(own)}`] : [],
     );
+    throw new ShapeError(`attention${causal ? ' (causal)' : ''}: ${parts.join(', ')} do not fit together`);
   }
+  needFloats('attention', [query, key, value, mask]);
   return query.device.scope(() => {
-    const result = query.device.empty(query.dtype, [batch, queries, heads * width]);
+    const result = allocate(
+      query.device,
+      query.dtype,
+      [batch, queries, heads * width],
+      callText('attention', Object.values(operands)),
+    );
     const inputs = {
       query,
       key,
       value,
-      mask: mask?.expand([batch, heads, queries, keys]),
+      mask: mask?.expand(scores),
       keyPadding: keyPadding && keyPadding.strides[1] !== 1 && keys > 1 ? contiguous(keyPadding) : keyPadding,
     };
     const scale = options.scale ?? 1 / Math.sqrt(width);

@@ -8,16 +8,13 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { broadcastShapes, resolveAxis, shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
-import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
-
-/** Element-wise work can be cut along any axis, the first long one first. */
-function anyAxis(rank: number, names: readonly string[]): Split[] {
-  return Array.from({ length: rank }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
-}
+import { anyAxis } from '../splitting.js';
+import { type Tensor, allocate } from '../tensor.js';
+import { type Operation, bytesOf, callText, describe, dispatch, needFloats, run } from './operation.js';
 
 export const unary: Operation<{ x: Tensor }, { name: UnaryFunction; dtype: Dtype }> = {
   name: 'unary',
+  nameFor: ({ name }) => name,
   output: ({ x }, { dtype }) => ({ dtype, shape: x.shape }),
   forward({ x }, output, { name }) {
     const { device } = output;
@@ -30,6 +27,7 @@ export const unary: Operation<{ x: Tensor }, { name: UnaryFunction; dtype: Dtype
 /** Operands arrive expanded to the result's shape. */
 export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction }> = {
   name: 'binary',
+  nameFor: ({ name }) => name,
   output({ x, y }, { name }) {
     const integers = [x, y].map(({ dtype }) => dtype === 'i32' || dtype === 'u32');
     if (x.dtype !== y.dtype && integers.some(Boolean)) {
@@ -47,8 +45,7 @@ export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction 
 };
 
 function applyUnary(name: UnaryFunction, x: Tensor): Tensor {
-  if (x.dtype === 'i32' || x.dtype === 'u32')
-    throw new ShapeError(`${name}: needs floats, got ${describe(x)}`);
+  needFloats(name, [x]);
   return run(unary, { x }, { name, dtype: x.dtype });
 }
 
@@ -62,6 +59,7 @@ export const exp = (x: Tensor): Tensor => applyUnary('exp', x);
 export const log = (x: Tensor): Tensor => applyUnary('log', x);
 export const sqrt = (x: Tensor): Tensor => applyUnary('sqrt', x);
 export const reciprocal = (x: Tensor): Tensor => applyUnary('reciprocal', x);
+/** `max(x, 0)`. Whether a NaN comes through follows the hardware. */
 export const relu = (x: Tensor): Tensor => applyUnary('relu', x);
 export const sigmoid = (x: Tensor): Tensor => applyUnary('sigmoid', x);
 export const tanh = (x: Tensor): Tensor => applyUnary('tanh', x);
@@ -115,7 +113,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
     }
   }
   const total = tensors.reduce((size, tensor) => size + tensor.shape[d]!, 0);
-  const result = first.device.empty(first.dtype, first.shape.with(d, total));
+  const result = allocate(first.device, first.dtype, first.shape.with(d, total), callText('concat', tensors));
   first.device.scope(() => {
     let start = 0;
     for (const tensor of tensors) {

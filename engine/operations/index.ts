@@ -28,7 +28,8 @@ export {
   tanh,
 } from './elementwise.js';
 export { linear, matmul, type MatmulOptions } from './matmul.js';
-export type { Inputs, Operation, Split, TensorSpecification } from './operation.js';
+export type { Split } from '../splitting.js';
+export type { Inputs, Operation, TensorSpecification } from './operation.js';
 export { embedding, endPadding, gather } from './picking.js';
 export { argmax, layerNorm, logSoftmax, max, mean, softmax, sum } from './rows.js';
 

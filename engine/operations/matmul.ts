@@ -7,9 +7,9 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { broadcastShapes, shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
+import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
-import { type Operation, describe, dispatch, run } from './operation.js';
+import { type Operation, callText, describe, dispatch, needFloats, run } from './operation.js';
 
 export interface MatmulOptions {
   /** `[columns]`. */
@@ -78,18 +78,22 @@ export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale:
 export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
   const { bias, residual, activation = 'none', scale = 1 } = options;
   const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
+  const operands = [left, right, bias, residual];
   const fail = (): never => {
-    const parts = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])].map(describe);
+    const parts = operands.filter((operand) => operand !== undefined).map(describe);
     throw new ShapeError(`matmul: ${parts.join(', ')} do not fit together`);
   };
+  needFloats('matmul', operands);
   if (left.rank < 2 || right.rank < 2 || left.shape.at(-1) !== right.shape.at(-2)) fail();
-  const batch = broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2));
+  const [outer, other] = [left.shape.slice(0, -2), right.shape.slice(0, -2)];
+  if (!canBroadcast(outer, other)) fail();
+  const batch = broadcastShapes('matmul', outer, other);
   const shape = [...batch, rows, columns];
   if (residual && shapeText(residual.shape) !== shapeText(shape)) fail();
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
   return left.device.scope(() => {
-    const output = options.into ?? left.device.empty(left.dtype, shape);
+    const output = options.into ?? allocate(left.device, left.dtype, shape, callText('matmul', operands));
     if (shapeText(output.shape) !== shapeText(shape) || (output.strides.at(-1) !== 1 && columns > 1)) {
       throw new ShapeError(
         `matmul: the result is ${shapeText(shape)}; the given tensor is ${describe(output)}`,
@@ -110,10 +114,16 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
 
 /**
  * `x weightᵀ + bias`, as PyTorch stores linear layers.
- * @param x `[..., inputs]`
+ * @param x `[..., rows, inputs]`
  * @param weight `[outputs, inputs]`
  */
 export function linear(x: Tensor, weight: Tensor, options: MatmulOptions = {}): Tensor {
+  if (x.rank < 2 || weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1]) {
+    throw new ShapeError(
+      `linear: ${describe(x)} and the weight ${describe(weight)} do not fit together; ` +
+        'it needs x [...,rows,inputs] and weight [outputs,inputs]',
+    );
+  }
   return x.device.scope(() => matmul(x, weight.transpose(), options));
 }
 
@@ -162,6 +172,14 @@ function cuttable(matrix: Tensor, axis: 2 | 3): Tensor {
   const other = axis === 2 ? 3 : 2;
   if (matrix.device.fitsBinding(matrix) || matrix.strides[axis]! >= matrix.strides[other]!) return matrix;
   return axis === 2 ? contiguous(matrix) : contiguous(matrix.transpose()).transpose();
+}
+
+/** Whether batch dimensions, aligned at the end, are equal or 1. */
+function canBroadcast(a: readonly number[], b: readonly number[]): boolean {
+  return a.every((_, i) => {
+    const [x, y] = [a.at(-1 - i), b.at(-1 - i) ?? 1];
+    return x === y || x === 1 || y === 1;
+  });
 }
 
 function tryReshape(tensor: Tensor, shape: readonly number[]): Tensor | undefined {

@@ -5,6 +5,7 @@
 import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
+import { type Split, inParts } from '../splitting.js';
 import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
 
 /** Named operands; absent optional ones are undefined. */
@@ -15,12 +16,14 @@ export interface TensorSpecification {
   readonly shape: readonly number[];
 }
 
-/** The axis of each operand (by name, and of `output`) along which the work can be cut; operands not named stay whole. */
-export type Split = Readonly<Record<string, number>>;
-
 export interface Operation<I extends Inputs, A> {
   readonly name: string;
-  /** Shape rule. Throws ShapeError when the operands do not fit together. */
+  /** The name in messages, where attributes choose the function. */
+  nameFor?(attributes: A): string;
+  /**
+   * Shape rule. Throws ShapeError for operands that callers may get wrong; what the public function before it folds
+   * or expands is checked there.
+   */
   output(inputs: I, attributes: A): TensorSpecification;
   /** Records the kernels that fill `output`. */
   forward(inputs: I, output: Tensor, attributes: A): void;
@@ -41,20 +44,28 @@ export function run<I extends Inputs, A>(
   into?: Tensor,
 ): Tensor {
   const tensors = Object.values(inputs).filter((tensor) => tensor !== undefined);
+  const name = operation.nameFor?.(attributes) ?? operation.name;
   const device = tensors[0]!.device;
   if (tensors.some((tensor) => tensor.device !== device)) {
-    throw new ShapeError(`${operation.name}: operands lie on different devices`);
+    throw new ShapeError(`${name}: operands lie on different devices`);
   }
   const { dtype, shape } = operation.output(inputs, attributes);
-  const output = into ?? allocate(device, dtype, shape, operation.name);
   if (into && shapeText(into.shape) !== shapeText(shape)) {
     throw new ShapeError(
-      `${operation.name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
+      `${name}: the result is ${shapeText(shape)}; the given tensor is ${shapeText(into.shape)}`,
     );
   }
-  if (into) checkTarget(operation.name, into, dtype, tensors);
-  if (output.size > 0) device.scope(() => runInParts(operation, inputs, output, attributes));
-  return output;
+  if (into) checkTarget(name, into, dtype, tensors);
+  return device.scope(() => {
+    const output = into ?? allocate(device, dtype, shape, callText(name, tensors));
+    if (output.size === 0) return output;
+    inParts<Readonly<Record<string, Tensor | undefined>> & { output: Tensor }>(
+      { ...inputs, output },
+      (whole) => operation.splits(whole as unknown as I, whole.output),
+      ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
+    );
+    return output;
+  });
 }
 
 /** WebGPU binds no buffer for reading and writing at once, and only floats convert on their way out. */
@@ -71,47 +82,6 @@ function checkTarget(operation: string, into: Tensor, dtype: Dtype, operands: re
   }
 }
 
-function runInParts<I extends Inputs, A>(
-  operation: Operation<I, A>,
-  inputs: I,
-  output: Tensor,
-  attributes: A,
-): void {
-  const device = output.device;
-  const operands: Readonly<Record<string, Tensor | undefined>> = { ...inputs, output };
-  const large = Object.entries(operands).filter(([, tensor]) => tensor && !device.fitsBinding(tensor));
-  const splits = large.length > 0 ? operation.splits(inputs, output) : [];
-  const cuts = large.flatMap(([name, tensor]) =>
-    splits.flatMap((split) => {
-      const axis = split[name];
-      const size = axis === undefined ? 1 : tensor!.shape[axis]!;
-      return size > 1 ? [{ split, size, stride: tensor!.strides[axis!]! }] : [];
-    }),
-  );
-  // Halving the axis that lies outermost halves what must be bound; an inner one would not.
-  const [outermost] = cuts.sort((a, b) => b.stride - a.stride);
-  if (!outermost) {
-    // All fits, or the operation works through a whole operand by windows of its own.
-    operation.forward(inputs, output, attributes);
-    return;
-  }
-  const { split, size } = outermost;
-  const middle = Math.ceil(size / 2);
-  for (const [start, end] of [
-    [0, middle],
-    [middle, size],
-  ] as const) {
-    const cut = (operand: Tensor | undefined, key: string): Tensor | undefined => {
-      const axis = split[key];
-      return operand && axis !== undefined ? operand.slice(axis, start, end) : operand;
-    };
-    const parts = Object.fromEntries(
-      Object.entries(inputs).map(([key, operand]) => [key, cut(operand, key)]),
-    );
-    runInParts(operation, parts as I, cut(output, 'output')!, attributes);
-  }
-}
-
 /** Records one launch of an operation. */
 export function dispatch(
   operation: string,
@@ -120,11 +90,24 @@ export function dispatch(
   build: (operands: readonly Operand[]) => Launch,
 ): void {
   const present = tensors.filter((tensor) => tensor !== undefined);
-  device.dispatch(build, present, () => `${operation}(${present.map(describe).join(', ')})`);
+  device.dispatch(build, present, () => callText(operation, present));
+}
+
+/** An operation with its operands, as messages name it. */
+export function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
+  return `${operation}(${tensors.flatMap((tensor) => (tensor ? [describe(tensor)] : [])).join(', ')})`;
 }
 
 export function describe(tensor: TensorSpecification): string {
   return `${tensor.dtype}${shapeText(tensor.shape)}`;
+}
+
+/** Refuses integers where kernels compute in f32, which holds 24 of their bits. */
+export function needFloats(operation: string, tensors: readonly (Tensor | undefined)[]): void {
+  const present = tensors.filter((tensor) => tensor !== undefined);
+  if (present.some(({ dtype }) => dtype === 'i32' || dtype === 'u32')) {
+    throw new ShapeError(`${operation}: needs floats, got ${present.map(describe).join(', ')}`);
+  }
 }
 
 /** Bytes of some operands, each counted once. */

@@ -1,9 +1,23 @@
-import { launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
+import { bytesPerElement, launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, run } from './operation.js';
+
+/** A tensor in windows along an axis that lies outermost, each of which fits a binding. */
+function rowWindows(tensor: Tensor, axis: number): { start: number; part: Tensor }[] {
+  const { device } = tensor;
+  if (device.fitsBinding(tensor)) return [{ start: 0, part: tensor }];
+  const rows = tensor.shape[axis]!;
+  const rowBytes = tensor.strides[axis]! * bytesPerElement[tensor.dtype];
+  // A window may begin within the alignment of a binding.
+  const size = Math.max(1, Math.floor((device.maxBindingBytes - 512) / rowBytes));
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => ({
+    start: i * size,
+    part: tensor.slice(axis, i * size, Math.min(rows, (i + 1) * size)),
+  }));
+}
 
 const embeddingRow: Operation<
   { table: Tensor; ids: Tensor; positions: Tensor | undefined },
@@ -28,12 +42,8 @@ const embeddingRow: Operation<
   },
   forward({ table, ids, positions }, output, { scale }) {
     const { device } = output;
-    const [tableRows, width] = table.shape as [number, number];
-    const rowBytes = width * (table.dtype === 'f16' ? 2 : 4);
-    const window = Math.max(1, Math.floor((device.maxBindingBytes - 256) / rowBytes));
-    const windows = device.fitsBinding(table) ? tableRows : window;
-    for (let start = 0; start < tableRows; start += windows) {
-      const part = table.slice(0, start, Math.min(tableRows, start + windows));
+    const tableRows = table.shape[0]!;
+    for (const { start, part } of rowWindows(table, 0)) {
       dispatch('embedding', device, [part, ids, positions, output], (operands) =>
         launchEmbedding(
           {
@@ -65,11 +75,19 @@ const gatherRow: Operation<{ x: Tensor; index: Tensor }, Record<never, never>> =
   output: ({ x, index }) => ({ dtype: x.dtype, shape: [x.shape[0]!, index.shape[1]!, x.shape[2]!] }),
   forward({ x, index }, output) {
     const { device } = output;
-    const operands = [contiguous(x), contiguous(index), output];
-    dispatch('gather', device, operands, ([from, by, to]) => launchGather(from!, by!, to!, device.traits));
+    const axis = x.shape[1]!;
+    const picks = contiguous(index);
+    for (const { start, part } of rowWindows(x, 1)) {
+      dispatch('gather', device, [part, picks, output], ([from, by, to]) =>
+        launchGather({ x: from!, windowStart: start, axis, index: by!, result: to! }, device.traits),
+      );
+    }
   },
   cost: ({ index }, output) => ({ flops: 0, bytes: bytesOf([index, output, output]) }),
-  splits: () => [{ x: 0, index: 0, output: 0 }],
+  splits: () => [
+    { x: 0, index: 0, output: 0 },
+    { index: 1, output: 1 },
+  ],
 };
 
 const endPaddingRow: Operation<{ ids: Tensor }, { endId: number }> = {

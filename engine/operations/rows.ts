@@ -1,5 +1,6 @@
 import {
   type Reduction,
+  bytesPerElement,
   launchArgmax,
   launchLayerNorm,
   launchReduce,
@@ -7,9 +8,10 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
-import { contiguous } from './elementwise.js';
-import { type Operation, type Split, bytesOf, describe, dispatch, run } from './operation.js';
+import type { Split } from '../splitting.js';
+import { type Tensor, allocate } from '../tensor.js';
+import { binary, contiguous } from './elementwise.js';
+import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
 
 /** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
 function withContiguousRows(x: Tensor): Tensor {
@@ -21,27 +23,24 @@ function outerAxes(rank: number, names: readonly string[]): Split[] {
   return Array.from({ length: rank - 1 }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
 }
 
-function needFloats(name: string, x: Tensor): void {
-  if (x.dtype === 'i32' || x.dtype === 'u32') {
-    throw new ShapeError(`${name}: needs floats, got ${describe(x)}`);
-  }
-}
-
 function needRows(name: string, x: Tensor): void {
   if (x.rank === 0 || x.shape.at(-1) === 0) throw new ShapeError(`${name}: ${describe(x)} has no rows`);
 }
 
+const softmaxName = ({ logarithm }: { logarithm: boolean }): string => (logarithm ? 'logSoftmax' : 'softmax');
+
 const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
   name: 'softmax',
-  output({ x }) {
-    needFloats('softmax', x);
-    needRows('softmax', x);
+  nameFor: softmaxName,
+  output({ x }, attributes) {
+    needFloats(softmaxName(attributes), [x]);
+    needRows(softmaxName(attributes), x);
     return { dtype: x.dtype, shape: x.shape };
   },
   forward({ x }, output, { logarithm }) {
     const { device } = output;
     const operands = [withContiguousRows(x), output];
-    dispatch('softmax', device, operands, ([from, to]) =>
+    dispatch(softmaxName({ logarithm }), device, operands, ([from, to]) =>
       launchSoftmax(logarithm, from!, to!, device.traits),
     );
   },
@@ -52,7 +51,7 @@ const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
 const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { epsilon: number }> = {
   name: 'layerNorm',
   output({ x, weight, bias }) {
-    needFloats('layerNorm', x);
+    needFloats('layerNorm', [x]);
     needRows('layerNorm', x);
     const width = [x.shape.at(-1)!];
     if (![weight, bias].every((own) => own.contiguous && shapeText(own.shape) === shapeText(width))) {
@@ -72,17 +71,45 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
 };
 
+function reduceRows(kind: Reduction, rows: Tensor, result: Tensor): void {
+  const { device } = result;
+  dispatch(kind, device, [rows, result], ([from, to]) => launchReduce(kind, from!, to!, device.traits));
+}
+
+/** Reduces rows longer than a binding: windows of them first, in f32, then what the windows gave. */
+function reduceWindows(kind: Reduction, rows: Tensor, result: Tensor): void {
+  const { device } = result;
+  const length = rows.shape.at(-1)!;
+  // A window may begin within the alignment of a binding.
+  const window = Math.max(1, Math.floor((device.maxBindingBytes - 512) / bytesPerElement[rows.dtype]));
+  const partial = allocate(device, 'f32', [...result.shape, Math.ceil(length / window)], kind);
+  const stage = kind === 'max' ? 'max' : 'sum';
+  for (let i = 0; i * window < length; i++) {
+    const part = rows.slice(-1, i * window, Math.min(length, (i + 1) * window));
+    reduceRows(stage, part, partial.select(-1, i));
+  }
+  if (kind !== 'mean') {
+    reduceRows(stage, partial, result);
+    return;
+  }
+  const total = allocate(device, 'f32', result.shape, kind);
+  reduceRows('sum', partial, total);
+  const count = device.tensor(Float32Array.of(length), []).expand(result.shape);
+  run(binary, { x: total, y: count }, { name: 'divide' }, result);
+}
+
 const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
   name: 'reduce',
+  nameFor: ({ kind }) => kind,
   output({ x }, { kind }) {
-    needFloats(kind, x);
+    needFloats(kind, [x]);
     if (x.rank === 0 || (kind === 'max' && x.shape.at(-1) === 0)) needRows(kind, x);
     return { dtype: x.dtype, shape: x.shape.slice(0, -1) };
   },
   forward({ x }, output, { kind }) {
-    const { device } = output;
-    const operands = [withContiguousRows(x), output];
-    dispatch(kind, device, operands, ([from, to]) => launchReduce(kind, from!, to!, device.traits));
+    const rows = withContiguousRows(x);
+    if (output.device.fitsBinding(rows)) reduceRows(kind, rows, output);
+    else reduceWindows(kind, rows, output);
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
@@ -91,6 +118,7 @@ const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
 const argmaxRow: Operation<{ x: Tensor }, Record<never, never>> = {
   name: 'argmax',
   output({ x }) {
+    needFloats('argmax', [x]);
     needRows('argmax', x);
     return { dtype: 'u32', shape: x.shape.slice(0, -1) };
   },
@@ -116,7 +144,10 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
   return run(layerNormRow, { x, weight, bias }, { epsilon });
 }
 
-/** Index (u32) of the first largest entry along the last dimension, into `into` where given. */
+/**
+ * Index (u32) of the first largest entry along the last dimension of floats, into `into` where given. Which entry of
+ * a row with NaN is taken follows the hardware's comparison.
+ */
 export const argmax = (x: Tensor, into?: Tensor): Tensor => run(argmaxRow, { x }, {}, into);
 
 function reduceAxes(kind: Reduction, x: Tensor, axes: readonly number[], keepDimensions: boolean): Tensor {
@@ -144,6 +175,6 @@ export const sum = (x: Tensor, axes: readonly number[], keepDimensions = false):
 export const mean = (x: Tensor, axes: readonly number[], keepDimensions = false): Tensor =>
   reduceAxes('mean', x, axes, keepDimensions);
 
-/** Maximum over axes, which disappear unless `keepDimensions`. */
+/** Maximum over axes, which disappear unless `keepDimensions`. Whether a NaN comes through follows the hardware. */
 export const max = (x: Tensor, axes: readonly number[], keepDimensions = false): Tensor =>
   reduceAxes('max', x, axes, keepDimensions);
