@@ -1,0 +1,112 @@
+/** Which way each adapter takes, and that the ways of GPUs fit their workgroup memory at the widths of real models. */
+import { describe, expect, test } from '@jest/globals';
+import { linear, operations } from '../engine/index.js';
+import {
+  type AdapterTraits,
+  type AttentionProblem,
+  type Launch,
+  type MatmulProblem,
+  attentionVariants,
+  matmulCost,
+  matmulVariants,
+  programSource,
+} from '../kernels/index.js';
+import { useDevice } from './support/device.js';
+
+const device = useDevice();
+
+const gpu: AdapterTraits = {
+  subgroupSize: 32,
+  f16: true,
+  software: false,
+  maxWorkgroupInvocations: 256,
+  maxWorkgroupStorageBytes: 16_384,
+  maxWorkgroupsPerDimension: 65_535,
+};
+const software: AdapterTraits = { ...gpu, subgroupSize: 8, software: true };
+
+function product(rows: number, depth: number, columns: number): MatmulProblem {
+  const operand = (height: number, width: number) => ({
+    dtype: 'f32' as const,
+    shape: [1, 1, height, width],
+    strides: [height * width, height * width, width, 1],
+    offset: 0,
+  });
+  return {
+    left: operand(rows, depth),
+    right: operand(depth, columns),
+    result: operand(rows, columns),
+    activation: 'none',
+    scale: 1,
+  };
+}
+
+function attentionOf(tokens: number, width: number): AttentionProblem {
+  const own = {
+    dtype: 'f32' as const,
+    shape: [1, 2, tokens, width],
+    strides: [tokens * 2 * width, width, 2 * width, 1],
+    offset: 0,
+  };
+  return { query: own, key: own, value: own, result: own, causal: false, scale: 1 };
+}
+
+describe('a matrix product', () => {
+  test.each<[string, number, AdapterTraits, string]>([
+    ['many rows on a CPU', 197, software, 'matmul_broadcast'],
+    ['one row on a CPU', 1, software, 'matmul_broadcast'],
+    ['many rows on a CPU without subgroups', 197, { ...software, subgroupSize: 0 }, 'matmul_plain'],
+    ['many rows on a GPU', 197, gpu, 'matmul_tile'],
+    ['many rows on a GPU without fixed subgroups', 197, { ...gpu, subgroupSize: 0 }, 'matmul_tile'],
+    ['a decoding step on a GPU', 1, gpu, 'matmul_rows'],
+    ['a decoding step of a batch on a GPU', 8, gpu, 'matmul_rows'],
+  ])('of %s goes its way', (_, rows, traits, expected) => {
+    const problem = product(rows, 768, 768);
+    expect(matmulVariants.find((variant) => variant.canApply(problem, traits))!.name).toBe(expected);
+  });
+
+  test('costs two operations a multiplication', () => {
+    expect(matmulCost(product(3, 5, 7))).toEqual({ flops: 2 * 3 * 5 * 7, bytes: 4 * (15 + 35 + 21) });
+  });
+
+  test('is made once: a second one of the same kind compiles and binds nothing new', async () => {
+    const x = device().tensor(new Float32Array(64).fill(1), [8, 8]);
+    const run = (): Promise<unknown> =>
+      device()
+        .scope(() => linear(x, x))
+        .read();
+    await run();
+    const [programs, groups] = [device().programCount, device().bindGroupCount];
+    await run();
+    expect([device().programCount, device().bindGroupCount]).toEqual([programs, groups]);
+    expect(new Set(operations.map(({ name }) => name)).size).toBe(operations.length);
+  });
+});
+
+describe('the attention of GPUs', () => {
+  const tile = attentionVariants.find(({ name }) => name === 'attention_tile')!;
+
+  /** Bytes of every `var<workgroup>` array of f32 or vec4 of it. */
+  function workgroupBytes(source: string): number {
+    const arrays = [...source.matchAll(/var<workgroup>\s+\w+:\s*array<(vec4<f32>|f32),\s*([\d *]+)u?>/g)];
+    expect(arrays.length).toBeGreaterThan(0);
+    return arrays.reduce((total, [, type, count]) => {
+      const elements = count!.split('*').reduce((size, factor) => size * Number(factor), 1);
+      return total + elements * (type === 'f32' ? 4 : 16);
+    }, 0);
+  }
+
+  test.each([24, 32, 64, 80, 128])(
+    'of heads %i wide is valid and fits the least workgroup memory',
+    async (width) => {
+      const problem = attentionOf(197, width);
+      expect(tile.canApply(problem, gpu)).toBe(true);
+      const launch: Launch = tile.launch(problem, gpu);
+      const source = programSource(launch);
+      expect(workgroupBytes(source)).toBeLessThanOrEqual(gpu.maxWorkgroupStorageBytes);
+      const module = device().gpu.createShaderModule({ code: source });
+      const { messages } = await module.getCompilationInfo();
+      expect(messages.filter(({ type }) => type === 'error').map(({ message }) => message)).toEqual([]);
+    },
+  );
+});
