@@ -71,10 +71,7 @@ describe('a matrix product', () => {
 
   test('is made once: a second one of the same kind compiles and binds nothing new', async () => {
     const x = device().tensor(new Float32Array(64).fill(1), [8, 8]);
-    const run = (): Promise<unknown> =>
-      device()
-        .scope(() => linear(x, x))
-        .read();
+    const run = (): Promise<unknown> => device().scope(async () => linear(x, x).read());
     await run();
     const [programs, groups] = [device().programCount, device().bindGroupCount];
     await run();
