@@ -1,4 +1,5 @@
-// Sum, mean or maximum of each row (the last dimension). One row a workgroup.
+// Sum of each row (the last dimension) over a divisor, or its maximum. One row a workgroup. A lane adds its part of
+// the row one by one, so long rows are better reduced in stages.
 #include "row.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -26,10 +27,7 @@ fn main(
   for (var i = lane; i < params.columns; i += $WORKGROUP) {
     value += f32(x_values[offsets.x + i]);
   }
-  value = row_sum(value, lane);
-#end
-#if KIND == 'mean'
-  value = value / f32(params.columns);
+  value = row_sum(value, lane) / params.divisor;
 #end
   if (lane == 0u) {
     result[offsets.result] = $RESULT(value);

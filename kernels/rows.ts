@@ -13,7 +13,7 @@ import {
   u32,
 } from './kernel.js';
 
-export type Reduction = 'sum' | 'mean' | 'max';
+export type Reduction = 'sum' | 'max';
 
 /** Lanes that share a row: one subgroup where its size is known, else a workgroup with shared memory. */
 export function rowLanes(traits: AdapterTraits): { lanes: number; subgroup: boolean } {
@@ -97,9 +97,24 @@ export function launchLayerNorm(
   return launchRows('layernorm', x, result, extra, traits);
 }
 
-/** Sum, mean or maximum over the last dimension. Operands: x, result (one entry a row). */
-export function launchReduce(kind: Reduction, x: Operand, result: Operand, traits: AdapterTraits): Launch {
-  return launchRows('reduce', x, result, { defines: { KIND: kind } }, traits);
+/** Sum over a divisor, or maximum, of the last dimension. Operands: x, result (one entry a row). */
+export function launchReduce(
+  kind: Reduction,
+  divisor: number,
+  x: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+): Launch {
+  const extra =
+    kind === 'sum'
+      ? { defines: { KIND: kind }, params: { divisor: f32(divisor) } }
+      : { defines: { KIND: kind } };
+  return launchRows('reduce', x, result, extra, traits);
+}
+
+/** Longest row that one launch of `reduce` adds up without losing digits: an f32 sum of n like terms is off by up to n / 2^24. */
+export function reductionRowLimit(traits: AdapterTraits): number {
+  return 128 * rowLanes(traits).lanes;
 }
 
 /** Index of the first largest entry of each row. Operands: x, result (u32, one entry a row, any strides). */

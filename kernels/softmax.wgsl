@@ -21,9 +21,15 @@ fn main(
     highest = max(highest, f32(x_values[offsets.x + i]));
   }
   highest = row_max(highest, lane);
+  // Added in parts: one long chain of additions would lose digits.
+  const part_columns = 128u * $WORKGROUP;
   var sum = 0.0;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    sum += exp(f32(x_values[offsets.x + i]) - highest);
+  for (var start = lane; start < params.columns; start += part_columns) {
+    var part = 0.0;
+    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+      part += exp(f32(x_values[offsets.x + i]) - highest);
+    }
+    sum += part;
   }
   sum = row_sum(sum, lane);
 #if LOG

@@ -22,34 +22,44 @@ export async function resolveImage(
   const fail = (problem: string): never => {
     throw new Error(`${label}: ${problem}`);
   };
-  if (input instanceof Uint8Array) {
+  const tag = tagOf(input);
+  if (tag === 'Uint8Array') {
     const { decodeImage } = await import('./decode_image.js');
-    return decodeImage(input).catch((error: unknown) =>
+    return decodeImage(input as Uint8Array).catch((error: unknown) =>
       fail(error instanceof Error ? error.message : String(error)),
     );
   }
-  if (typeof input !== 'object' || input === null) {
-    return fail(
-      `is ${typeof input}; give the bytes of an image file, decoded pixels, or a normalised image.`,
-    );
-  }
-  if ('normalized' in input) {
-    const { normalized } = input;
-    if (normalized.length !== 3 * height * width) {
-      fail(`has ${normalized.length} normalised values; this model takes [3,${height},${width}].`);
+  const given: Partial<RgbImage & NormalizedImage> = tag === 'Object' ? (input as object) : {};
+  if ('normalized' in given) {
+    const { normalized } = given;
+    if (tagOf(normalized) !== 'Float32Array') {
+      fail(`its normalized values are ${tagOf(normalized)}; give a Float32Array.`);
     }
-    if (!normalized.every(Number.isFinite)) fail('has normalised values that are not finite numbers.');
-    return input;
+    if (normalized!.length !== 3 * height * width) {
+      fail(`has ${normalized!.length} normalised values; this model takes [3,${height},${width}].`);
+    }
+    if (!normalized!.every(Number.isFinite)) fail('has normalised values that are not finite numbers.');
+    return input as NormalizedImage;
   }
-  const { data } = input;
-  const sides = [input.width, input.height];
-  if (
-    !sides.every((side) => Number.isInteger(side) && side > 0) ||
-    data.length !== 3 * sides[0]! * sides[1]!
-  ) {
+  if (!('data' in given)) {
     fail(
-      `has ${data.length} bytes for ${sides[0]}x${sides[1]} pixels; expected 3 a pixel: red, green, blue, no alpha.`,
+      `is ${tag}; give the bytes of an image file, decoded pixels { data, width, height }, or { normalized }.`,
     );
   }
-  return input;
+  const { data, width: columns, height: rows } = given;
+  if (!['Uint8Array', 'Uint8ClampedArray'].includes(tagOf(data))) {
+    fail(`its data is ${tagOf(data)}; give a Uint8Array of 3 bytes a pixel.`);
+  }
+  const sized = [columns, rows].every((side) => Number.isInteger(side) && side! > 0);
+  if (!sized || data!.length !== 3 * columns! * rows!) {
+    fail(
+      `has ${data!.length} bytes for ${columns}x${rows} pixels; expected 3 a pixel: red, green, blue, no alpha.`,
+    );
+  }
+  return input as RgbImage;
+}
+
+/** The kind of a value, right for arrays of other realms too. */
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
 }

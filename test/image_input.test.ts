@@ -25,7 +25,22 @@ describe('an image given to a reader', () => {
     ['another size', { normalized: new Float32Array(3) }, /^image 3: has 3 normalised values; .* \[3,4,6\]/],
     ['NaN', { normalized: new Float32Array(72).fill(NaN) }, /^image 3: .* not finite/],
     ['infinity', { normalized: new Float32Array(72).fill(Infinity) }, /^image 3: .* not finite/],
-    ['a path', 'word.png', /^image 3: is string; give the bytes/],
+    ['a path', 'word.png', /^image 3: is String; give the bytes/],
+    ['nothing', undefined, /^image 3: is Undefined; give the bytes/],
+    ['an empty object', {}, /^image 3: is Object; give the bytes/],
+    ['floats alone', new Float32Array(72), /^image 3: is Float32Array; give the bytes/],
+    ['no data', { width: 2, height: 1, data: undefined }, /^image 3: its data is Undefined/],
+    [
+      'floats for bytes',
+      { width: 2, height: 1, data: new Float32Array(6) },
+      /^image 3: its data is Float32Array/,
+    ],
+    ['no normalised values', { normalized: undefined }, /^image 3: its normalized values are Undefined/],
+    [
+      'normalised bytes',
+      { normalized: new Uint8Array(72) },
+      /^image 3: its normalized values are Uint8Array/,
+    ],
     ['bytes of something else', Uint8Array.of(1, 2, 3), /^image 3: not an image/],
   ])('is refused with %s', async (_, input, message) => {
     await expect(resolveImage(input as ImageInput, 'image 3', size)).rejects.toThrow(message);

@@ -296,7 +296,8 @@ describe('row kernels', () => {
         };
         for (const [kind, expected] of Object.entries(references) as ['sum' | 'mean' | 'max', number[]][]) {
           const result = poisoned(device(), shape.slice(0, -1), dtype);
-          launch(([from, to]) => launchReduce(kind, from!, to!, traits()), [x.tensor, result]);
+          const [reduction, divisor] = kind === 'mean' ? ['sum' as const, shape.at(-1)!] : [kind, 1];
+          launch(([from, to]) => launchReduce(reduction, divisor, from!, to!, traits()), [x.tensor, result]);
           expectClose(await result.read(), expected, tolerance[dtype]);
         }
         const index = poisoned(device(), shape.slice(0, -1), 'u32');
@@ -304,6 +305,18 @@ describe('row kernels', () => {
         expect(await read(index)).toEqual(rows.map((row) => row.indexOf(Math.max(...row))));
       }
     });
+  });
+
+  test.each([10_000, 100_003, 1_000_000])('%i like values keep their digits', async (length) => {
+    const [tenth] = Float32Array.of(0.1);
+    const x = device().tensor(new Float32Array(length).fill(tenth!), [1, length]);
+    const halves = cast(x, 'f16');
+    const [half] = await halves.slice(1, 0, 1).read();
+    expectClose(await sum(x, [1]).read(), [tenth! * length]);
+    expectClose(await mean(x, [0, 1]).read(), [tenth!]);
+    expectClose(await mean(halves, [1]).read(), [half!], tolerance.f16);
+    expectClose(await max(x, [1]).read(), [tenth!], 0);
+    expectClose(await softmax(x).slice(1, 0, 7).read(), new Array<number>(7).fill(1 / length));
   });
 
   test('reduce over any axes, of views too', async () => {

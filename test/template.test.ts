@@ -145,8 +145,8 @@ describe('every kernel', () => {
     for (const [a, b] of pairs) {
       for (const logarithm of [false, true])
         yield launchSoftmax(logarithm, operand(a, 3, 4), operand(b, 3, 4), traits);
-      for (const kind of ['sum', 'mean', 'max'] as const) {
-        yield launchReduce(kind, operand(a, 3, 4), operand(b, 3), traits);
+      for (const kind of ['sum', 'max'] as const) {
+        yield launchReduce(kind, 1, operand(a, 3, 4), operand(b, 3), traits);
       }
       yield launchLayerNorm(operand(a, 3, 4), operand(b, 4), operand(a, 4), 1e-5, operand(b, 3, 4), traits);
       for (const positions of [undefined, operand(b, 5, 4)]) {

@@ -1,16 +1,17 @@
 import {
   type Reduction,
-  bytesPerElement,
+  elementCount,
   launchArgmax,
   launchLayerNorm,
   launchReduce,
   launchSoftmax,
+  reductionRowLimit,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Split } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { binary, contiguous } from './elementwise.js';
+import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
 
 /** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
@@ -71,49 +72,47 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
 };
 
-function reduceRows(kind: Reduction, rows: Tensor, result: Tensor): void {
-  const { device } = result;
-  dispatch(kind, device, [rows, result], ([from, to]) => launchReduce(kind, from!, to!, device.traits));
-}
+type ReduceAttributes = { name: Reduction | 'mean'; divisor: number };
 
-/** Reduces rows longer than a binding: windows of them first, in f32, then what the windows gave. */
-function reduceWindows(kind: Reduction, rows: Tensor, result: Tensor): void {
-  const { device } = result;
-  const length = rows.shape.at(-1)!;
-  // A window may begin within the alignment of a binding.
-  const window = Math.max(1, Math.floor((device.maxBindingBytes - 512) / bytesPerElement[rows.dtype]));
-  const partial = allocate(device, 'f32', [...result.shape, Math.ceil(length / window)], kind);
-  const stage = kind === 'max' ? 'max' : 'sum';
-  for (let i = 0; i * window < length; i++) {
-    const part = rows.slice(-1, i * window, Math.min(length, (i + 1) * window));
-    reduceRows(stage, part, partial.select(-1, i));
-  }
-  if (kind !== 'mean') {
-    reduceRows(stage, partial, result);
-    return;
-  }
-  const total = allocate(device, 'f32', result.shape, kind);
-  reduceRows('sum', partial, total);
-  const count = device.tensor(Float32Array.of(length), []).expand(result.shape);
-  run(binary, { x: total, y: count }, { name: 'divide' }, result);
-}
-
-const reduceRow: Operation<{ x: Tensor }, { kind: Reduction }> = {
+const reduceRow: Operation<{ x: Tensor }, ReduceAttributes> = {
   name: 'reduce',
-  nameFor: ({ kind }) => kind,
-  output({ x }, { kind }) {
-    needFloats(kind, [x]);
-    if (x.rank === 0 || (kind === 'max' && x.shape.at(-1) === 0)) needRows(kind, x);
+  nameFor: ({ name }) => name,
+  output({ x }, { name }) {
+    needFloats(name, [x]);
+    if (x.rank === 0 || (name === 'max' && x.shape.at(-1) === 0)) needRows(name, x);
     return { dtype: x.dtype, shape: x.shape.slice(0, -1) };
   },
-  forward({ x }, output, { kind }) {
+  forward({ x }, output, { name, divisor }) {
+    const { device } = output;
+    const kind = name === 'max' ? 'max' : 'sum';
     const rows = withContiguousRows(x);
-    if (output.device.fitsBinding(rows)) reduceRows(kind, rows, output);
-    else reduceWindows(kind, rows, output);
+    if (rows.shape.at(-1)! > reductionRowLimit(device.traits)) {
+      reduceStages(kind, rows, output, divisor);
+      return;
+    }
+    dispatch(name, device, [rows, output], ([from, to]) =>
+      launchReduce(kind, divisor, from!, to!, device.traits),
+    );
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
 };
+
+/** Reduces long rows in stages: pieces of them, in f32, then what the pieces gave. */
+function reduceStages(name: Reduction, rows: Tensor, result: Tensor, divisor: number): void {
+  const { device } = result;
+  const length = rows.shape.at(-1)!;
+  const piece = reductionRowLimit(device.traits);
+  const pieces = Math.floor(length / piece);
+  const partial = allocate(device, 'f32', [...result.shape, Math.ceil(length / piece)], name);
+  const whole = rows.slice(-1, 0, pieces * piece).reshape([...result.shape, pieces, piece]);
+  run(reduceRow, { x: whole }, { name, divisor: 1 }, partial.slice(-1, 0, pieces));
+  if (pieces * piece < length) {
+    const rest = rows.slice(-1, pieces * piece);
+    run(reduceRow, { x: rest }, { name, divisor: 1 }, partial.select(-1, pieces));
+  }
+  run(reduceRow, { x: partial }, { name, divisor }, result);
+}
 
 const argmaxRow: Operation<{ x: Tensor }, Record<never, never>> = {
   name: 'argmax',
@@ -150,17 +149,20 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
  */
 export const argmax = (x: Tensor, into?: Tensor): Tensor => run(argmaxRow, { x }, {}, into);
 
-function reduceAxes(kind: Reduction, x: Tensor, axes: readonly number[], keepDimensions: boolean): Tensor {
+function reduceAxes(
+  name: ReduceAttributes['name'],
+  x: Tensor,
+  axes: readonly number[],
+  keepDimensions: boolean,
+): Tensor {
   return x.device.scope(() => {
-    const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, kind)))].sort((a, b) => a - b);
-    if (reduced.length === 0) throw new ShapeError(`${kind}: no axis given for ${describe(x)}`);
+    const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, name)))].sort((a, b) => a - b);
+    if (reduced.length === 0) throw new ShapeError(`${name}: no axis given for ${describe(x)}`);
     const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
     const shape = kept.map((d) => x.shape[d]!);
-    const rows = contiguous(x.permute([...kept, ...reduced])).reshape([
-      ...shape,
-      reduced.reduce((count, d) => count * x.shape[d]!, 1),
-    ]);
-    const result = run(reduceRow, { x: rows }, { kind });
+    const length = elementCount(reduced.map((d) => x.shape[d]!));
+    const rows = contiguous(x.permute([...kept, ...reduced])).reshape([...shape, length]);
+    const result = run(reduceRow, { x: rows }, { name, divisor: name === 'mean' ? length : 1 });
     return keepDimensions
       ? result.reshape(x.shape.map((size, d) => (reduced.includes(d) ? 1 : size)))
       : result;
