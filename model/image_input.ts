@@ -35,10 +35,10 @@ export async function resolveImage(
     if (tagOf(normalized) !== 'Float32Array') {
       fail(`its normalized values are ${tagOf(normalized)}; give a Float32Array.`);
     }
-    if (normalized!.length !== 3 * height * width) {
-      fail(`has ${normalized!.length} normalised values; this model takes [3,${height},${width}].`);
+    if (normalized.length !== 3 * height * width) {
+      fail(`has ${normalized.length} normalised values; this model takes [3,${height},${width}].`);
     }
-    if (!normalized!.every(Number.isFinite)) fail('has normalised values that are not finite numbers.');
+    if (!normalized.every(Number.isFinite)) fail('has normalised values that are not finite numbers.');
     return input as NormalizedImage;
   }
   if (!('data' in given)) {
