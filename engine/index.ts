@@ -1,8 +1,10 @@
 /** The compute engine: devices, tensors and operations. */
 export { type AdapterOptions, type AdapterSummary, listAdapters } from './adapters.js';
+export { backward, checkpoint } from './autograd.js';
 export type { CommandCounts } from './commands.js';
 export { Device } from './device.js';
 export * from './errors.js';
+export { noGrad } from './graph.js';
 export type { MemoryUsage } from './memory.js';
 export { type DeviceOptions, openDevice } from './open_device.js';
 export * from './operations/index.js';

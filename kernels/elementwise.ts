@@ -3,7 +3,9 @@ import {
   type AdapterTraits,
   type Launch,
   type Operand,
+  type Parameter,
   elementCount,
+  f32,
   spreadWorkgroups,
   storageFeatures,
   u32,
@@ -15,6 +17,7 @@ const workgroupSize = 64;
 export const unaryExpressions = {
   copy: 'x',
   negate: '-x',
+  scale: 'x * params.factor',
   exp: 'exp(x)',
   log: 'log(x)',
   sqrt: 'sqrt(x)',
@@ -45,6 +48,7 @@ function launchElementwise(
   inputs: readonly Operand[],
   result: Operand,
   traits: AdapterTraits,
+  extra: Readonly<Record<string, Parameter>> = {},
 ): Launch {
   const [x, y = x] = inputs as [Operand, Operand?];
   const count = elementCount(result.shape);
@@ -69,18 +73,26 @@ function launchElementwise(
       xOffset: u32(x.offset),
       yOffset: u32(y.offset),
       resultOffset: u32(result.offset),
+      ...extra,
       ...dimensionParameters(folded, ['x', 'y', 'result']),
     },
     workgroups: spreadWorkgroups(Math.ceil(count / workgroupSize), traits),
   };
 }
 
-/** `result = f(x)`; `x` may be broadcast by strides of 0, `result` may be a slice. */
-export function launchUnary(name: UnaryFunction, x: Operand, result: Operand, traits: AdapterTraits): Launch {
+/** `result = f(x)`; `x` may be broadcast by strides of 0, `result` may be a slice. `factor` is that of `scale`. */
+export function launchUnary(
+  name: UnaryFunction,
+  x: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+  factor = 1,
+): Launch {
   const integers = [x, result].every(({ dtype }) => dtype === 'i32' || dtype === 'u32');
   // Integers keep all of their bits; f32 holds 24 of them.
   const compute = name === 'copy' && integers ? x.dtype : 'f32';
-  return launchElementwise(name, unaryExpressions[name], compute, [x], result, traits);
+  const extra = name === 'scale' ? { factor: f32(factor) } : {};
+  return launchElementwise(name, unaryExpressions[name], compute, [x], result, traits, extra);
 }
 
 /** `result = f(x, y)`, operands broadcast by strides of 0. */

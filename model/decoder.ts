@@ -7,6 +7,7 @@ import {
   type Device,
   type Tensor,
   attention,
+  concat,
   contiguous,
   copyInto,
   embedding,
@@ -184,23 +185,16 @@ export class Decoder {
 
   /** Token embeddings scaled by sqrt(width), plus position queries for everything after the begin token. */
   private embedContent(ids: Tensor, start: number): Tensor {
-    const { device } = this;
-    const { width } = this.configuration;
-    const [batch, length] = ids.shape as [number, number];
+    const length = ids.shape[1]!;
     const table = this.parameters.get(this.names.textEmbedding);
-    const scale = Math.sqrt(width);
-    return device.scope(() => {
-      const content = device.empty('f32', [batch, length, width]);
-      const begin = start === 0 ? 1 : 0;
-      if (begin > 0) embedding(table, ids.slice(1, 0, 1), { scale, into: content.slice(1, 0, 1) });
-      if (length > begin) {
-        const positions = this.positionQueries(start + begin - 1, start + length - 1).reshape([
-          length - begin,
-          width,
-        ]);
-        embedding(table, ids.slice(1, begin), { scale, positions, into: content.slice(1, begin) });
-      }
-      return content;
+    const scale = Math.sqrt(this.configuration.width);
+    return this.device.scope(() => {
+      const begin = start === 0 ? [embedding(table, ids.slice(1, 0, 1), { scale })] : [];
+      const first = begin.length;
+      if (first === length) return begin[0]!;
+      const positions = this.positionQueries(start + first - 1, start + length - 1).select(0, 0);
+      const rest = embedding(table, ids.slice(1, first), { scale, positions });
+      return first > 0 ? concat([...begin, rest], 1) : rest;
     });
   }
 

@@ -411,11 +411,8 @@ describe('embedding', () => {
     }
   });
 
-  test('fills a slice, and refuses ids that are none', async () => {
+  test('refuses ids that are none', () => {
     const table = values([1, 2, 3, 4, 5, 6], [3, 2]);
-    const target = poisoned(device(), [2, 4, 2]);
-    embedding(table, ids([2, 0], [2, 1]), { into: target.slice(1, 1, 2) });
-    expect((await read(target)).filter((x) => !Number.isNaN(x))).toEqual([5, 6, 1, 2]);
     expect(() => embedding(table, values([1], [1, 1]))).toThrow(ShapeError);
     expect(() => embedding(table, ids([1], [1, 1]), { positions: table })).toThrow(/positions/);
   });
@@ -545,8 +542,7 @@ describe('joining, cutting and converting', () => {
     copyInto(x.select(0, 0), x.select(0, 2));
     copyInto(x.slice(0, 0, 2).transpose(), x.slice(0, 0, 2));
     expect(await read(x)).toEqual([1, 3, 2, 4, 1, 2]);
-    const table = values([1, 2], [2, 1]);
-    const into = table.reshape([1, 2, 1]);
-    expect(() => embedding(table, ids([0, 1], [1, 2]), { into })).toThrow(/same memory/);
+    const square = values([1, 2, 3, 4], [2, 2]);
+    expect(() => matmul(square, square, { into: square.transpose().transpose() })).toThrow(/same memory/);
   });
 });

@@ -1,15 +1,16 @@
 /** Every operation, one row each. */
 import { attentionRow } from './attention.js';
+import { concatRow } from './concat.js';
 import { binary, unary } from './elementwise.js';
 import { matmulRow } from './matmul.js';
 import { pickingOperations } from './picking.js';
 import { rowOperations } from './rows.js';
 
 export { attention, type AttentionOptions } from './attention.js';
+export { concat } from './concat.js';
 export {
   add,
   cast,
-  concat,
   contiguous,
   copyInto,
   divide,
@@ -22,13 +23,16 @@ export {
   quickGelu,
   reciprocal,
   relu,
+  scale,
   sigmoid,
   sqrt,
   subtract,
   tanh,
 } from './elementwise.js';
+export { fill } from './fill.js';
 export { linear, matmul, type MatmulOptions } from './matmul.js';
 export type { Split } from '../splitting.js';
+export type { Backward, BackwardContext } from './backward.js';
 export type { Inputs, Operation, TensorSpecification } from './operation.js';
 export { embedding, endPadding, gather } from './picking.js';
 export { argmax, layerNorm, logSoftmax, max, mean, softmax, sum } from './rows.js';
@@ -39,6 +43,7 @@ export const operations = [
   attentionRow,
   unary,
   binary,
+  concatRow,
   ...rowOperations,
   ...pickingOperations,
 ] as const;

@@ -114,16 +114,16 @@ export const pickingOperations = [embeddingRow, gatherRow, endPaddingRow] as con
  * Rows of a table by id: `scale * table[ids] + positions`.
  * @param table `[rows, width]`, f32 or f16, of any size
  * @param ids `[batch, length]` u32; an id past the table gives a row of NaN
- * @param options `positions` `[length, width]` is added to every batch entry; `into` is filled instead of a new tensor
+ * @param options `positions` `[length, width]` is added to every batch entry
  * @returns `[batch, length, width]` f32
  */
 export function embedding(
   table: Tensor,
   ids: Tensor,
-  options: { scale?: number; positions?: Tensor | undefined; into?: Tensor } = {},
+  options: { scale?: number; positions?: Tensor | undefined } = {},
 ): Tensor {
   const inputs = { table, ids, positions: options.positions };
-  return run(embeddingRow, inputs, { scale: options.scale ?? 1 }, options.into);
+  return run(embeddingRow, inputs, { scale: options.scale ?? 1 });
 }
 
 /**

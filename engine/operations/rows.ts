@@ -11,7 +11,7 @@ import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Split } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { contiguous } from './elementwise.js';
+import { contiguous, scale } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
 
 /** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
@@ -93,6 +93,14 @@ const reduceRow: Operation<{ x: Tensor }, ReduceAttributes> = {
     dispatch(name, device, [rows, output], ([from, to]) =>
       launchReduce(kind, divisor, from!, to!, device.traits),
     );
+  },
+  backward: {
+    saves: () => [],
+    gradients({ gradient, attributes: { divisor }, target }) {
+      const { shape } = target('x');
+      const share = divisor === 1 ? gradient : scale(gradient, 1 / divisor);
+      return { x: share.reshape([...gradient.shape, 1]).expand(shape) };
+    },
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
