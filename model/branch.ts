@@ -73,8 +73,10 @@ export class Branch {
     return this.device.scope(() => {
       const [batch, context] = previous.logits.shape as [number, number];
       const ids = previous.ids.slice(1, 0, context);
+      const mask = clozeMask.slice(0, 0, positions).slice(1, 0, context);
       const masks = {
-        mask: clozeMask.slice(0, 0, positions).slice(1, 0, context),
+        mask,
+        contentMask: mask.slice(0, 0, context),
         padding: endPadding(ids, this.tokenizer.endId),
       };
       const logits = this.decoder.readAll(ids, positions, memory, masks, attentionInto);
