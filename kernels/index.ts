@@ -1,5 +1,7 @@
 /** The kernels and what describes them; see design notes in each `.wgsl` header. */
 export * from './attention.js';
+export * from './column_sum.js';
+export * from './cross_entropy.js';
 export * from './elementwise.js';
 export * from './embedding.js';
 export * from './kernel.js';
@@ -7,4 +9,5 @@ export * from './matmul.js';
 export * from './matmul_variants.js';
 export * from './picking.js';
 export * from './program.js';
+export * from './row_gradients.js';
 export * from './rows.js';
