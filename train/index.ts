@@ -9,7 +9,7 @@ export type {
   Vl4StrConfiguration,
 } from './configuration_schema.js';
 export { type FreezingRules, isFrozen } from './freezing.js';
-export { type DropReason, type FilteredLabel, LabelFilter, type LabelRules } from './label_filter.js';
+export { type FilteredLabel, type LabelRules, labelFilter } from './label_filter.js';
 export { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
 export { clip4strConfiguration, parseqConfiguration } from './model_configuration.js';
 export {

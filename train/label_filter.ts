@@ -11,44 +11,30 @@ export interface LabelRules {
   readonly normalizeUnicode: boolean;
 }
 
-/** Why a label is left out: nothing was there but white space, it is too long, or the charset has none of it. */
-export type DropReason = 'blank' | 'too long' | 'outside the charset';
-
-export type FilteredLabel =
-  { readonly label: string; readonly dropped?: never } | { readonly dropped: DropReason };
+/** A label as it is trained, or why it is left out. */
+export type FilteredLabel = { readonly label: string } | { readonly dropped: string };
 
 /** What Python's `str.split` takes for white space, which is not what JavaScript does. */
 // eslint-disable-next-line no-control-regex
 const whitespace = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g;
 
-/** Filters labels and counts what became of them. */
-export class LabelFilter {
-  readonly counts: Record<DropReason | 'kept', number> = {
-    kept: 0,
-    blank: 0,
-    'too long': 0,
-    'outside the charset': 0,
-  };
-  readonly #adapter: CharsetAdapter;
-
-  constructor(private readonly rules: LabelRules) {
-    this.#adapter = new CharsetAdapter(rules.charset);
-  }
-
-  apply(label: string): FilteredLabel {
-    const result = this.#filter(label);
-    this.counts[result.dropped ?? 'kept']++;
-    return result;
-  }
-
-  #filter(original: string): FilteredLabel {
-    const { removeWhitespace, normalizeUnicode, maxLabelLength } = this.rules;
+/**
+ * A filter with these rules. It drops labels of nothing but white space, too long ones, and those of which the charset
+ * leaves nothing.
+ */
+export function labelFilter(rules: LabelRules): (label: string) => FilteredLabel {
+  const { maxLabelLength, removeWhitespace, normalizeUnicode } = rules;
+  const adapter = new CharsetAdapter(rules.charset);
+  return (original) => {
     let label = original;
     if (removeWhitespace) label = label.replaceAll(whitespace, '');
     if (normalizeUnicode) label = label.normalize('NFKD').replaceAll(/\P{ASCII}/gu, '');
-    if (Array.from(label).length > maxLabelLength) return { dropped: 'too long' };
-    label = this.#adapter.adapt(label);
+    if (Array.from(label).length > maxLabelLength) {
+      return { dropped: `more than ${maxLabelLength} characters` };
+    }
+    label = adapter.adapt(label);
     if (label !== '') return { label };
-    return { dropped: original.replaceAll(whitespace, '') === '' ? 'blank' : 'outside the charset' };
-  }
+    const isBlank = original.replaceAll(whitespace, '') === '';
+    return { dropped: isBlank ? 'nothing but white space' : 'no character of the charset' };
+  };
 }
