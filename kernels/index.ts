@@ -13,6 +13,7 @@ export * from './optimizer.js';
 export * from './philox.js';
 export * from './picking.js';
 export * from './program.js';
+export * from './random.js';
 export * from './row_gradients.js';
 export * from './rows.js';
 export * from './scatter.js';
