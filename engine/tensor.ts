@@ -264,18 +264,23 @@ export class Tensor {
   }
 
   /**
-   * Collects gradients for this tensor from now on: {@link backward} adds them up in `gradient`.
+   * Collects gradients for this tensor from now on, or no more: {@link backward} adds them up in `gradient`.
    * @throws ShapeError for integers, or for the result of an operation that is recorded itself
    */
-  requireGradient(): this {
-    if (this.dtype === 'i32' || this.dtype === 'u32') {
-      throw new ShapeError(
-        `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; cast it to f32`,
-      );
-    }
+  requireGradient(wanted = true): this {
     if (this.node && this.node.origin.kind !== 'leaf') {
       throw new ShapeError(
         `requireGradient: ${this.dtype}${shapeText(this.shape)} is the result of ${this.node.name}; detach() it first`,
+      );
+    }
+    if (!wanted) {
+      this.recorded?.release();
+      this.recorded = undefined;
+      return this;
+    }
+    if (this.dtype === 'i32' || this.dtype === 'u32') {
+      throw new ShapeError(
+        `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; cast it to f32`,
       );
     }
     if (this.node) return this;

@@ -70,7 +70,9 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
       }
       if (causal) {
         const n = query.shape[2]!;
-        const hidden = Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -Infinity : 0));
+        const hidden = Float32Array.from({ length: n * n }, (_, i) =>
+          i % n > Math.floor(i / n) ? -Infinity : 0,
+        );
         scores = add(scores, device.tensor(hidden, [n, n]));
       }
       const weights = softmax(scores);

@@ -81,7 +81,7 @@ export function layerNormGradients(
   const sums = allocate(device, 'f32', [2 * width], 'layerNormGradient');
   const parts = rowParts(flat, [upstream, statistics]).map((operands) => ({
     operands,
-    groups: columnSumGroups(operands[0]!.shape[0]!, width, device.traits),
+    groups: columnSumGroups(operands[0]!.shape[0]!, 2 * width, device.traits),
   }));
   const total = parts.reduce((sum, { groups }) => sum + groups, 0);
   const partial = allocate(device, 'f32', [total, 2 * width], 'layerNormGradient');
