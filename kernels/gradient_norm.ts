@@ -13,7 +13,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
-import { rowLanes } from './rows.js';
+import { rowLanes } from './row_launch.js';
 import { vectorType, vectorWidth } from './stream.js';
 
 const largestFloat = 3.4028234663852886e38;

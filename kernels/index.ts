@@ -1,5 +1,7 @@
 /** The kernels and what describes them; see design notes in each `.wgsl` header. */
 export * from './attention.js';
+export * from './column_sum.js';
+export * from './cross_entropy.js';
 export * from './elementwise.js';
 export * from './embedding.js';
 export * from './fill.js';
@@ -12,5 +14,6 @@ export * from './philox.js';
 export * from './picking.js';
 export * from './program.js';
 export * from './random.js';
+export * from './row_gradients.js';
 export * from './rows.js';
 export * from './scatter.js';

@@ -72,6 +72,9 @@ export function f32(value: number): Parameter {
   return { type: 'f32', value };
 }
 
+/** A quiet NaN as a `u32` parameter: WGSL has no NaN literal. */
+export const notANumberBits = 0x7fc00000;
+
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((count, size) => count * size, 1);
 }

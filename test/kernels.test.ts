@@ -48,6 +48,7 @@ import {
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { erfc } from './support/error_function.js';
+import { rowsOf, softmaxRow } from './support/float64.js';
 import { Random, expectClose, poisonPool, poisoned, sizeOf, stored, tolerance } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
@@ -193,18 +194,6 @@ describe('functions of two operands', () => {
     expect(() => add(x, values([1, 2]))).toThrow(/\[2,3\] and \[2\] do not broadcast/);
   });
 });
-
-/** A softmax in float64; rows of -inf alone give NaN. */
-function softmaxRow(row: readonly number[], logarithm: boolean): number[] {
-  const highest = Math.max(...row);
-  const total = row.reduce((s, x) => s + Math.exp(x - highest), 0);
-  return row.map((x) => (logarithm ? x - highest - Math.log(total) : Math.exp(x - highest) / total));
-}
-
-const rowsOf = (data: ArrayLike<number>, width: number): number[][] =>
-  Array.from({ length: data.length / width }, (_, r) =>
-    Array.from({ length: width }, (_x, i) => data[r * width + i]!),
-  );
 
 describe('row kernels', () => {
   const forms: [string, Partial<AdapterTraits>][] = [

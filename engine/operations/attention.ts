@@ -2,7 +2,10 @@ import { type AttentionProblem, attentionCost, attentionVariants } from '../../k
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { contiguous } from './elementwise.js';
+import { add, cast, contiguous, scale } from './elementwise.js';
+import { matmul } from './matmul.js';
+import { softmaxGradientRow } from './row_gradients.js';
+import { softmax } from './rows.js';
 import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
 
 export interface AttentionOptions {
@@ -51,6 +54,38 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
       };
       return attentionVariants.find((variant) => variant.canApply(problem, traits))!.launch(problem, traits);
     });
+  },
+  backward: {
+    saves: () => ['query', 'key', 'value', 'mask', 'keyPadding'],
+    gradients({ gradient, attributes: { causal, scale: factor }, saved }) {
+      const [query, key, value] = [saved('query'), saved('key'), saved('value')];
+      const { device } = gradient;
+      let scores = matmul(query, key.transpose(), { scale: factor });
+      const mask = saved('mask');
+      if (mask) scores = add(scores, mask);
+      const padding = saved('keyPadding');
+      if (padding) {
+        const [b, k] = padding.shape as [number, number];
+        scores = add(scores, scale(cast(padding, 'f32'), -1e30).reshape([b, 1, 1, k]));
+      }
+      if (causal) {
+        const n = query.shape[2]!;
+        const hidden = Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -Infinity : 0));
+        scores = add(scores, device.tensor(hidden, [n, n]));
+      }
+      const weights = softmax(scores);
+      const upstream = gradient.transpose(1, 2);
+      const ofScores = run(
+        softmaxGradientRow,
+        { softmax: weights, gradient: matmul(upstream, value.transpose()) },
+        { logarithm: false },
+      );
+      return {
+        query: matmul(ofScores, key, { scale: factor }),
+        key: matmul(ofScores.transpose(), query, { scale: factor }),
+        value: matmul(weights.transpose(), upstream),
+      };
+    },
   },
   cost({ query, key, value, mask }, output, { causal, scale }) {
     const result = { dtype: output.dtype, shape: query.shape, strides: [], offset: 0 };

@@ -2,9 +2,12 @@ import {
   type BinaryFunction,
   type Dtype,
   type UnaryFunction,
+  type UnaryGradient,
   elementCount,
   launchBinary,
   launchUnary,
+  launchUnaryGradient,
+  unaryGradients,
 } from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { isRecording } from '../graph.js';
@@ -12,6 +15,28 @@ import { broadcastShapes, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
 import type { Tensor } from '../tensor.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
+
+/** Functions whose gradient needs nothing but the gradient of the result. */
+type LinearFunction = Exclude<UnaryFunction, UnaryGradient>;
+
+const isLinear = (name: UnaryFunction): name is LinearFunction => !(name in unaryGradients);
+
+const unaryGradientRow: Operation<{ source: Tensor; gradient: Tensor }, { name: UnaryGradient }> = {
+  name: 'unaryGradient',
+  nameFor: ({ name }) => `${name}Gradient`,
+  output: ({ source: { dtype, shape } }) => ({ dtype, shape }),
+  forward({ source, gradient }, output, { name }) {
+    const { device } = output;
+    dispatch(`${name}Gradient`, device, [source, gradient, output], ([from, upstream, to]) =>
+      launchUnaryGradient(name, from!, upstream!, to!, device.traits),
+    );
+  },
+  cost: ({ source, gradient }, output) => ({
+    flops: 2 * elementCount(output.shape),
+    bytes: bytesOf([source, gradient, output]),
+  }),
+  splits: ({ source }) => anyAxis(source.rank, ['source', 'gradient', 'output']),
+};
 
 type UnaryAttributes = { name: UnaryFunction; dtype: Dtype; factor?: number };
 
@@ -24,12 +49,13 @@ export const unary: Operation<{ x: Tensor }, UnaryAttributes> = {
     dispatch(name, device, [x, output], ([from, to]) => launchUnary(name, from!, to!, device.traits, factor));
   },
   backward: {
-    saves: () => [],
-    gradients({ gradient, attributes: { name, factor } }) {
+    saves: ({ name }) => (isLinear(name) ? [] : [unaryGradients[name].from]),
+    gradients({ gradient, attributes: { name, factor }, saved }) {
       if (name === 'copy') return { x: gradient };
       if (name === 'negate') return { x: negate(gradient) };
       if (name === 'scale') return { x: scale(gradient, factor!) };
-      throw new EngineError(`${name}: no gradient yet`);
+      const source = saved(unaryGradients[name].from);
+      return { x: run(unaryGradientRow, { source, gradient }, { name }) };
     },
   },
   cost: ({ x }, output) => ({ flops: elementCount(x.shape), bytes: bytesOf([x, output]) }),

@@ -1,9 +1,13 @@
 /** Every operation, one row each. */
 import { attentionRow } from './attention.js';
+import { columnOperations } from './column_sum.js';
 import { concatRow } from './concat.js';
+import { crossEntropyGradientRow, crossEntropyRow } from './cross_entropy.js';
+import { dropoutRow } from './dropout.js';
 import { binary, unary } from './elementwise.js';
 import { matmulRow } from './matmul.js';
 import { pickingOperations } from './picking.js';
+import { layerNormGradientRow, softmaxGradientRow } from './row_gradients.js';
 import { rowOperations } from './rows.js';
 
 export { attention, type AttentionOptions } from './attention.js';
@@ -29,6 +33,8 @@ export {
   subtract,
   tanh,
 } from './elementwise.js';
+export { crossEntropy } from './cross_entropy.js';
+export { dropout } from './dropout.js';
 export { fill } from './fill.js';
 export { linear, matmul, type MatmulOptions } from './matmul.js';
 export type { Split } from '../splitting.js';
@@ -46,4 +52,10 @@ export const operations = [
   concatRow,
   ...rowOperations,
   ...pickingOperations,
+  ...columnOperations,
+  crossEntropyRow,
+  crossEntropyGradientRow,
+  dropoutRow,
+  softmaxGradientRow,
+  layerNormGradientRow,
 ] as const;
