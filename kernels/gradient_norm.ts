@@ -31,7 +31,8 @@ function launchSum(kernel: string, x: Operand, span: number, result: Operand, tr
   }
   const width = vectorWidth([x]);
   const vectors = elementCount(x.shape) / width;
-  const parts = Math.ceil(vectors / span);
+  // An operand without elements has a sum too.
+  const parts = Math.max(1, Math.ceil(vectors / span));
   const { lanes, subgroup } = rowLanes(traits);
   return {
     kernel,
@@ -59,7 +60,7 @@ function launchSum(kernel: string, x: Operand, span: number, result: Operand, tr
 
 /** Parts in which `launchSquareSums` leaves its sum; where it is one, no second launch is needed. */
 export function squareSumParts(x: Operand, traits: AdapterTraits): number {
-  return Math.ceil(elementCount(x.shape) / vectorWidth([x]) / partSpan(x, traits));
+  return Math.max(1, Math.ceil(elementCount(x.shape) / vectorWidth([x]) / partSpan(x, traits)));
 }
 
 /**
@@ -72,7 +73,7 @@ export function launchSquareSums(x: Operand, result: Operand, traits: AdapterTra
 
 /** The sum of f32 parts, dense. Operands: parts, result (one f32). */
 export function launchPartsSum(parts: Operand, result: Operand, traits: AdapterTraits): Launch {
-  return launchSum('parts_sum', parts, elementCount(parts.shape), result, traits);
+  return launchSum('parts_sum', parts, Math.max(1, elementCount(parts.shape)), result, traits);
 }
 
 export interface GradientNormProblem {

@@ -8,7 +8,6 @@ import { Launcher, adapterForms, bitsOf } from './support/launching.js';
 import { Random, expectClose, poisoned, stored, tolerance } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
-const floats = ['f32', 'f16'] as const;
 const reference = readTensorFixture('ops/ops.safetensors');
 
 interface Scatter {
@@ -78,7 +77,11 @@ const shapes: [number, number, number, number][] = [
 describe.each(adapterForms)('scatter %s', (_, own) => {
   const launcher = (): Launcher => new Launcher(device(), own);
 
-  test.each(floats)('adds %s gradients where their rows came from', async (dtype) => {
+  test.each([
+    ['f32', 'f32'],
+    ['f16', 'f16'],
+    ['f16', 'f32'],
+  ] as const)('adds %s gradients to %s, where their rows came from', async (dtype, into) => {
     for (const shape of shapes) {
       const [outers, picks, axis, inner] = shape;
       for (const outside of ['last', 'nowhere'] as const) {
@@ -91,7 +94,7 @@ describe.each(adapterForms)('scatter %s', (_, own) => {
         );
         const ids = random.integers(outers * picks, axis + 1);
         const before = random.floats(outers * axis * inner);
-        const into = await stored(device(), before, [outers, axis, inner], dtype);
+        const target = await stored(device(), before, [outers, axis, inner], into);
         const index = device().tensor(ids, [outers, picks]);
         scatter(launcher(), {
           gradient: gradient.tensor,
@@ -99,11 +102,30 @@ describe.each(adapterForms)('scatter %s', (_, own) => {
           axis,
           outside,
           scale: 3,
-          result: into.tensor,
+          result: target.tensor,
         });
-        const expected = scattered(into.values, gradient.values, ids, shape, { outside, scale: 3 });
-        expectClose(await into.tensor.read(), expected, tolerance[dtype]);
+        const expected = scattered(target.values, gradient.values, ids, shape, { outside, scale: 3 });
+        expectClose(await target.tensor.read(), expected, tolerance[into]);
       }
+    }
+  });
+
+  test.each([1, 3, 32, 33, 1000])('sorts %i picks by entry, then by position', async (picks) => {
+    const [outers, axis] = [3, 20];
+    const ids = new Random(picks).integers(outers * picks, axis + 4);
+    for (const outside of ['last', 'nowhere'] as const) {
+      const highest = outside === 'last' ? axis - 1 : axis;
+      const order = poisoned(device(), [outers, picks], 'u32');
+      launcher().run([device().tensor(ids, [outers, picks]), order], ([index, to], traits) =>
+        launchSortIndices({ index: index!, order: to!, axis, outside }, traits),
+      );
+      const expected = Array.from({ length: outers }, (_x, outer) => {
+        const entries = Array.from(ids.slice(outer * picks, (outer + 1) * picks), (id) =>
+          Math.min(id, highest),
+        );
+        return [...entries.keys()].sort((a, b) => entries[a]! - entries[b]! || a - b);
+      });
+      expect([...(await order.read())]).toEqual(expected.flat());
     }
   });
 

@@ -32,6 +32,7 @@ import {
 import { type Defines } from '../kernels/kernel.js';
 import { evaluate, expandTemplate } from '../kernels/template.js';
 import { useDevice } from './support/device.js';
+import { trainingLaunches } from './support/training_launches.js';
 
 const expand = (text: string, defines: Defines = {}, files: Record<string, string> = {}): string[] =>
   expandTemplate('main.wgsl', defines, (file) => ({ 'main.wgsl': text, ...files })[file]!)
@@ -182,6 +183,7 @@ describe('every kernel', () => {
     yield* attentions(traits);
     yield* products(traits);
     yield* rowGradients(traits);
+    yield* trainingLaunches(operand, traits);
   }
 
   function* rowGradients(traits: AdapterTraits): Generator<Launch> {
