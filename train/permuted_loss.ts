@@ -143,11 +143,7 @@ class Batch {
     const { labels, positions } = this.targets;
     const adapter = new CharsetAdapter(model.configuration.testCharset);
     return Array.from({ length: labels }, (_, row) =>
-      captionFromIds(
-        ids.subarray(row * positions, (row + 1) * positions),
-        model.tokenizer,
-        adapter,
-      ),
+      captionFromIds(ids.subarray(row * positions, (row + 1) * positions), model.tokenizer, adapter),
     );
   }
 }
