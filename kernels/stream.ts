@@ -43,8 +43,8 @@ export function vectorType(element: string, width: 1 | 4): string {
 }
 
 /**
- * Lanes of a workgroup and vectors that it takes. On a CPU a workgroup costs as much as hundreds of vectors and runs
- * fastest when it is one subgroup; a GPU wants many workgroups.
+ * Lanes of a workgroup and vectors that it takes. On a CPU a workgroup costs as much as hundreds of elements and runs a
+ * little faster when it is one subgroup; a GPU wants many workgroups.
  */
 export function streamSpan(vectors: number, traits: AdapterTraits): { lanes: number; span: number } {
   if (!traits.software) {
