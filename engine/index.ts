@@ -6,5 +6,6 @@ export * from './errors.js';
 export type { MemoryUsage } from './memory.js';
 export { type DeviceOptions, openDevice } from './open_device.js';
 export * from './operations/index.js';
+export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export type { AdapterTraits, Cost, Dtype } from '../kernels/index.js';
