@@ -48,6 +48,8 @@ function scripted(...numbers: number[]): RandomSource {
 
 const never = scripted();
 
+// Results of Pillow 12.3: `<input>|<operation> <arguments>`, made by its ImageOps, ImageEnhance, ImageFilter.GaussianBlur,
+// and Image.transform and Image.rotate with expand=True and a fill of 128.
 describe('operations against Pillow', () => {
   const fixture = readTensorFixture('augment/pillow.safetensors');
   const functions: Readonly<Record<string, (image: RgbImage, ...rest: never[]) => RgbImage>> = {
