@@ -8,7 +8,6 @@ export { noGrad } from './graph.js';
 export type { MemoryUsage } from './memory.js';
 export { type DeviceOptions, openDevice } from './open_device.js';
 export * from './operations/index.js';
-<<<<<<< HEAD
 export { AdamW, type AdamWOptions } from './optimizers/adamw.js';
 export {
   type GradientControl,
@@ -17,8 +16,6 @@ export {
 } from './optimizers/gradient_control.js';
 export { Muon, type MuonOptions } from './optimizers/muon.js';
 export { type OptimizedGroup, Optimizer } from './optimizers/optimizer.js';
-=======
->>>>>>> c-augment
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export type { AdapterTraits, Cost, Dtype } from '../kernels/index.js';

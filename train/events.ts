@@ -1,5 +1,5 @@
 /** What a training run tells whoever watches: the progress line, the logs, the report. */
-import type { AccuracyResult } from './accuracy.js';
+import type { SetResult } from './accuracy.js';
 
 /** After each optimizer step. */
 export interface StepEvent {
@@ -44,8 +44,8 @@ export interface ValidationSample {
 export interface ValidationEvent {
   readonly step: number;
   readonly images: number;
-  readonly sets: readonly AccuracyResult[];
-  readonly combined: AccuracyResult;
+  readonly sets: readonly SetResult[];
+  readonly combined: SetResult;
   /** A few images, the same ones each time. */
   readonly samples: readonly ValidationSample[];
 }
