@@ -41,7 +41,7 @@ export interface TensorDevice {
   /** @internal */
   track(tensor: Tensor): void;
   /** Takes a tensor out of the scopes it was made in. */
-  keep(tensor: Tensor): Tensor;
+  keep<T extends Tensor>(tensor: T): T;
 }
 
 /** A buffer of the pool with the number of tensors that lie in it. */

@@ -28,6 +28,8 @@ export interface StepOptions extends PermutedLossOptions {
   readonly learningRates: readonly number[];
   /** Gradients of a larger global norm are scaled down to it. */
   readonly maxGradientNorm?: number;
+  /** Computes with f16 copies of the matrices, where the adapter has f16. */
+  readonly halfPrecision?: boolean;
   /** What the loss is multiplied by before its gradients are taken, so that f16 holds them. */
   readonly lossScale?: number;
 }
@@ -79,7 +81,11 @@ export class TrainingStep {
     const { device } = this;
     return device.scope(async () => {
       const losses: (readonly [loss: Tensor, visual: Tensor, cross: Tensor | undefined])[] = [];
-      for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
+      const addAll = async (): Promise<void> => {
+        for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
+      };
+      const half = options.halfPrecision === true && device.traits.f16;
+      await (half ? this.model.parameters.withHalfCopies(addAll) : addAll());
       const parameters = this.groups.flatMap(({ parameters }) => [...parameters.values()]);
       const gradients = parameters.flatMap(({ gradient }) => (gradient ? [gradient] : []));
       const { maxGradientNorm, lossScale } = options;
