@@ -1,6 +1,6 @@
 /** Gradients of one tensor as they arrive from its uses, and their sum. */
 import type { GradientTarget, ViewStep } from './graph.js';
-import { add, cast, contiguous, copyInto } from './operations/elementwise.js';
+import { add, cast, copyInto, reshape } from './operations/elementwise.js';
 import { fill } from './operations/fill.js';
 import { sum } from './operations/rows.js';
 import { type Tensor, type TensorDevice } from './tensor.js';
@@ -74,7 +74,7 @@ export class GradientParts {
 function undoView(step: Exclude<ViewStep, Slice>, gradient: Tensor, shape: readonly number[]): Tensor {
   switch (step.kind) {
     case 'reshape':
-      return contiguous(gradient).reshape(shape);
+      return reshape(gradient, shape);
     case 'permute':
       return gradient.permute(shape.map((_, d) => step.order.indexOf(d)));
     case 'expand': {
@@ -82,7 +82,7 @@ function undoView(step: Exclude<ViewStep, Slice>, gradient: Tensor, shape: reado
       const repeated = gradient.shape
         .map((_, d) => d)
         .filter((d) => d < missing || (shape[d - missing] === 1 && gradient.shape[d] !== 1));
-      return contiguous(repeated.length > 0 ? sum(gradient, repeated, true) : gradient).reshape(shape);
+      return reshape(repeated.length > 0 ? sum(gradient, repeated, true) : gradient, shape);
     }
   }
 }

@@ -11,7 +11,7 @@ import {
 } from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { isRecording } from '../graph.js';
-import { broadcastShapes, shapeText } from '../shape.js';
+import { broadcastShapes, reshapeStrides, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
 import type { Tensor } from '../tensor.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
@@ -147,6 +147,10 @@ export function contiguous(x: Tensor): Tensor {
     ? x.view(x.shape, x.strides, x.offset, isRecording() ? x.node : undefined)
     : run(unary, { x }, { name: 'copy', dtype: x.dtype });
 }
+
+/** The same elements in another shape: a view where strides allow, else of a dense copy. */
+export const reshape = (x: Tensor, shape: readonly number[]): Tensor =>
+  reshapeStrides(x.shape, x.strides, shape) ? x.reshape(shape) : contiguous(x).reshape(shape);
 
 /** Copies `x`, broadcast and converted as needed, into a tensor or slice. */
 export function copyInto(x: Tensor, target: Tensor): void {
