@@ -26,7 +26,7 @@ export function scriptText(code: string): string {
 /** First bytes of the images that browsers show. */
 const signatures: readonly (readonly [type: string, start: RegExp])[] = [
   ['image/jpeg', /^\xff\xd8\xff/],
-  ['image/png', /^\x89PNG\r\n\x1a\n/],
+  ['image/png', /^\x89PNG\r\n/],
   ['image/gif', /^GIF8[79]a/],
   ['image/webp', /^RIFF.{4}WEBP/s],
   ['image/bmp', /^BM.{12}/s],

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { CheckpointError } from '../../weights/errors.js';
 import { writeWholeFile } from '../../weights/whole_file.js';
-import type { EndEvent, StepEvent, TrainingObserver, ValidationEvent } from '../events.js';
+import type { StepEvent, TrainingObserver, ValidationEvent } from '../events.js';
 import { AppendedFile } from './appended_file.js';
 import { type MetricsLine, readMetrics } from './metrics_lines.js';
 
@@ -56,7 +56,7 @@ export class MetricsFile implements TrainingObserver {
     await this.#write({ kind: 'validation', step, images, sets, combined });
   }
 
-  async end(_event: EndEvent): Promise<void> {
+  async end(): Promise<void> {
     await this.#file.close();
   }
 

@@ -69,7 +69,7 @@ export function chartsOf(history: TrainingHistory): Chart[] {
       true,
     ),
     accuracyChart(validations),
-    chart('Learning rate', '', learningRates(history, curve), true),
+    chart('Learning rate', '', learningRates(history, curve)),
     chart('Gradient norm before clipping', '', [curve('gradient norm', (group) => group.gradientNorm)], true),
     chart('Speed', ' images/s', [plain('images/s', (group) => group.imagesPerSecond)]),
     chart('Waiting for data', ' %', [plain('part of the time', (group) => 100 * group.waiting)]),

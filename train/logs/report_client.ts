@@ -15,7 +15,7 @@ function colour(name: string): string {
 
 function short(value: number): string {
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return Number(value.toPrecision(4)).toExponential();
   return value.toLocaleString('en', { maximumSignificantDigits: 4 });
 }
 
@@ -50,6 +50,7 @@ function draw(chart: Chart, host: HTMLElement): uPlotModule {
     ticks: { stroke: colour('--line'), width: 1 },
     font: '12px system-ui, sans-serif',
   };
+  const isLogarithmic = logarithmic.has(chart);
   const single = chart.steps.length === 1;
   return new uPlot(
     {
@@ -58,11 +59,12 @@ function draw(chart: Chart, host: HTMLElement): uPlotModule {
       cursor: { sync: { key: 'steps' }, points: { size: 7 } },
       scales: {
         x: { time: false, ...(single && { range: [chart.steps[0]! - 1, chart.steps[0]! + 1] }) },
-        y: { distr: logarithmic.has(chart) ? 3 : 1 },
+        y: { distr: isLogarithmic ? 3 : 1 },
       },
       axes: [
         {
           ...axis,
+          size: 34,
           values: (_, values) =>
             values.map((value) => (Number.isInteger(value) ? value.toLocaleString('en') : '')),
         },
@@ -78,13 +80,19 @@ function draw(chart: Chart, host: HTMLElement): uPlotModule {
           label,
           stroke: colour(`--curve-${index % 8}`),
           width: 1.75,
+          points: { fill: colour('--card') },
           value: (_: uPlotModule, value: number | null) =>
             value === null ? '–' : `${short(value)}${chart.unit}`,
         })),
       ],
       hooks: { drawAxes: [(plot) => drawSpreads(plot, chart)] },
     },
-    [[...chart.steps], ...chart.series.map(({ values }) => [...values])],
+    [
+      [...chart.steps],
+      ...chart.series.map(({ values }) =>
+        values.map((value) => (value !== null && isLogarithmic && value <= 0 ? null : value)),
+      ),
+    ],
     host,
   );
 }

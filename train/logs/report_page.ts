@@ -28,6 +28,7 @@ interface Assets {
 }
 
 const longestTextCharacters = 300;
+const longestSourceCharacters = 36;
 /** Larger images would make the page slow to load; words are far smaller. */
 const largestImageBytes = 1 << 20;
 
@@ -117,8 +118,8 @@ function tiles(history: TrainingHistory): string {
     ['Images', count(lastStep.images), `epoch ${count(lastStep.epoch)}`],
     ['Training time', formatDuration(ms), 'without validations'],
     [
-      'Speed',
-      `${formatSpeed((1000 * images) / ms)} images/s`,
+      'Images a second',
+      formatSpeed((1000 * images) / ms),
       `${formatPercent(sum(({ waitMs }) => waitMs) / ms, 1)} waiting for data`,
     ],
     ['Device memory', formatBytes(peakBytes), 'at most'],
@@ -132,7 +133,7 @@ function tiles(history: TrainingHistory): string {
 }
 
 function curves(charts: readonly Chart[]): string {
-  if (charts.length === 0) return '<p class="muted">No step has been done yet.</p>';
+  if (charts.length === 0) return '<p class="muted">No step was done.</p>';
   const areSpread = charts.some(({ series }) => series.some(({ least }) => least));
   const note = areSpread
     ? 'A point is the mean of several steps; the shade behind shows their least and most. '
@@ -152,7 +153,7 @@ function curves(charts: readonly Chart[]): string {
 
 function results({ validations, best }: TrainingHistory): string {
   const last = validations.at(-1);
-  if (!last || !best) return '<p class="muted">No validation has been done yet.</p>';
+  if (!last || !best) return '<p class="muted">No validation was done.</p>';
   const row = (result: SetResult, bestResult: SetResult | undefined, isCombined: boolean): string =>
     `<tr${isCombined ? ' class="combined"' : ''}><th scope="row" title="${escapeHtml(cut(result.name))}"><bdi>${escapeHtml(cut(result.name))}</bdi></th>` +
     [
@@ -210,7 +211,7 @@ function sampleFigure({ source, label, text, confidence, image }: ValidationSamp
     `<div class="verdict"><b>${isRight ? '✓ right' : '✗ wrong'}</b><span>${formatPercent(confidence, 1)} sure</span></div>` +
     `<dl class="reading"><dt>read</dt><dd class="read" dir="auto">${shownText(text)}</dd>` +
     `<dt>label</dt><dd dir="auto">${shownText(label)}</dd></dl>` +
-    `<div class="source" title="${escapeHtml(cut(source))}">${escapeHtml(cut(source))}</div></figcaption></figure>`
+    `<div class="source" title="${escapeHtml(cut(source))}">${escapeHtml(endOf(source))}</div></figcaption></figure>`
   );
 }
 
@@ -222,6 +223,14 @@ function cut(text: string): string {
   const characters = Array.from(text);
   if (characters.length <= longestTextCharacters) return text;
   return `${characters.slice(0, longestTextCharacters).join('')}… (${count(characters.length)} characters)`;
+}
+
+/** The end of a path says which file it is. */
+function endOf(source: string): string {
+  const characters = Array.from(source);
+  return characters.length <= longestSourceCharacters
+    ? source
+    : `…${characters.slice(1 - longestSourceCharacters).join('')}`;
 }
 
 function count(value: number): string {

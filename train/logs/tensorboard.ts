@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileError } from '../../weights/file_source.js';
-import type { EndEvent, StepEvent, TrainingObserver, ValidationEvent } from '../events.js';
+import type { StepEvent, TrainingObserver, ValidationEvent } from '../events.js';
 import { AppendedFile } from './appended_file.js';
 import { crc32c } from './crc32c.js';
 import { bytesField, doubleField, floatField, message, varintField } from './protobuf.js';
@@ -104,7 +104,7 @@ export class TensorBoardLog implements TrainingObserver {
     );
   }
 
-  async end(_event: EndEvent): Promise<void> {
+  async end(): Promise<void> {
     await this.file.close();
   }
 
