@@ -28,7 +28,7 @@ interface Assets {
 }
 
 const longestTextCharacters = 300;
-const longestSourceCharacters = 36;
+const longestSourceCharacters = 28;
 /** Larger images would make the page slow to load; words are far smaller. */
 const largestImageBytes = 1 << 20;
 
