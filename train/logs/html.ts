@@ -1,17 +1,4 @@
-/** Text and pictures inside HTML pages that need nothing else. */
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Text as it stands between tags or in quoted attributes. Control characters other than tab and new line are replaced. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[^\P{Cc}\t\n]/gu, '\ufffd').replace(/[&<>"']/g, (character) => entities[character]!);
-}
+/** Scripts and pictures inside HTML pages that need nothing else. */
 
 /** JSON as the content of a script element: nothing in it can end the element. */
 export function scriptJson(value: unknown): string {
