@@ -4,6 +4,7 @@ import { addDataset } from './dataset.js';
 import { addDoctor } from './doctor.js';
 import { addDownload } from './download.js';
 import { describeError } from './errors.js';
+import { addEval } from './eval.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
@@ -37,5 +38,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addDataset(program);
   addDoctor(program);
   addDownload(program);
+  addEval(program);
   return program;
 }

@@ -18,6 +18,7 @@ const REQUIRED = [
   'dist/engine/index.js',
   'dist/engine/index.d.ts',
   'dist/cli/main.js',
+  'dist/train/logs/report.css',
 ];
 const ALLOWED =
   /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli)\/))/;
@@ -41,6 +42,8 @@ const paths = new Set(files.map(({ path }) => path));
 for (const path of REQUIRED) if (!paths.has(path)) faults.push(`${path} is missing from the package`);
 if (!files.some(({ path }) => /^dist\/kernels\/.*\.wgsl$/.test(path)))
   faults.push('no dist/kernels/*.wgsl in the package');
+if (!files.some(({ path }) => /^dist\/train\/presets\/.*\.yaml$/.test(path)))
+  faults.push('no dist/train/presets/*.yaml in the package');
 if (!files.some(({ path }) => /^dist\/weights\/.*\.safetensors$/.test(path))) {
   faults.push('no default model (dist/weights/*.safetensors) in the package');
 }
