@@ -4,7 +4,7 @@ import {
   AdamW,
   type AdamWOptions,
   Muon,
-  Optimizer,
+  type Optimizer,
   type Tensor,
   backward,
   controlGradients,
