@@ -28,15 +28,13 @@ export class GradientParts {
 
   /** Adds a gradient of the whole tensor, in any float type. */
   receive(gradient: Tensor): void {
-    const own = this.hold(gradient);
-    if (!this.whole) {
-      this.whole = own;
+    const before = this.whole;
+    if (!before) {
+      this.whole = this.hold(gradient);
       return;
     }
-    const before = this.whole;
-    this.whole = this.device.keep(add(before, own));
+    this.whole = this.device.scope(() => this.hold(add(before, gradient)));
     before.dispose();
-    own.dispose();
   }
 
   /** Adds a gradient of what a view of the tensor shows. */
