@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addConvert } from './convert.js';
+import { addDataset } from './dataset.js';
 import { addDoctor } from './doctor.js';
 import { addDownload } from './download.js';
 import { describeError } from './errors.js';
@@ -33,6 +34,7 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addRead(program, outputClosed);
   addInspect(program);
   addConvert(program);
+  addDataset(program);
   addDoctor(program);
   addDownload(program);
   return program;

@@ -28,3 +28,4 @@ export { openCheckpoint } from './open_path.js';
 export { openCheckpointSource } from './open_source.js';
 export { parametersOf, type ParameterInfo, type ParameterSource } from './parameters.js';
 export { writeSafetensors, type WritableTensor } from './safetensors_writer.js';
+export { writeWholeFile } from './whole_file.js';
