@@ -7,6 +7,7 @@ import { describeError } from './errors.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
+import { addTrain } from './train.js';
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -37,5 +38,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addDataset(program);
   addDoctor(program);
   addDownload(program);
+  addTrain(program);
   return program;
 }
