@@ -56,7 +56,12 @@ export function addTrain(program: Command): void {
     .addOption(new Option('--preset <name>', 'recipe to train by').choices(trainingPresetNames))
     .option('--config <file>', 'YAML file with the options of the run')
     .option('--data <folder>', 'root of the data: data.root_dir')
-    .option('--set <option=value>', 'one option of the recipe, as model.lr=1e-4; may be given again', added, [])
+    .option(
+      '--set <option=value>',
+      'one option of the recipe, as model.lr=1e-4; may be given again',
+      added,
+      [],
+    )
     .option('--output <folder>', 'where checkpoints and the configuration go', 'run')
     .option('--resume', 'go on from the last checkpoint in the output folder, with its configuration')
     .addOption(deviceOption())
@@ -77,7 +82,8 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
   const { output, quiet, json } = options;
   const configuration = await configurationOf(options);
   const { model } = configuration;
-  if (model.name === 'str_adapter') throw new UsageError('str_adapter models cannot be trained; vl4str and parseq can.');
+  if (model.name === 'str_adapter')
+    throw new UsageError('str_adapter models cannot be trained; vl4str and parseq can.');
   const { source, validation, reports } = await findRunData(configuration, signal);
   if (!quiet) tell(`${reportTable(reports)}${droppedTable(reports)}`.trimEnd());
   if (!quiet && validation.length === 0) tell('no val/ below the root of the data: nothing is validated.');
@@ -96,7 +102,8 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
     openDevice: () => openDevice(deviceOptions(options.device)),
     signal,
   });
-  if (reason === 'stopped' && !quiet) tell(`saved; go on with: clip4str-engine train --resume --output ${output}`);
+  if (reason === 'stopped' && !quiet)
+    tell(`saved; go on with: clip4str-engine train --resume --output ${output}`);
   signal.throwIfAborted();
   return EXIT_DONE;
 }
@@ -120,7 +127,9 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
     throw new UsageError('name what to train: either --preset or --config.');
   }
   if (existsSync(output) && (await (await Checkpoints.open(output)).steps()).length > 0) {
-    throw new UsageError(`--output: ${output} holds a run already. Go on with --resume, or name another folder.`);
+    throw new UsageError(
+      `--output: ${output} holds a run already. Go on with --resume, or name another folder.`,
+    );
   }
   const configuration =
     config === undefined

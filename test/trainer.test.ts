@@ -84,8 +84,9 @@ test('a run tells of its steps, validations and checkpoints', () => {
 
 test('device memory stays the same from step to step', () => {
   const live = watcher.steps.map(({ liveBytes }) => liveBytes);
-  expect(new Set(live.slice(0, 3)).size).toBe(1);
-  expect(new Set(live.slice(3, 5)).size).toBe(1);
+  expect(new Set(live.slice(0, 2)).size).toBe(1);
+  // From the third on there is the average of the weights.
+  expect(new Set(live.slice(2)).size).toBe(1);
 });
 
 test('the last K checkpoints stay, and each is a model that reads', async () => {
@@ -185,5 +186,7 @@ test('a batch that does not fit is foreseen, with one that does', async () => {
         { settings: ['model.batch_size=4096', 'trainer.accumulate_grad_batches=1'], openDevice: openSmall },
       ),
     ),
-  ).rejects.toThrow(/model\.batch_size=4096 needs about .* Set model\.batch_size=\d+ trainer\.accumulate_grad_batches=/);
+  ).rejects.toThrow(
+    /model\.batch_size=4096 needs about .* Set model\.batch_size=\d+ trainer\.accumulate_grad_batches=/,
+  );
 }, 300_000);

@@ -1,10 +1,6 @@
 /** Random weights that a training from scratch starts with, drawn as the originals draw theirs. */
 import { RandomGenerator } from '../engine/index.js';
-import {
-  type Clip4StrConfiguration,
-  type ParseqConfiguration,
-  expectedParameters,
-} from '../model/index.js';
+import { type Clip4StrConfiguration, type ParseqConfiguration, expectedParameters } from '../model/index.js';
 import type { ParameterSource } from '../weights/index.js';
 import { parameterSource } from './parameter_source.js';
 

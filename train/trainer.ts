@@ -57,7 +57,7 @@ class Trainer {
 
   /** Runs to the end, on another device where one is lost. */
   async run(): Promise<EndEvent> {
-    for (let losses = 0, savedBefore = -1; ; ) {
+    for (let losses = 0, savedBefore = -1; ;) {
       const device = await this.options.openDevice();
       try {
         return await this.runOn(device);

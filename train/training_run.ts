@@ -76,7 +76,9 @@ export class TrainingRun {
     this.groups = this.plan.groups(shapes);
     this.training = new TrainingStep(model, this.groups, { betas: options.betas, epsilon: options.eps });
     this.halfPrecision = trainer.precision === 16 && device.traits.f16;
-    const trained = this.groups.flatMap(({ names }) => names.map((name) => [name, parameters.get(name)] as const));
+    const trained = this.groups.flatMap(({ names }) =>
+      names.map((name) => [name, parameters.get(name)] as const),
+    );
     this.average = new WeightAverage(new Map(trained), state?.averaged);
     this.permutations = state
       ? RandomGenerator.fromState(state.permutations)
@@ -98,7 +100,9 @@ export class TrainingRun {
     const last = (await checkpoints.steps()).at(-1);
     const state = last && (await readRunState(last.statePath));
     const reader = readerConfiguration(configuration);
-    const weights = last ? await openParameters(last.modelPath) : await startingWeights(configuration, reader);
+    const weights = last
+      ? await openParameters(last.modelPath)
+      : await startingWeights(configuration, reader);
     let parameters: Parameters;
     try {
       parameters = await Parameters.load(device, weights, 'f32');
@@ -253,7 +257,9 @@ export class TrainingRun {
       permutations: [...this.permutations.state],
       dropoutStreams: this.dropoutStreams,
       lossScale: this.lossScale.state,
-      optimizerSteps: Object.fromEntries(optimizers.flatMap(([name, own]) => (own ? [[name, own.steps]] : []))),
+      optimizerSteps: Object.fromEntries(
+        optimizers.flatMap(([name, own]) => (own ? [[name, own.steps]] : [])),
+      ),
       averaged: this.average.count,
       best: this.best,
     };

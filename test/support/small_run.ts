@@ -75,7 +75,11 @@ export const lastFiles = (folder: string): string[] =>
   );
 
 /** Runs in a process of its own that kills itself after a step, or once that step's checkpoint is told of. */
-export function runKilled(folder: string, step: number, event: 'step' | 'checkpoint'): Promise<string | null> {
+export function runKilled(
+  folder: string,
+  step: number,
+  event: 'step' | 'checkpoint',
+): Promise<string | null> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), folder, String(step), event], {
     stdio: ['ignore', 'ignore', 'inherit'],
     timeout: 240_000,
