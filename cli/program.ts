@@ -8,6 +8,7 @@ import { addEval } from './eval.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
+import { addTrain } from './train.js';
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -39,5 +40,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addDoctor(program);
   addDownload(program);
   addEval(program);
+  addTrain(program);
   return program;
 }

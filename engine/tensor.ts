@@ -36,6 +36,8 @@ export interface TensorDevice {
   /** @internal */
   fitsBinding(tensor: Tensor): boolean;
   /** @internal */
+  countFlops(flops: number): void;
+  /** @internal */
   acquireBuffer(bytes: number, purpose: string): PooledBuffer;
   /** @internal */
   releaseBuffer(buffer: PooledBuffer): void;

@@ -27,6 +27,7 @@ export { Parameters, type Precision } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';
 export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './reader.js';
-export { type CharacterReading, captionFromIds } from './reading_text.js';
+export { type CharacterReading, captionFromIds, readingFromLogits } from './reading_text.js';
 export type { DecodingOptions, Recognition, Recognizer } from './recognizer.js';
 export type { RgbImage } from './rgb_image.js';
+export { storedConfiguration } from './stored_configuration.js';

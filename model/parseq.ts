@@ -11,6 +11,8 @@ import { type DecodingOptions, type Recognition, type Recognizer, positionCount 
 export class Parseq implements Recognizer {
   readonly tokenizer: CharsetTokenizer;
   readonly decoder: Decoder;
+  /** Whether gradients compute each transformer block again, which saves memory and costs a forward pass. */
+  recomputeBlocks = false;
   private readonly branch: Branch;
 
   constructor(
@@ -25,7 +27,7 @@ export class Parseq implements Recognizer {
 
   /** Image tokens `[batch, patches, width]` of images `[batch, 3, height, width]`. */
   encode(images: Tensor): Tensor {
-    return encodeVitImage(images, this.parameters, this.configuration.image);
+    return encodeVitImage(images, this.parameters, this.configuration.image, this.recomputeBlocks);
   }
 
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition> {

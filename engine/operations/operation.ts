@@ -75,6 +75,7 @@ export function run<I extends Inputs, A>(
         (whole) => operation.splits(whole as unknown as I, whole.output),
         ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
       );
+    device.countFlops(operation.cost(inputs, output, attributes).flops);
     if (output.size > 0 && recorded) noGrad(fill);
     else if (output.size > 0) fill();
     return recorded ? recordOperation(name, operation.backward, inputs, output, attributes) : output;
