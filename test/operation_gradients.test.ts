@@ -137,7 +137,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   ],
   reduce: [
     ['sum of rows', [[2, 3]], (x) => sum(x, [1])],
-    ['mean of everything', [[2, 3]], (x) => mean(x, [0, 1])],
+    ['mean of everything', [[2, 3]], (x) => mean(x, [0, 1]).reshape([1])],
     [
       'max',
       [[2, 3]],
