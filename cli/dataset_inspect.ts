@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import {
   type DataSetReport,
   type ImageStatistics,
@@ -51,7 +51,7 @@ export function addDatasetInspect(dataset: Command): void {
       wholeNumber(0, 1_000_000_000),
       10_000,
     )
-    .option('--html <file>', 'write a page that shows some of the images with their labels')
+    .option('--html <file>', 'write a page that shows some of the images with their labels', htmlFile)
     .option('--json', 'as JSON')
     .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
@@ -61,12 +61,18 @@ export function addDatasetInspect(dataset: Command): void {
     });
 }
 
+/** Only what has this ending is written over: no image and no list has it. */
+function htmlFile(path: string): string {
+  if (!/\.html?$/i.test(path)) throw new InvalidArgumentError('Expected a file that ends in .html.');
+  return path;
+}
+
 async function inspect(
   roots: readonly string[],
   options: InspectCommandOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  if (options.html !== undefined) await checkOutputFile('--html', options.html, roots);
+  if (options.html !== undefined) await checkOutputFile('--html', options.html);
   const set = await openDataSets(roots, { filter: keepLabel, signal });
   const progress = showProgress('Decoding', 'images', !options.quiet);
   try {

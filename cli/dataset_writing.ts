@@ -4,15 +4,20 @@ import { join } from 'node:path';
 import { type CreatedDataSet, type WordDataSet, createDataSet } from '../train/data/index.js';
 import { printable } from './errors.js';
 import { formatBytes, tell } from './output.js';
+import { checkOutputFolder } from './output_paths.js';
 import { showProgress } from './progress.js';
 import { tellFault } from './reading_run.js';
 
-/** Writes a data set; images that are left out are reported in a line each. */
+/**
+ * Writes a data set; images that are left out are reported in a line each.
+ * @throws UsageError when the folder cannot be made
+ */
 export async function writeDataSet(
   folder: string,
   inputs: WordDataSet,
   { decode, quiet, signal }: { decode: boolean; quiet: true | undefined; signal: AbortSignal },
 ): Promise<CreatedDataSet> {
+  await checkOutputFolder('dataset', folder);
   const progress = showProgress('Writing', 'images', !quiet);
   let created: CreatedDataSet;
   try {

@@ -4,6 +4,7 @@ import { addDataset } from './dataset.js';
 import { addDoctor } from './doctor.js';
 import { addDownload } from './download.js';
 import { describeError } from './errors.js';
+import { addEval } from './eval.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
@@ -39,5 +40,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addDoctor(program);
   addDownload(program);
   addTrain(program);
+  addEval(program);
   return program;
 }

@@ -24,6 +24,7 @@ export interface TensorDevice {
   readonly maxBindingBytes: number;
   tensor(data: HostData, shape: readonly number[]): Tensor;
   empty(dtype: Dtype, shape: readonly number[]): Tensor;
+  write(tensor: Tensor, data: HostData, start?: number): void;
   readAll(tensors: readonly Tensor[]): Promise<TensorData[]>;
   scope<T>(work: () => T): T;
   /** @internal */
@@ -270,6 +271,7 @@ export class Tensor {
    * @throws ShapeError for integers, or for the result of an operation that is recorded itself
    */
   requireGradient(wanted = true): this {
+    this.alive();
     if (this.node && this.node.origin.kind !== 'leaf') {
       throw new ShapeError(
         `requireGradient: ${this.dtype}${shapeText(this.shape)} is the result of ${this.node.name}; detach() it first`,

@@ -65,6 +65,27 @@ describe('dataset create', () => {
       expect(none).toMatchObject({ code: 1, stdout: '', errors: [expect.stringMatching(/not an image/)] });
     }));
 
+  test.each([
+    ['file', 'file is a file, not a folder.'],
+    ['file/below', 'below part of the path is a file, not a folder.'],
+  ])('refuses %s as the folder', (place, message) =>
+    withFolder(async (folder) => {
+      await writeFile(join(folder, 'file'), '');
+      const { code, errors } = await create(join(folder, place), samplePath('labels.tsv'));
+      expect({ code, errors }).toEqual({ code: 1, errors: [expect.stringContaining(message)] });
+    }),
+  );
+
+  // Node itself tries for ever to make folders there.
+  test('refuses a place that takes no folders', async () => {
+    if (process.platform !== 'linux') return;
+    const { code, errors } = await create('/proc/none/set', samplePath('labels.tsv'));
+    expect({ code, errors }).toEqual({
+      code: 1,
+      errors: ['error: dataset: /proc/none/set no such file or folder.'],
+    });
+  });
+
   /** Starts a run, ends it with a signal once something is safe, and returns how it ended. */
   async function ended(out: string, list: string, name: 'SIGKILL' | 'SIGINT'): Promise<string> {
     const child = spawn(process.execPath, [main, 'dataset', 'create', out, list], {
@@ -214,6 +235,16 @@ describe('dataset inspect', () => {
       expect(shown).toHaveLength(240);
       expect(shown[0]).toBe(0);
       expect(shown.at(-1)).toBeGreaterThan(990);
+    }));
+
+  test('writes over no list', () =>
+    withFolder(async (folder) => {
+      const list = join(folder, 'gt.txt');
+      await writeFile(list, 'a.png\tone\n');
+      const { code, errors } = await runCommand(['dataset', 'inspect', folder, '--html', list]);
+      expect(code).toBe(1);
+      expect(errors[0]).toMatch(/Expected a file that ends in \.html/);
+      expect(await readFile(list, 'utf8')).toBe('a.png\tone\n');
     }));
 
   test('says in one line what is no data set', () =>

@@ -22,7 +22,7 @@ export { FileSource } from './file_source.js';
 export { f32FromHalf, halfBits, halfFromF32 } from './half.js';
 export { isRoundedToHalf, roundToHalf, withClipRounding } from './half_policy.js';
 export type { Convention, Family } from './names.js';
-export { outputTarget } from './output_target.js';
+export { makeFolder, outputTarget } from './output_target.js';
 export { openParameters } from './open_parameters.js';
 export { openCheckpoint } from './open_path.js';
 export { openCheckpointSource } from './open_source.js';

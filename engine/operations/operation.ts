@@ -60,7 +60,8 @@ export function run<I extends Inputs, A>(
     );
   }
   if (into) checkTarget(name, into, dtype, tensors);
-  const recorded = operation.backward !== undefined && isRecorded(tensors);
+  const differentiable = operation.backward !== undefined && (dtype === 'f32' || dtype === 'f16');
+  const recorded = differentiable && isRecorded(tensors);
   if (recorded && into) {
     throw new EngineError(
       `${name}: a result written into a given tensor cannot be recorded for gradients; take a new one, or use noGrad`,

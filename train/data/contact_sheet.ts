@@ -1,14 +1,11 @@
 /** A page that shows images of a data set above their labels. */
-import sharp from 'sharp';
-import { decodeImage } from '../../model/decode_image.js';
+import { escapeHtml, thumbnail } from '../html.js';
 import { problemOf } from './errors.js';
 import { evenlySpread } from './inspect_data_set.js';
 import type { WordDataSet } from './word_data_set.js';
 
 /** Images on a page, evenly spread over the data set: enough to see what it is like, in one or two megabytes. */
 export const SHEET_IMAGES = 240;
-/** Within which images are shown, in pixels. */
-const THUMBNAIL = { width: 240, height: 96 } as const;
 
 const style = `
   body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #f4f4f6; color: #1c1c22; }
@@ -41,27 +38,12 @@ export async function contactSheet(set: WordDataSet, signal?: AbortSignal): Prom
 }
 
 async function figure(set: WordDataSet, index: number): Promise<string> {
-  const picture = await thumbnail(set, index).catch(
-    (error: unknown) => `<span class="fault">${escapeHtml(problemOf(error))}</span>`,
-  );
+  const picture = await set
+    .sample(index)
+    .then(({ image }) => thumbnail(image))
+    .catch((error: unknown) => `<span class="fault">${escapeHtml(problemOf(error))}</span>`);
   return (
     `<figure><div>${picture}</div><b dir="auto">${escapeHtml(set.label(index))}</b>` +
     `<small>${escapeHtml(set.source(index))}</small></figure>`
   );
-}
-
-async function thumbnail(set: WordDataSet, index: number): Promise<string> {
-  const { width, height, data } = await decodeImage((await set.sample(index)).image);
-  const jpeg = await sharp(data, { raw: { width, height, channels: 3 } })
-    .resize({ ...THUMBNAIL, fit: 'inside', withoutEnlargement: true })
-    .jpeg({ quality: 85 })
-    .toBuffer();
-  return `<img alt="" src="data:image/jpeg;base64,${jpeg.toString('base64')}">`;
-}
-
-/** Text that means itself in HTML; control characters, which have no place there, become a sign that stands for them. */
-function escapeHtml(text: string): string {
-  return text
-    .replace(/[^\P{Cc}\t\n]/gu, '\ufffd')
-    .replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0)};`);
 }

@@ -1,7 +1,8 @@
 /** Writing data sets of words as LMDB, so that a run that is killed can be continued. */
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../../weights/file_source.js';
+import { makeFolder } from '../../weights/output_target.js';
 import { DataSetError, dataSetError } from './errors.js';
 import { type BuilderState, LmdbBuilder, META_PAGES, PAGE_BYTES } from './lmdb_builder.js';
 import { COUNT_KEY, MOST_RECORDS, imageKey, labelKey, lmdbFileIn } from './lmdb_words.js';
@@ -50,7 +51,7 @@ export class WordSetWriter {
    */
   static async open(folder: string, identity: string): Promise<WordSetWriter> {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       const finished = lmdbFileIn(folder);
       if (await stat(finished).catch(() => undefined)) {
         throw new DataSetError(folder, 'holds a data set already; name another folder');
