@@ -110,7 +110,7 @@ export class Clip4StrModel implements Recognizer {
       return {
         logits: read.logits,
         visualLogits: seen.logits,
-        ...(looked ? { attention: this.patchAttention(looked) } : {}),
+        ...(looked ? { attention: this.patchAttention(looked, read.logits.shape[1]!) } : {}),
       };
     });
   }
@@ -137,12 +137,15 @@ export class Clip4StrModel implements Recognizer {
     return this.device.empty('f32', [batch, positions, features.cross.shape[1]! + textTokens]);
   }
 
-  /** Attention over the patches alone: without the class token in front and the caption behind. */
-  private patchAttention(looked: Tensor): Tensor {
+  /**
+   * Attention over the patches alone: without the class token in front and the caption behind.
+   * @param positions of the reading; further ones were not computed
+   */
+  private patchAttention(looked: Tensor, positions: number): Tensor {
     const { imageSize, patchSize, kind } = this.configuration.image;
     const patches = (imageSize[0] / patchSize[0]) * (imageSize[1] / patchSize[1]);
     const first = kind === 'clip' ? 1 : 0;
-    return looked.slice(2, first, first + patches);
+    return looked.slice(1, 0, positions).slice(2, first, first + patches);
   }
 }
 

@@ -7,23 +7,24 @@ export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
 export { Clip4StrModel } from './clip4str.js';
 export { tokenizeCaptions } from './clip_tokenizer.js';
-export type {
-  ClipConfiguration,
-  Clip4StrConfiguration,
-  DecoderConfiguration,
-  ImageEncoderConfiguration,
-  ModelConfiguration,
-  ParseqConfiguration,
-  TextEncoderConfiguration,
+export {
+  type ClipConfiguration,
+  type Clip4StrConfiguration,
+  type DecoderConfiguration,
+  type ImageEncoderConfiguration,
+  type ModelConfiguration,
+  type ParseqConfiguration,
+  type TextEncoderConfiguration,
+  readingLimits,
 } from './configuration.js';
 export { Decoder, type PreparedMemory } from './decoder.js';
 export type { DecodingContext } from './decoder_layer.js';
 export { expectedParameters } from './expected_parameters.js';
-export { type Normalization, preprocessImage } from './image.js';
+export { type Normalization, normalizations, preprocessImage } from './image.js';
 export type { ImageInput, NormalizedImage } from './image_input.js';
 export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 export { type LoadOptions, type Model, loadModel } from './load_model.js';
-export { Parameters, type Precision } from './parameters.js';
+export { Parameters, type Precision, precisions } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';
 export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './reader.js';

@@ -1,16 +1,17 @@
 import { resolveCharset } from './charset.js';
-import type {
-  ClipConfiguration,
-  Clip4StrConfiguration,
-  DecoderConfiguration,
-  ImageEncoderConfiguration,
-  ImageSize,
-  ModelConfiguration,
-  ParseqConfiguration,
-  TextEncoderConfiguration,
+import {
+  type ClipConfiguration,
+  type Clip4StrConfiguration,
+  type DecoderConfiguration,
+  type ImageEncoderConfiguration,
+  type ImageSize,
+  type ModelConfiguration,
+  type ParseqConfiguration,
+  type TextEncoderConfiguration,
+  readingLimits,
 } from './configuration.js';
 import { HyperParameters } from './hyper_parameters.js';
-import type { Normalization } from './image.js';
+import { type Normalization, normalizations } from './image.js';
 import { nameDifferencesText } from './expected_names.js';
 import { MissingParameterError, ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
 import { presetFor } from './preset_matching.js';
@@ -215,6 +216,11 @@ function decoderOf(
   heads: number | undefined,
 ): DecoderConfiguration {
   const [positions, width] = owner.batchedMatrix('pos_queries');
+  if (positions - 1 > readingLimits.labelLength) {
+    owner.fail(
+      `${owner.fullName('pos_queries')} is for texts of ${positions - 1} characters; at most ${readingLimits.labelLength} are read.`,
+    );
+  }
   const [classes] = owner.matrix('head.weight');
   return {
     width,
@@ -238,7 +244,7 @@ function readerSettings(
   // Without a record, only the named charsets can be told by their length.
   const named = ['36', '62', '94'].find((name) => Number(name) === characters);
   const charset = resolveCharset(
-    overrides.charset ?? stored.text('charset_train') ?? named ?? untold(shapes, 'charset_train'),
+    overrides.charset ?? stored.charset('charset_train') ?? named ?? untold(shapes, 'charset_train'),
   );
   const length = Array.from(charset).length;
   if (length !== characters) {
@@ -250,10 +256,11 @@ function readerSettings(
   const usual = Array.from(lowerCase).every((character) => charset.includes(character)) ? lowerCase : charset;
   return {
     charset,
-    testCharset: resolveCharset(overrides.testCharset ?? stored.text('charset_test') ?? usual),
+    testCharset: resolveCharset(overrides.testCharset ?? stored.charset('charset_test') ?? usual),
     decodeAutoregressive: overrides.decodeAutoregressive ?? stored.boolean('decode_ar') ?? true,
-    refineIterations: overrides.refineIterations ?? stored.integer('refine_iters', 0) ?? 1,
-    normalization: overrides.normalization ?? stored.oneOf('normalization', ['half', 'clip']) ?? 'half',
+    refineIterations:
+      overrides.refineIterations ?? stored.integer('refine_iters', 0, readingLimits.refineIterations) ?? 1,
+    normalization: overrides.normalization ?? stored.oneOf('normalization', normalizations) ?? 'half',
   };
 }
 
@@ -267,6 +274,12 @@ function imageSizeOf(
 ): ImageSize {
   const where = shapes.fullName(table);
   const patch = `${patchHeight}x${patchWidth}`;
+  const bounded = (size: ImageSize): ImageSize => {
+    if (Math.max(...size) <= readingLimits.imageSide) return size;
+    return shapes.fail(
+      `its images are ${size.join('x')} pixels; at most ${readingLimits.imageSide}x${readingLimits.imageSide} are read.`,
+    );
+  };
   if (requested !== undefined) {
     const [height, width] = requested;
     if (
@@ -278,7 +291,7 @@ function imageSizeOf(
         `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches.`,
       );
     }
-    return requested;
+    return bounded(requested);
   }
   const side = Math.round(Math.sqrt(patches));
   if (side === 0 || side * side !== patches) {
@@ -286,7 +299,7 @@ function imageSizeOf(
       `${where} is for ${patches} patches, which form no square, and the file records no img_size.`,
     );
   }
-  return [side * patchHeight, side * patchWidth];
+  return bounded([side * patchHeight, side * patchWidth]);
 }
 
 function checkedHeads(shapes: ParameterShapes, width: number, heads: number): number {

@@ -55,7 +55,8 @@ export class Parseq implements Recognizer {
         reading = branch.refine(reading, positions, memory, mask, looked);
         await options.onStage?.(`refined_logits_${pass}`, reading.logits);
       }
-      return { logits: reading.logits, ...(looked ? { attention: looked } : {}) };
+      const { logits } = reading;
+      return { logits, ...(looked ? { attention: looked.slice(1, 0, logits.shape[1]) } : {}) };
     });
   }
 }
