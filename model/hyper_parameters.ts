@@ -29,6 +29,13 @@ export class HyperParameters {
     );
   }
 
+  /** @throws Error if the value is there but no list of whole numbers of at least `least`. */
+  integers(key: string, least: number): readonly number[] | undefined {
+    return this.#checked(key, `a list of whole numbers from ${least}`, (value): value is number[] => {
+      return Array.isArray(value) && value.every((item) => isWhole(item, least));
+    });
+  }
+
   imageSize(key: string): ImageSize | undefined {
     return this.#checked(key, '[height, width] in pixels', (value): value is [number, number] => {
       return Array.isArray(value) && value.length === 2 && value.every((side) => isWhole(side, 1));

@@ -6,6 +6,7 @@ import { expectedParameters } from './expected_parameters.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 import { Parameters, type Precision } from './parameters.js';
 import { Parseq } from './parseq.js';
+import { StrAdapterModel } from './str_adapter.js';
 
 export interface LoadOptions extends ConfigurationOverrides {
   /** How matrices are stored on the device. Default f32. */
@@ -15,7 +16,7 @@ export interface LoadOptions extends ConfigurationOverrides {
 }
 
 /** Every model of this project. */
-export type Model = Clip4StrModel | Parseq | Clip;
+export type Model = Clip4StrModel | Parseq | StrAdapterModel | Clip;
 
 /**
  * Puts a checkpoint's model on a device.
@@ -34,6 +35,8 @@ export async function loadModel(
       return new Clip4StrModel(device, parameters, configuration);
     case 'parseq':
       return new Parseq(device, parameters, configuration);
+    case 'str_adapter':
+      return new StrAdapterModel(device, parameters, configuration);
     case 'clip':
       return new Clip(device, parameters, configuration);
   }

@@ -2,18 +2,21 @@
 import { type Device, type Tensor, add, argmax, concat, crossEntropy, scale, sum } from '../engine/index.js';
 import {
   CharsetAdapter,
-  Clip4StrModel,
+  type Clip4StrModel,
   type Decoder,
-  type Parseq,
   type PreparedMemory,
+  SingleBranchModel,
   captionFromIds,
 } from '../model/index.js';
 import { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
 import { type TargetIds, type TrainingTargets, targetsOfPermutation } from './targets.js';
 
+/** Models that are trained so. */
+export type TrainedModel = Clip4StrModel | SingleBranchModel;
+
 /** The original's options of the cross branch, and dropout. */
 export interface PermutedLossOptions {
-  /** Trains the visual branch alone. PARSeq has no other. */
+  /** Trains the visual branch alone. Only CLIP4STR has another. */
   readonly visualOnly?: boolean;
   /** Keeps the cross branch's gradients out of the image encoder (`image_detach`). */
   readonly imageDetach?: boolean;
@@ -51,7 +54,7 @@ interface BranchLoss {
  * @param options default to the original's recipe
  */
 export async function permutedLoss(
-  model: Clip4StrModel | Parseq,
+  model: TrainedModel,
   images: Tensor,
   targets: TrainingTargets,
   permutations: readonly (readonly number[])[],
@@ -63,7 +66,7 @@ export async function permutedLoss(
   const masks = permutations.map(permutationMasks);
   const batch = new Batch(device, targets, model.tokenizer.padId, options.dropout);
 
-  if (!(model instanceof Clip4StrModel)) {
+  if (model instanceof SingleBranchModel) {
     const memory = model.decoder.prepareMemory(model.encode(images));
     const losses = masks.map((mask, i) => batch.lossOf(model.decoder, memory, mask, wanted[i]!));
     return { loss: weighted(losses, 1 / count), visual: means(losses, wanted), captions: [] };

@@ -10,9 +10,8 @@ import {
   controlGradients,
   scale,
 } from '../engine/index.js';
-import type { Clip4StrModel, Parseq } from '../model/index.js';
 import type { ParameterGroup } from './parameter_groups.js';
-import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
+import { type PermutedLossOptions, type TrainedModel, permutedLoss } from './permuted_loss.js';
 import { trainingTargets } from './targets.js';
 
 /** Images with their labels, and the orders in which their characters are predicted. */
@@ -52,7 +51,7 @@ export class TrainingStep {
   private readonly device: Device;
 
   constructor(
-    private readonly model: Clip4StrModel | Parseq,
+    private readonly model: TrainedModel,
     groups: readonly ParameterGroup[],
     adamW: { readonly betas: readonly [number, number]; readonly epsilon: number },
   ) {
