@@ -4,14 +4,19 @@ export { accuracyTable } from './accuracy_table.js';
 export { configurationText, parseConfiguration, presetConfiguration } from './configuration.js';
 export type {
   ParseqRunConfiguration,
-  StrAdapterConfiguration,
+  StrAdapterRunConfiguration,
   TrainingConfiguration,
   Vl4StrConfiguration,
 } from './configuration_schema.js';
 export { type FreezingRules, isFrozen } from './freezing.js';
+export { initialAdapter } from './initial_adapter.js';
 export { type FilteredLabel, type LabelRules, labelFilter } from './label_filter.js';
 export { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
-export { clip4strConfiguration, parseqConfiguration } from './model_configuration.js';
+export {
+  clip4strConfiguration,
+  parseqConfiguration,
+  strAdapterConfiguration,
+} from './model_configuration.js';
 export {
   type LearningRateScaling,
   type OneCycle,
