@@ -12,7 +12,7 @@ import sharp from 'sharp';
 import { type Device, openDevice } from '../engine/index.js';
 import { CharsetAdapter } from '../model/charset.js';
 import { Clip4Str } from '../model/reader.js';
-import { readLmdbImages } from './lmdb_images.js';
+import { keepLabel, openDataSets } from '../train/data/index.js';
 import { type TensorError, tinyLogitsErrors } from './tiny_logits.js';
 import {
   type Difference,
@@ -95,8 +95,13 @@ async function imagesOf(
   if (lmdb === undefined) {
     return Promise.all(predictions.map(({ file }) => readFile(join(folder, set, file!))));
   }
-  const images = await readLmdbImages(join(folder, 'str_dataset', lmdb));
-  return predictions.map(({ index }) => images[index! - 1]!);
+  const records = await openDataSets([join(folder, 'str_dataset', lmdb)], { filter: keepLabel });
+  try {
+    const samples = await Promise.all(predictions.map(({ index }) => records.sample(index! - 1)));
+    return samples.map(({ image }) => image);
+  } finally {
+    await records.close();
+  }
 }
 
 /** @returns the report, and the seconds that reading took: shown, not kept, as they tell of the machine's load too */

@@ -6,6 +6,7 @@ import {
   expectedParameters,
   inferConfiguration,
   resolveCharset,
+  storedConfiguration,
 } from '../model/index.js';
 import {
   CheckpointError,
@@ -22,7 +23,6 @@ import { blockNumbers, imageSize, presetOption, wholeNumber } from './options.js
 import { formatBytes, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { type Progress, showProgress } from './progress.js';
-import { storedConfiguration } from './stored_configuration.js';
 
 interface ConvertOptions {
   readonly precision: 'stored' | 'f32' | 'f16';

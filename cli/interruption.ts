@@ -12,7 +12,6 @@ export class Interruption extends Error {
   }
 }
 
-/** Time that work is given to stop between two of its steps. */
 const GRACE_MS = 10_000;
 
 const signals = [
@@ -23,14 +22,15 @@ const signals = [
 /**
  * Watches for Ctrl-C and requests to terminate. Work checks the signal between its steps and leaves nothing half done;
  * work that waits for something else is ended after a while, and a second Ctrl-C ends the process at once.
+ * @param graceMs time that work is given to stop between two of its steps; Infinity sets it no end
  */
-export function watchForInterruption(): AbortSignal {
+export function watchForInterruption(graceMs = GRACE_MS): AbortSignal {
   const controller = new AbortController();
   for (const [name, exitCode] of signals) {
     process.once(name, () => {
       controller.abort(new Interruption('interrupted', exitCode));
       // By now the signal has its usual effect again.
-      setTimeout(() => process.kill(process.pid, name), GRACE_MS).unref();
+      if (graceMs < Infinity) setTimeout(() => process.kill(process.pid, name), graceMs).unref();
     });
   }
   return controller.signal;

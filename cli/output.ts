@@ -1,6 +1,8 @@
 /** The two streams of a command: results on the standard output, everything else on the standard error. */
 import { once } from 'node:events';
 
+export { formatBytes } from '../weights/format_bytes.js';
+
 /** Writes results, and waits while the reader is slower than we are. */
 export async function print(text: string): Promise<void> {
   if (text === '' || process.stdout.destroyed || process.stdout.writableEnded) return;
@@ -17,14 +19,6 @@ export async function settleOutput(): Promise<void> {
 /** Says something that is no result: a warning, a file that could not be read. */
 export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
-}
-
-const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-
-/** Bytes as people write them: `9.9 MB`. */
-export function formatBytes(bytes: number): string {
-  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
-  return power === 0 ? `${bytes} B` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
 }
 
 /** Columns set flush; those named in `right` end flush right. */

@@ -1,7 +1,7 @@
 /** Checks of output paths before the work begins, so that nothing is computed in vain. */
-import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { outputTarget } from '../weights/index.js';
+import { makeFolder, outputTarget } from '../weights/index.js';
 import { UsageError, describeError, fileReason } from './errors.js';
 
 /**
@@ -42,7 +42,7 @@ export async function checkOutputFolder(
   inputs: readonly string[] = [],
 ): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
   } catch (error) {
     const isFile = (error as NodeJS.ErrnoException).code === 'EEXIST';
     throw new UsageError(`${option}: ${path} ${isFile ? 'is a file, not a folder' : fileReason(error)}.`);

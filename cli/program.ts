@@ -1,11 +1,14 @@
 import { Command } from 'commander';
 import { addConvert } from './convert.js';
+import { addDataset } from './dataset.js';
 import { addDoctor } from './doctor.js';
 import { addDownload } from './download.js';
 import { describeError } from './errors.js';
+import { addEval } from './eval.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
+import { addTrain } from './train.js';
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -33,7 +36,10 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addRead(program, outputClosed);
   addInspect(program);
   addConvert(program);
+  addDataset(program);
   addDoctor(program);
   addDownload(program);
+  addEval(program);
+  addTrain(program);
   return program;
 }

@@ -1,4 +1,5 @@
 /** Reverse mode: gradients go back through what was recorded, newest first. */
+import { type Draws, noteDraws, repeatDraws } from './draws.js';
 import { EngineError, ShapeError } from './errors.js';
 import { GradientParts } from './gradient_parts.js';
 import {
@@ -48,9 +49,8 @@ class Frontier implements GradientSink {
   drain(): void {
     try {
       for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
-        const parts = this.parts.get(node)!;
+        const gradient = this.parts.get(node)!.take();
         this.parts.delete(node);
-        const gradient = parts.take();
         try {
           this.device.scope(() => this.pass(node, gradient));
         } finally {
@@ -97,7 +97,9 @@ function ownCopy(gradient: Tensor): Tensor {
 }
 
 /**
- * Adds to the gradient of every tensor that requires one and that `loss` was computed from.
+ * Adds to the gradient of every tensor that requires one and that `loss` was computed from. What was kept for the
+ * gradients alone is freed as they pass; tensors that a scope or a variable still holds are not, so a model's own scope
+ * around its layers saves memory. After an error some tensors may have got their gradient: clear them.
  * @param loss a single number, unless `gradient` is given
  * @param gradient of whatever is to be minimised with respect to `loss`, of its shape
  * @throws EngineError where nothing led to `loss` that requires a gradient, or when gradients went back already
@@ -115,11 +117,18 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
   if (gradient && shapeText(gradient.shape) !== shapeText(loss.shape)) {
     throw new ShapeError(`backward: the gradient ${describe(gradient)} does not fit ${describe(loss)}`);
   }
-  device.scope(() => {
-    const frontier = new Frontier(device);
-    frontier.at(node).receive(gradient ?? fill(device.empty('f32', loss.shape), 1));
-    frontier.drain();
-  });
+  if (gradient && gradient.device !== device) {
+    throw new ShapeError(
+      `backward: the gradient ${describe(gradient)} and the loss lie on different devices`,
+    );
+  }
+  noGrad(() =>
+    device.scope(() => {
+      const frontier = new Frontier(device);
+      frontier.at(node).receive(gradient ?? fill(device.empty('f32', loss.shape), 1));
+      frontier.drain();
+    }),
+  );
 }
 
 /**
@@ -133,8 +142,11 @@ export function checkpoint(
   inputs: readonly Tensor[],
 ): Tensor {
   if (!isRecording()) return work(...inputs);
-  const { device } = inputs[0]!;
-  const result = noGrad(() => device.scope(() => work(...inputs)));
+  const [first] = inputs;
+  if (!first) throw new EngineError('checkpoint: needs at least one input tensor');
+  const { device } = first;
+  const draws: Draws = [];
+  const result = noGrad(() => noteDraws(draws, () => device.scope(() => work(...inputs).detach())));
   const kept = inputs.map((input) => device.keep(input.detach()));
   const nodes = inputs.map(({ node }) => node);
   const origin: OperationOrigin = {
@@ -143,7 +155,7 @@ export function checkpoint(
     gradients(gradient, sink) {
       const floor = lastNodeId();
       const leaves = kept.map((tensor, i) => (nodes[i] ? tensor.detach().requireGradient() : tensor));
-      const again = withGrad(() => work(...leaves));
+      const again = withGrad(() => repeatDraws(draws, () => work(...leaves)));
       if (!again.node) return [];
       const frontier = new Frontier(device, floor, sink);
       frontier.at(again.node).receive(gradient);
@@ -159,5 +171,5 @@ export function checkpoint(
     },
   };
   const { dtype, shape } = result;
-  return result.detach().recordAs(new GraphNode('checkpoint', { dtype, shape }, origin));
+  return result.recordAs(new GraphNode('checkpoint', { dtype, shape }, origin));
 }

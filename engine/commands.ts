@@ -12,12 +12,14 @@ export interface CommandCounts {
   submits: number;
   readBacks: number;
   uploads: number;
+  /** Floating-point operations, as the operations' rows count them. */
+  flops: number;
 }
 
 const parameterBufferBytes = 1 << 18;
 
 export class CommandQueue {
-  readonly counts: CommandCounts = { dispatches: 0, submits: 0, readBacks: 0, uploads: 0 };
+  readonly counts: CommandCounts = { dispatches: 0, submits: 0, readBacks: 0, uploads: 0, flops: 0 };
   private readonly parameters: GPUBuffer;
   private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
   private readonly alignment: number;
@@ -113,7 +115,7 @@ export class CommandQueue {
   }
 
   resetCounts(): void {
-    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, uploads: 0 });
+    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, uploads: 0, flops: 0 });
   }
 
   destroy(): void {

@@ -252,6 +252,11 @@ export class Device implements TensorDevice {
     );
   }
 
+  /** @internal */
+  countFlops(flops: number): void {
+    this.queue.counts.flops += flops;
+  }
+
   /** @internal Whether a kernel can see all of a tensor at once. */
   fitsBinding(tensor: Tensor): boolean {
     return tensor.buffer.bytes <= this.maxBindingBytes || this.windowOf(tensor).size <= this.maxBindingBytes;

@@ -1,6 +1,6 @@
 /** Gradients of one tensor as they arrive from its uses, and their sum. */
 import type { GradientTarget, ViewStep } from './graph.js';
-import { add, cast, contiguous, copyInto } from './operations/elementwise.js';
+import { add, cast, copyInto, reshape } from './operations/elementwise.js';
 import { fill } from './operations/fill.js';
 import { sum } from './operations/rows.js';
 import { type Tensor, type TensorDevice } from './tensor.js';
@@ -28,15 +28,13 @@ export class GradientParts {
 
   /** Adds a gradient of the whole tensor, in any float type. */
   receive(gradient: Tensor): void {
-    const own = this.hold(gradient);
-    if (!this.whole) {
-      this.whole = own;
+    const before = this.whole;
+    if (!before) {
+      this.whole = this.hold(gradient);
       return;
     }
-    const before = this.whole;
-    this.whole = this.device.keep(add(before, own));
+    this.whole = this.device.scope(() => this.hold(add(before, gradient)));
     before.dispose();
-    own.dispose();
   }
 
   /** Adds a gradient of what a view of the tensor shows. */
@@ -74,7 +72,7 @@ export class GradientParts {
 function undoView(step: Exclude<ViewStep, Slice>, gradient: Tensor, shape: readonly number[]): Tensor {
   switch (step.kind) {
     case 'reshape':
-      return contiguous(gradient).reshape(shape);
+      return reshape(gradient, shape);
     case 'permute':
       return gradient.permute(shape.map((_, d) => step.order.indexOf(d)));
     case 'expand': {
@@ -82,7 +80,7 @@ function undoView(step: Exclude<ViewStep, Slice>, gradient: Tensor, shape: reado
       const repeated = gradient.shape
         .map((_, d) => d)
         .filter((d) => d < missing || (shape[d - missing] === 1 && gradient.shape[d] !== 1));
-      return contiguous(repeated.length > 0 ? sum(gradient, repeated, true) : gradient).reshape(shape);
+      return reshape(repeated.length > 0 ? sum(gradient, repeated, true) : gradient, shape);
     }
   }
 }

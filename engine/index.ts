@@ -6,6 +6,7 @@ export { Device } from './device.js';
 export * from './errors.js';
 export { noGrad } from './graph.js';
 export type { MemoryUsage } from './memory.js';
+export * from './modules/index.js';
 export { type DeviceOptions, openDevice } from './open_device.js';
 export * from './operations/index.js';
 export { AdamW, type AdamWOptions } from './optimizers/adamw.js';
@@ -16,6 +17,8 @@ export {
 } from './optimizers/gradient_control.js';
 export { Muon, type MuonOptions } from './optimizers/muon.js';
 export { type OptimizedGroup, Optimizer } from './optimizers/optimizer.js';
+export { moveTowards } from './optimizers/moving_average.js';
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
-export type { AdapterTraits, Cost, Dtype } from '../kernels/index.js';
+export type { Activation, AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';
+export type { AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';

@@ -54,6 +54,12 @@ export class RandomGenerator {
     return Math.floor(this.next() * end);
   }
 
+  /** From the normal distribution of mean 0 and deviation 1 (Box and Muller, 1958). Takes two numbers of the sequence. */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.next()));
+    return radius * Math.cos(2 * Math.PI * this.next());
+  }
+
   /** `count` of the items without repetition, in random order. */
   sample<T>(items: readonly T[], count: number): T[] {
     const pool = [...items];

@@ -24,6 +24,7 @@ export interface TensorDevice {
   readonly maxBindingBytes: number;
   tensor(data: HostData, shape: readonly number[]): Tensor;
   empty(dtype: Dtype, shape: readonly number[]): Tensor;
+  write(tensor: Tensor, data: HostData, start?: number): void;
   readAll(tensors: readonly Tensor[]): Promise<TensorData[]>;
   scope<T>(work: () => T): T;
   /** @internal */
@@ -35,13 +36,15 @@ export interface TensorDevice {
   /** @internal */
   fitsBinding(tensor: Tensor): boolean;
   /** @internal */
+  countFlops(flops: number): void;
+  /** @internal */
   acquireBuffer(bytes: number, purpose: string): PooledBuffer;
   /** @internal */
   releaseBuffer(buffer: PooledBuffer): void;
   /** @internal */
   track(tensor: Tensor): void;
   /** Takes a tensor out of the scopes it was made in. */
-  keep(tensor: Tensor): Tensor;
+  keep<T extends Tensor>(tensor: T): T;
 }
 
 /** A buffer of the pool with the number of tensors that lie in it. */
@@ -268,6 +271,7 @@ export class Tensor {
    * @throws ShapeError for integers, or for the result of an operation that is recorded itself
    */
   requireGradient(wanted = true): this {
+    this.alive();
     if (this.node && this.node.origin.kind !== 'leaf') {
       throw new ShapeError(
         `requireGradient: ${this.dtype}${shapeText(this.shape)} is the result of ${this.node.name}; detach() it first`,

@@ -27,6 +27,8 @@ export class Clip4StrModel implements Recognizer {
   readonly tokenizer: CharsetTokenizer;
   readonly visualDecoder: Decoder;
   readonly crossDecoder: Decoder;
+  /** Whether gradients compute each transformer block again, which saves memory and costs a forward pass. */
+  recomputeBlocks = false;
   private readonly visual: Branch;
   private readonly cross: Branch;
 
@@ -48,7 +50,7 @@ export class Clip4StrModel implements Recognizer {
     const { image, useShareDim, clipClsEotFeature } = this.configuration;
     const prefix = 'clip_model.visual.';
     return this.device.scope(() => {
-      const all = encodeClipImage(images, this.parameters, prefix, image);
+      const all = encodeClipImage(images, this.parameters, prefix, image, this.recomputeBlocks);
       const tokens = clipClsEotFeature ? all.slice(1, 0, 1) : all;
       const projected = projectImage(tokens, this.parameters, prefix);
       return { visual: useShareDim ? projected : tokens, cross: projected };
@@ -60,7 +62,7 @@ export class Clip4StrModel implements Recognizer {
     const { text, clipClsEotFeature } = this.configuration;
     return this.device.scope(() => {
       const { tokens, ends } = textTokens(this.device, captions, text);
-      const features = encodeText(tokens, this.parameters, 'clip_model.', text);
+      const features = encodeText(tokens, this.parameters, 'clip_model.', text, this.recomputeBlocks);
       return clipClsEotFeature ? poolText(features, ends) : features;
     });
   }

@@ -3,7 +3,15 @@
  * content stream holds the characters read so far; the query stream asks, from a position alone, for the next one. A
  * query attends to the content, then to the memory (the encoded image, and in the cross branch the caption).
  */
-import { type Device, type Tensor, concat, embedding, layerNorm, linear } from '../engine/index.js';
+import {
+  type Device,
+  type Tensor,
+  concat,
+  contiguous,
+  embedding,
+  layerNorm,
+  linear,
+} from '../engine/index.js';
 import type { DecoderConfiguration } from './configuration.js';
 import { type DecodingContext, DecoderLayer, type KeyValue } from './decoder_layer.js';
 import type { Parameters } from './parameters.js';
@@ -57,7 +65,26 @@ export class Decoder {
 
   /** Projects the memory `[batch, tokens, width]` to the keys and values of every layer's memory attention. */
   prepareMemory(memory: Tensor): PreparedMemory {
-    return this.layers.map((layer) => layer.memoryKeyValue(memory));
+    return this.layers.map((layer) => layer.splitKeyValue(layer.memoryKeyValue(memory)));
+  }
+
+  /**
+   * Projects memories that share their first part, which is projected once.
+   * @param shared `[batch, tokens, width]`
+   * @param own `[batch * memories, tokens, width]`, those of one image after another
+   */
+  prepareMemories(shared: Tensor, own: Tensor): PreparedMemory {
+    return this.device.scope(() => {
+      const [batch, tokens] = shared.shape as [number, number];
+      const memories = own.shape[0]! / batch;
+      const width = 2 * this.configuration.width;
+      return this.layers.map((layer) => {
+        const first = layer.memoryKeyValue(shared).reshape([batch, 1, tokens, width]);
+        const rest = layer.memoryKeyValue(own).reshape([batch, memories, -1, width]);
+        const joined = concat([first.expand([batch, memories, tokens, width]), rest], 2);
+        return layer.splitKeyValue(joined.reshape([batch * memories, -1, width]));
+      });
+    });
   }
 
   /** The state of an autoregressive decoding over `steps` positions for `batch` images. */
@@ -112,13 +139,47 @@ export class Decoder {
     context: DecodingContext,
     attentionInto?: Tensor,
   ): Tensor {
+    return this.readQueries(ids, this.positionQueries(0, positions), memory, context, attentionInto);
+  }
+
+  /** Whether several readings can share one pass: what content sees changes nothing in a single layer. */
+  get sharesContent(): boolean {
+    return this.layers.length === 1;
+  }
+
+  /**
+   * Reads all positions several times over, under a mask each, from one context. Only where content is shared.
+   * @param context with a mask `[..., readings * positions, context]`
+   * @returns logits `[batch, readings * positions, classes]`
+   */
+  readRepeatedly(
+    ids: Tensor,
+    positions: number,
+    readings: number,
+    memory: PreparedMemory,
+    context: DecodingContext,
+  ): Tensor {
+    return this.device.scope(() => {
+      const shape = [readings, positions, this.configuration.width];
+      const queries = contiguous(this.positionQueries(0, positions).expand(shape));
+      return this.readQueries(ids, queries.reshape([1, readings * positions, -1]), memory, context);
+    });
+  }
+
+  /** @param asking queries `[1, queries, width]`, the same for every image */
+  private readQueries(
+    ids: Tensor,
+    asking: Tensor,
+    memory: PreparedMemory,
+    context: DecodingContext,
+    attentionInto?: Tensor,
+  ): Tensor {
     return this.device.scope(() => {
       const { dropout } = context;
       const drop = dropout ?? ((x: Tensor): Tensor => x);
       const contentContext = { mask: context.contentMask, padding: context.padding, dropout };
-      const shape = [ids.shape[0]!, positions, this.configuration.width];
+      const shape = asking.shape.with(0, ids.shape[0]!);
       let content = drop(this.embedContent(ids, 0));
-      const asking = this.positionQueries(0, positions);
       // Without dropout the queries of all images start alike, and are projected once.
       let query = drop(asking.expand(shape));
       this.layers.forEach((layer, i) => {

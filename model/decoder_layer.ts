@@ -60,9 +60,9 @@ export class DecoderLayer {
     return this.project(normalized, 'self_attn', 1, 3, into);
   }
 
-  /** Keys and values of the memory `[batch, tokens, width]`. */
-  memoryKeyValue(memory: Tensor): KeyValue {
-    return this.splitKeyValue(this.project(memory, 'cross_attn', 1, 3));
+  /** Packed keys and values `[batch, tokens, 2 * width]` of the memory `[batch, tokens, width]`. */
+  memoryKeyValue(memory: Tensor): Tensor {
+    return this.project(memory, 'cross_attn', 1, 3);
   }
 
   /** Splits `[batch, tokens, 2 * width]` into keys and values by head. */
@@ -78,6 +78,8 @@ export class DecoderLayer {
    * One stream through the layer: content attention, memory attention, feed-forward, each with its residual.
    * @param tokens `[batch, positions, width]`
    * @param projectedQuery of the tokens, for the content attention
+   * @param memory of as many images as there are in the batch, or of several memories for each image, each for an equal
+   *   share of its positions
    * @param attentionInto `[batch, positions, memory tokens]`: where the tokens looked, filled if given
    */
   stream(
@@ -93,9 +95,12 @@ export class DecoderLayer {
     return tokens.device.scope(() => {
       const own = attend(projectedQuery.splitHeads(heads), content, context);
       const afterContent = this.output(own, 'self_attn.out_proj', tokens, dropout);
-      const asked = this.project(this.norm(afterContent, 'norm1'), 'cross_attn', 0, 1).splitHeads(heads);
-      if (attentionInto) copyInto(attentionWeights(asked, memory.key), attentionInto);
-      const looked = attend(asked, memory, { dropout });
+      const shape = afterContent.shape;
+      const perMemory = [memory.key.shape[0]!, -1, shape[2]!];
+      const asked = this.project(this.norm(afterContent, 'norm1'), 'cross_attn', 0, 1);
+      const query = asked.reshape(perMemory).splitHeads(heads);
+      if (attentionInto) copyInto(attentionWeights(query, memory.key), attentionInto);
+      const looked = attend(query, memory, { dropout }).reshape(shape);
       const afterMemory = this.output(looked, 'cross_attn.out_proj', afterContent, dropout);
       const expanded = linear(this.norm(afterMemory, 'norm2'), this.weight('linear1.weight'), {
         bias: this.weight('linear1.bias'),

@@ -18,6 +18,7 @@ function embedPatches(
  * CLIP's image encoder up to its last normalisation (`encode_image` without the projection).
  * @param images `[batch, 3, height, width]`, normalised
  * @param prefix of the parameter names, up to `visual.`
+ * @param recompute see `BlockOptions`
  * @returns `[batch, 1 + patches, width]`: the class token, then the patches row by row
  */
 export function encodeClipImage(
@@ -25,8 +26,9 @@ export function encodeClipImage(
   parameters: Parameters,
   prefix: string,
   configuration: ImageEncoderConfiguration,
+  recompute = false,
 ): Tensor {
-  return encodeClipImageBlocks(images, parameters, prefix, configuration, []).tokens;
+  return encodeClipImageBlocks(images, parameters, prefix, configuration, [], recompute).tokens;
 }
 
 /**
@@ -40,6 +42,7 @@ export function encodeClipImageBlocks(
   prefix: string,
   configuration: ImageEncoderConfiguration,
   blocks: readonly number[],
+  recompute = false,
 ): { tokens: Tensor; blockInputs: ReadonlyMap<number, Tensor> } {
   const { patchSize, width, layers, heads, activation, layerNormEpsilon: epsilon } = configuration;
   const get = (name: string): Tensor => parameters.get(`${prefix}${name}`);
@@ -49,7 +52,7 @@ export function encodeClipImageBlocks(
     const classToken = get('class_embedding').expand([batch, 1, width]);
     const placed = add(concat([classToken, embedded], 1), get('positional_embedding'));
     let x = layerNorm(placed, get('ln_pre.weight'), get('ln_pre.bias'), epsilon);
-    const options = { heads, activation, epsilon, causal: false };
+    const options = { heads, activation, epsilon, causal: false, recompute };
     const blockInputs = new Map<number, Tensor>();
     for (let layer = 0; layer < layers; layer++) {
       const names = clipBlockNames(`${prefix}transformer.resblocks.${layer}`);
@@ -76,12 +79,14 @@ export function projectImage(tokens: Tensor, parameters: Parameters, prefix: str
 /**
  * PARSeq's image encoder: a ViT without class token or projection.
  * @param images `[batch, 3, height, width]`, normalised
+ * @param recompute see `BlockOptions`
  * @returns `[batch, patches, width]`
  */
 export function encodeVitImage(
   images: Tensor,
   parameters: Parameters,
   configuration: ImageEncoderConfiguration,
+  recompute = false,
 ): Tensor {
   const { patchSize, layers, heads, activation, layerNormEpsilon: epsilon } = configuration;
   const get = (name: string): Tensor => parameters.get(`encoder.${name}`);
@@ -93,7 +98,7 @@ export function encodeVitImage(
       get('patch_embed.proj.bias'),
     );
     let x = add(embedded, get('pos_embed'));
-    const options = { heads, activation, epsilon, causal: false };
+    const options = { heads, activation, epsilon, causal: false, recompute };
     for (let layer = 0; layer < layers; layer++) {
       x = replaced(x, transformerBlock(x, parameters, vitBlockNames(`encoder.blocks.${layer}`), options));
     }

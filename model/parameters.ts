@@ -9,8 +9,14 @@ const uploadWindowBytes = 64 << 20;
 /** Tables of positions are added, not multiplied: they are small and stay in f32. */
 const positionTable = /(positional_embedding|pos_embed|pos_queries|class_embedding)$/;
 
+function isMatrix(name: string, shape: readonly number[]): boolean {
+  return shape.length >= 2 && !positionTable.test(name);
+}
+
 /** The parameters of a model on a device, by their canonical names. */
 export class Parameters {
+  private copies: ReadonlyMap<string, Tensor> | undefined;
+
   private constructor(private readonly tensors: ReadonlyMap<string, Tensor>) {}
 
   /**
@@ -31,8 +37,8 @@ export class Parameters {
     let waitingBytes = 0;
     try {
       for (const [name, { shape }] of source.parameters) {
-        const half = precision === 'f16' && shape.length >= 2 && !positionTable.test(name);
-        const tensor = device.keep(device.empty(half ? 'f16' : 'f32', shape));
+        const dtype = precision === 'f16' && isMatrix(name, shape) ? 'f16' : 'f32';
+        const tensor = device.keep(device.empty(dtype, shape));
         tensors.set(name, tensor);
         for await (const { elementOffset, values } of source.readChunks(name)) {
           writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
@@ -55,9 +61,29 @@ export class Parameters {
 
   /** @throws Error for a name that the model should have: parameters were checked before loading. */
   get(name: string): Tensor {
-    const tensor = this.tensors.get(name);
+    const tensor = this.copies?.get(name) ?? this.tensors.get(name);
     if (!tensor) throw new Error(`parameter ${name} was not loaded`);
     return tensor;
+  }
+
+  /**
+   * Runs work that computes with f16 copies of the matrices, through which gradients reach the f32 originals. Works
+   * must not overlap.
+   */
+  async withHalfCopies<T>(work: () => Promise<T>): Promise<T> {
+    const copies = new Map<string, Tensor>();
+    for (const [name, tensor] of this.tensors) {
+      if (tensor.dtype === 'f32' && isMatrix(name, tensor.shape)) {
+        copies.set(name, tensor.device.keep(cast(tensor, 'f16')));
+      }
+    }
+    this.copies = copies;
+    try {
+      return await work();
+    } finally {
+      this.copies = undefined;
+      for (const copy of copies.values()) copy.dispose();
+    }
   }
 
   /** Names and tensors, in the order of the file. */

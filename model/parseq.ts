@@ -6,6 +6,6 @@ import { SingleBranchModel } from './single_branch.js';
 /** PARSeq (Bautista and Atienza, 2022): a ViT encoder and one permuted autoregressive decoder. */
 export class Parseq extends SingleBranchModel<ParseqConfiguration> {
   encode(images: Tensor): Tensor {
-    return encodeVitImage(images, this.parameters, this.configuration.image);
+    return encodeVitImage(images, this.parameters, this.configuration.image, this.recomputeBlocks);
   }
 }

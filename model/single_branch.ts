@@ -14,6 +14,8 @@ export abstract class SingleBranchModel<
 > implements Recognizer {
   readonly tokenizer: CharsetTokenizer;
   readonly decoder: Decoder;
+  /** Whether gradients compute each transformer block again, which saves memory and costs a forward pass. */
+  recomputeBlocks = false;
   private readonly branch: Branch;
 
   constructor(

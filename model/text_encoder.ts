@@ -33,6 +33,7 @@ export function textTokens(
  * CLIP's text encoder with its projection, at every position (`encode_text` without the pooling).
  * @param tokens `[batch, context length]` u32: CLIP's byte-pair ids
  * @param prefix of the parameter names: `clip_model.` or nothing
+ * @param recompute see `BlockOptions`
  * @returns `[batch, context length, embed width]`
  */
 export function encodeText(
@@ -40,6 +41,7 @@ export function encodeText(
   parameters: Parameters,
   prefix: string,
   configuration: TextEncoderConfiguration,
+  recompute = false,
 ): Tensor {
   const get = (name: string): Tensor => parameters.get(`${prefix}${name}`);
   return tokens.device.scope(() => {
@@ -50,6 +52,7 @@ export function encodeText(
       activation: 'quick_gelu',
       epsilon: 1e-5,
       causal: true,
+      recompute,
     } as const;
     for (let layer = 0; layer < configuration.layers; layer++) {
       x = replaced(

@@ -1,4 +1,4 @@
-import { type Tensor, attention, layerNorm, linear } from '../engine/index.js';
+import { type Tensor, attention, checkpoint, layerNorm, linear } from '../engine/index.js';
 import type { Parameters } from './parameters.js';
 
 /** Names of a block's parameters, which CLIP and the plain ViT spell differently. */
@@ -40,6 +40,8 @@ export interface BlockOptions {
   readonly activation: 'quick_gelu' | 'gelu';
   readonly epsilon: number;
   readonly causal: boolean;
+  /** Whether gradients compute the block again instead of keeping what they need of it. */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -53,6 +55,11 @@ export function transformerBlock(
   names: BlockNames,
   options: BlockOptions,
 ): Tensor {
+  const work = (input: Tensor): Tensor => computeBlock(input, parameters, names, options);
+  return options.recompute ? checkpoint((input) => work(input!), [x]) : work(x);
+}
+
+function computeBlock(x: Tensor, parameters: Parameters, names: BlockNames, options: BlockOptions): Tensor {
   const { heads, activation, epsilon, causal } = options;
   const weight = (name: string): Tensor => parameters.get(`${name}.weight`);
   const bias = (name: string): Tensor => parameters.get(`${name}.bias`);

@@ -1,5 +1,5 @@
-// Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources, the default model and the
-// training presets.
+// Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources, the default model, the
+// training presets and the style of the training report.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -27,6 +27,7 @@ for (const [folder, extension] of [
   ['weights', '.safetensors'],
   ['model', '.json'],
   ['train/presets', '.yaml'],
+  ['train/logs', '.css'],
 ]) {
   mkdirSync(`dist/${folder}`, { recursive: true });
   for (const file of readdirSync(folder)) {

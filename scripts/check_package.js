@@ -18,6 +18,7 @@ const REQUIRED = [
   'dist/engine/index.js',
   'dist/engine/index.d.ts',
   'dist/cli/main.js',
+  'dist/train/logs/report.css',
 ];
 const ALLOWED =
   /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli)\/))/;

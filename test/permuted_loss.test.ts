@@ -1,14 +1,15 @@
 /** Losses and gradients of training against the original's. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { backward } from '../engine/index.js';
-import type { Clip4StrModel } from '../model/index.js';
+import { type Clip4StrModel, type Parseq, loadModel } from '../model/index.js';
 import { type FreezingRules, isFrozen } from '../train/freezing.js';
 import { type PermutedLossOptions, permutedLoss } from '../train/permuted_loss.js';
 import { trainingTargets } from '../train/targets.js';
+import { openParameters } from '../weights/index.js';
 import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
-import { type FixtureModel, useFixtureModels } from './support/fixture_models.js';
-import { type TensorFixture, readJsonFixture, readTensorFixture } from './support/fixtures.js';
+import { type FixtureModel, parseqOptions, useFixtureModels } from './support/fixture_models.js';
+import { type TensorFixture, fixturePath, readJsonFixture, readTensorFixture } from './support/fixtures.js';
 import { furthest, norm, normTolerance, relative, rowsOf } from './support/gradients.js';
 
 const device = useDevice({ device: 'software' });
@@ -144,3 +145,51 @@ describe('a training step', () => {
     expect(device().memory.liveBytes).toBe(before);
   });
 });
+
+describe('a training step of PARSeq', () => {
+  const reference =
+    readJsonFixture<Readonly<Record<'train_mix' | 'train_one', ParseqStep>>>('parseq/parseq.json');
+  const stored = readTensorFixture('parseq/parseq_refs.safetensors');
+
+  test.each(['train_mix', 'train_one'] as const)('%s', async (name) => {
+    const { labels, loss: expectedLoss, grad_norms: norms } = reference[name];
+    const source = await openParameters(fixturePath('parseq/parseq_tiny.pt'));
+    const model = (await loadModel(device(), source, parseqOptions)) as Parseq;
+    await source.close();
+    const parameters = [...model.parameters.entries()];
+    const permutations = rowsOf(stored.integers(`${name}_perms`), stored.get(`${name}_perms`).shape);
+    const targets = trainingTargets(labels, model.tokenizer, model.configuration.decoder.maxLabelLength);
+    const loss = await device().scope(async () => {
+      for (const [, tensor] of parameters) tensor.requireGradient();
+      const { shape } = stored.get(`${name}_images`);
+      const images = device().tensor(Float32Array.from(stored.floats(`${name}_images`)), shape);
+      const result = await permutedLoss(model, images, targets, permutations);
+      backward(result.loss);
+      return (await result.loss.read())[0]!;
+    });
+    expect(relative(loss, expectedLoss)).toBeLessThan(1e-5);
+    expect(parameters.map(([key]) => key).sort()).toEqual(Object.keys(norms).sort());
+    const worst = { norm: 0, value: 0 };
+    for (const [key, tensor] of parameters) {
+      const gradient = await tensor.gradient!.read();
+      const error = relative(norm(gradient), norms[key]!);
+      if (error >= normTolerance(key))
+        throw new Error(`${key}: the gradient's norm is off by ${error}`);
+      worst.norm = Math.max(worst.norm, error);
+      if (!stored.names.includes(`${name}_grad.${key}`)) continue;
+      const difference = furthest(gradient, stored.floats(`${name}_grad.${key}`));
+      if (difference >= 1e-3) throw new Error(`${key}: the gradient is off by ${difference}`);
+      worst.value = Math.max(worst.value, difference);
+    }
+    lines.push(
+      `PARSeq ${name}: gradient norms ${worst.norm.toExponential(1)}, values ${worst.value.toExponential(1)}`,
+    );
+    model.parameters.dispose();
+  });
+});
+
+interface ParseqStep {
+  readonly labels: readonly string[];
+  readonly loss: number;
+  readonly grad_norms: Readonly<Record<string, number>>;
+}

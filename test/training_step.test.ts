@@ -1,8 +1,10 @@
 /** Three optimizer steps against the original's. */
 import { describe, expect, test } from '@jest/globals';
 import { learningRateScale, oneCycleLearningRate } from '../train/one_cycle.js';
-import { parameterGroups } from '../train/parameter_groups.js';
-import { TrainingStep } from '../train/training_step.js';
+import type { Clip4StrModel } from '../model/index.js';
+import { LossScale } from '../train/loss_scale.js';
+import { type ParameterGroup, parameterGroups } from '../train/parameter_groups.js';
+import { type TrainingBatch, TrainingStep } from '../train/training_step.js';
 import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { loadFixtureModel } from './support/fixture_models.js';
@@ -32,40 +34,55 @@ const tensors = readTensorFixture('train/fast_optim.safetensors');
 const relative = (actual: number, expected: number): number =>
   Math.abs(actual - expected) / Math.abs(expected);
 
+function permutationsOf(prefix: string): number[][] {
+  const [rows, length] = tensors.get(`${prefix}.perms`).shape as [number, number];
+  const flat = tensors.integers(`${prefix}.perms`);
+  return Array.from({ length: rows }, (_, row) => flat.slice(row * length, (row + 1) * length));
+}
+
+/** The reference's model with the optimizers of one of its runs. */
+async function started(name: keyof typeof runs): Promise<{
+  model: Clip4StrModel;
+  training: TrainingStep;
+  groups: readonly ParameterGroup[];
+}> {
+  const model = await loadFixtureModel(device(), 'fast');
+  const { parameters } = model;
+  const run = runs[name];
+  const { hparams } = run;
+  const scaled =
+    hparams.lr! *
+    learningRateScale('clip4str', {
+      batchSize: hparams.batch_size!,
+      accumulation: hparams.accumulate_grad_batches!,
+      devices: hparams.num_devices!,
+    });
+  const shapes = new Map([...parameters.entries()].map(([key, { shape }]) => [key, shape]));
+  const groups = parameterGroups(
+    shapes,
+    { model: 'vl4str', freezing: { textLayers: hparams.text_freeze_nlayer!, imageLayers: -1 } },
+    {
+      learningRate: scaled,
+      weightDecay: hparams.weight_decay!,
+      decoderRateFactor: hparams.coef_lr!,
+      decoderDecayFactor: hparams.coef_wd!,
+    },
+  );
+  const training = new TrainingStep(model, groups, { betas: run.adamw.betas, epsilon: run.adamw.eps });
+  return { model, training, groups };
+}
+
 describe.each(['clip20', 'tight_nofreeze'] as const)('%s', (name) => {
   const run = runs[name];
 
   test('losses, gradient norms and parameters after three steps', async () => {
-    const model = await loadFixtureModel(device(), 'fast');
+    const { model, training, groups } = await started(name);
     const { parameters } = model;
+    const { hparams } = run;
     const before = new Map<string, ArrayLike<number>>();
     for (const [key, tensor] of parameters.entries()) before.set(key, await tensor.read());
-    const { hparams } = run;
-    const scaled =
-      hparams.lr! *
-      learningRateScale('clip4str', {
-        batchSize: hparams.batch_size!,
-        accumulation: hparams.accumulate_grad_batches!,
-        devices: hparams.num_devices!,
-      });
-    const shapes = new Map([...parameters.entries()].map(([key, { shape }]) => [key, shape]));
-    const groups = parameterGroups(
-      shapes,
-      { model: 'vl4str', freezing: { textLayers: hparams.text_freeze_nlayer!, imageLayers: -1 } },
-      {
-        learningRate: scaled,
-        weightDecay: hparams.weight_decay!,
-        decoderRateFactor: hparams.coef_lr!,
-        decoderDecayFactor: hparams.coef_wd!,
-      },
-    );
-    const training = new TrainingStep(model, groups, { betas: run.adamw.betas, epsilon: run.adamw.eps });
     for (const [i, step] of run.steps.entries()) {
-      const stored = tensors.get(`${name}.step${i}.perms`).shape as [number, number];
-      const flat = tensors.integers(`${name}.step${i}.perms`);
-      const permutations = Array.from({ length: stored[0] }, (_, row) =>
-        flat.slice(row * stored[1], (row + 1) * stored[1]),
-      );
+      const permutations = permutationsOf(`${name}.step${i}`);
       const report = await training.run(
         [
           {
@@ -118,5 +135,52 @@ describe.each(['clip20', 'tight_nofreeze'] as const)('%s', (name) => {
     training.dispose();
     parameters.dispose();
     expect(device().memory.liveBytes).toBe(0);
+  });
+});
+
+describe('half precision', () => {
+  const batch = (): TrainingBatch => ({
+    pixels: Float32Array.from(tensors.floats('clip20.step0.images')),
+    labels: runs.clip20.steps[0]!.labels,
+    permutations: permutationsOf('clip20.step0'),
+  });
+
+  test('computes with f16 copies and changes the f32 originals', async () => {
+    const { model, training, groups } = await started('clip20');
+    const options = { learningRates: groups.map(() => 1e-4), maxGradientNorm: 20 };
+    const report = await training.run([batch()], { ...options, halfPrecision: true, lossScale: 1024 });
+    const expected = runs.clip20.steps[0]!;
+    expect(relative(report.loss, expected.loss)).toBeLessThan(5e-3);
+    expect(relative(report.gradientNorm, expected.grad_norm_before_clip)).toBeLessThan(1e-2);
+    expect(report.loss).not.toBe(expected.loss);
+    for (const [, tensor] of model.parameters.entries()) expect(tensor.dtype).toBe('f32');
+    training.dispose();
+    model.parameters.dispose();
+    expect(device().memory.liveBytes).toBe(0);
+  });
+
+  test('leaves a step out whose gradients overflow, and halves the scale', async () => {
+    const { model, training, groups } = await started('clip20');
+    const name = 'visual_decoder.head.weight';
+    const before = await model.parameters.get(name).read();
+    const scale = new LossScale({ scale: 2 ** 24, goodSteps: 7 });
+    const options = { learningRates: groups.map(() => 1e-4), halfPrecision: true, lossScale: scale.value };
+    const report = await training.run([batch()], options);
+    expect(report.skipped).toBe(true);
+    expect(report.loss).toBeGreaterThan(0);
+    expect(await model.parameters.get(name).read()).toEqual(before);
+    expect(training.optimizers.adamw!.steps).toBe(0);
+    scale.update(report.skipped);
+    expect(scale.state).toEqual({ scale: 2 ** 23, goodSteps: 0 });
+    training.dispose();
+    model.parameters.dispose();
+  });
+
+  test('the scale doubles after 2000 good steps', () => {
+    const scale = new LossScale();
+    for (let step = 1; step < 2000; step++) scale.update(false);
+    expect(scale.value).toBe(2 ** 16);
+    scale.update(false);
+    expect(scale.state).toEqual({ scale: 2 ** 17, goodSteps: 0 });
   });
 });

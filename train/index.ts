@@ -2,6 +2,7 @@
 export { Accuracy, type SetResult, combinedResult, normalizedEditDistance } from './accuracy.js';
 export { accuracyTable } from './accuracy_table.js';
 export { configurationText, parseConfiguration, presetConfiguration } from './configuration.js';
+export { Checkpoints } from './checkpoints.js';
 export type {
   ParseqRunConfiguration,
   StrAdapterRunConfiguration,
@@ -33,3 +34,16 @@ export {
 export { type PermutationOptions, drawPermutations } from './permutations.js';
 export { type TrainingPresetName, trainingPresetNames } from './presets.js';
 export { type TargetIds, type TrainingTargets, targetsOfPermutation, trainingTargets } from './targets.js';
+export type {
+  CheckpointEvent,
+  EndEvent,
+  StepEvent,
+  TrainingObserver,
+  ValidationEvent,
+  ValidationSample,
+} from './events.js';
+export { initialWeights } from './initial_weights.js';
+export { type RunData, findRunData } from './run_data.js';
+export type { TrainableConfiguration } from './trainable_model.js';
+export { type TrainingOptions, train } from './trainer.js';
+export type { ValidationSet } from './validation.js';

@@ -1,5 +1,16 @@
 /** The loss of permuted sequence modelling (PARSeq, section 3.2), over both branches of CLIP4STR. */
-import { type Device, type Tensor, add, argmax, concat, crossEntropy, scale, sum } from '../engine/index.js';
+import {
+  type Device,
+  type Tensor,
+  add,
+  argmax,
+  concat,
+  contiguous,
+  crossEntropy,
+  divide,
+  scale,
+  sum,
+} from '../engine/index.js';
 import {
   CharsetAdapter,
   type Clip4StrModel,
@@ -10,9 +21,7 @@ import {
 } from '../model/index.js';
 import { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
 import { type TargetIds, type TrainingTargets, targetsOfPermutation } from './targets.js';
-
-/** Models that are trained so. */
-export type TrainedModel = Clip4StrModel | SingleBranchModel;
+import type { TrainableModel } from './trainable_model.js';
 
 /** The original's options of the cross branch, and dropout. */
 export interface PermutedLossOptions {
@@ -40,12 +49,12 @@ export interface PermutedLoss {
   readonly captions: readonly (readonly string[])[];
 }
 
-/** What one branch computed for one permutation. */
+/** What one branch computed for some of the permutations. */
 interface BranchLoss {
-  /** `[batch, positions, classes]`. */
+  /** `[batch, permutations, positions, classes]`. */
   readonly logits: Tensor;
-  /** Cross entropy summed over the targets, `[]`. */
-  readonly total: Tensor;
+  /** Cross entropy summed over the targets of each permutation, `[permutations]`. */
+  readonly totals: Tensor;
 }
 
 /**
@@ -54,7 +63,7 @@ interface BranchLoss {
  * @param options default to the original's recipe
  */
 export async function permutedLoss(
-  model: TrainedModel,
+  model: TrainableModel,
   images: Tensor,
   targets: TrainingTargets,
   permutations: readonly (readonly number[])[],
@@ -62,43 +71,43 @@ export async function permutedLoss(
 ): Promise<PermutedLoss> {
   const { device } = model;
   const wanted = permutations.map((_, i) => targetsOfPermutation(targets, i));
-  const count = wanted.reduce((total, target) => total + target.count, 0);
+  const counts = wanted.map(({ count }) => count);
+  const factor = 1 / counts.reduce((total, count) => total + count, 0);
   const masks = permutations.map(permutationMasks);
   const batch = new Batch(device, targets, model.tokenizer.padId, options.dropout);
 
   if (model instanceof SingleBranchModel) {
     const memory = model.decoder.prepareMemory(model.encode(images));
-    const losses = masks.map((mask, i) => batch.lossOf(model.decoder, memory, mask, wanted[i]!));
-    return { loss: weighted(losses, 1 / count), visual: means(losses, wanted), captions: [] };
+    const { totals } = batch.lossOf(model.decoder, () => memory, masks, wanted);
+    return { loss: scale(sum(totals, [0]), factor), visual: means(totals, counts), captions: [] };
   }
 
   const features = model.encodeImages(images);
   const memory = model.visualDecoder.prepareMemory(features.visual);
-  const visual = masks.map((mask, i) => batch.lossOf(model.visualDecoder, memory, mask, wanted[i]!));
-  const visualLoss = weighted(visual, 1 / count);
-  if (options.visualOnly) return { loss: visualLoss, visual: means(visual, wanted), captions: [] };
+  const visual = batch.lossOf(model.visualDecoder, () => memory, masks, wanted);
+  const visualLoss = scale(sum(visual.totals, [0]), factor);
+  const visualMeans = means(visual.totals, counts);
+  if (options.visualOnly) return { loss: visualLoss, visual: visualMeans, captions: [] };
 
   const { imageDetach = true, crossGtContext = true, crossClozeMask = false, crossLossWeight = 1 } = options;
-  const read = visual.map(({ logits }) => argmax(logits.detach()));
-  const ids = (await device.readAll(read)) as Uint32Array[];
-  const captions = ids.map((rows) => batch.captions(rows, model));
+  const read = argmax(visual.logits.detach());
+  const captions = batch.captions((await read.read()) as Uint32Array, permutations.length, model);
+  // Those of one image after another, as decoders want their memories.
   const text = model.encodeCaptions(captions.flat());
   const image = imageDetach ? features.cross.detach() : features.cross;
-  const cross = masks.map((mask, i) =>
-    device.scope(() => {
-      const own = text.slice(0, i * targets.labels, (i + 1) * targets.labels);
-      const crossMemory = model.crossDecoder.prepareMemory(concat([image, own], 1));
-      const seen = crossClozeMask ? clozeMasks(targets.positions) : mask;
-      const context = crossGtContext ? undefined : read[i];
-      return batch.lossOf(model.crossDecoder, crossMemory, seen, wanted[i]!, context);
-    }),
-  );
-  const crossLoss = weighted(cross, crossLossWeight / count);
+  const memoriesOf = (first: number, end: number): PreparedMemory => {
+    const all = text.reshape([targets.labels, permutations.length, ...text.shape.slice(1)]);
+    const own = contiguous(all.slice(1, first, end)).reshape([-1, ...text.shape.slice(1)]);
+    return model.crossDecoder.prepareMemories(image, own);
+  };
+  const crossMasks = crossClozeMask ? masks.map(() => clozeMasks(targets.positions)) : masks;
+  const context = crossGtContext ? undefined : read;
+  const cross = batch.lossOf(model.crossDecoder, memoriesOf, crossMasks, wanted, context);
   return {
-    loss: add(visualLoss, crossLoss),
-    visual: means(visual, wanted),
-    cross: means(cross, wanted),
-    captions,
+    loss: add(visualLoss, scale(sum(cross.totals, [0]), crossLossWeight * factor)),
+    visual: visualMeans,
+    cross: means(cross.totals, counts),
+    captions: permutations.map((_, i) => captions.map((own) => own[i]!)),
   };
 }
 
@@ -118,48 +127,103 @@ class Batch {
     this.padding = device.tensor(targets.padding, [labels, 1, 1, positions]);
   }
 
-  /** @param context ids `[batch, positions]` that a decoder read, in place of the label's */
+  /**
+   * @param memoriesOf the memory for some of the permutations: one for all, or one for each of them and every image
+   * @param context ids `[batch, permutations, positions]` that a decoder read, in place of the label's
+   */
   lossOf(
     decoder: Decoder,
-    memory: PreparedMemory,
-    masks: DecoderMasks,
-    wanted: TargetIds,
+    memoriesOf: (first: number, end: number) => PreparedMemory,
+    masks: readonly DecoderMasks[],
+    wanted: readonly TargetIds[],
     context?: Tensor,
   ): BranchLoss {
-    const { device, targets } = this;
-    const { labels, positions } = targets;
-    return device.scope(() => {
-      const [mask, contentMask] = [masks.query, masks.content].map((values) =>
-        add(this.padding, device.tensor(values, [positions, positions])),
-      );
-      const begin = this.inputs.slice(1, 0, 1);
-      const ids = context ? concat([begin, context.slice(1, 0, positions - 1)], 1) : this.inputs;
-      const logits = decoder.readAll(ids, positions, memory, { mask, contentMask, dropout: this.dropout });
-      const rows = logits.reshape([labels * positions, -1]);
-      const losses = crossEntropy(rows, device.tensor(wanted.ids, [labels * positions]), this.padId);
-      return { logits, total: sum(losses, [0]) };
+    // Dropout differs between permutations in the original, also in what they could share.
+    const together = decoder.sharesContent && !context && !this.dropout;
+    const size = together ? masks.length : 1;
+    return this.device.scope(() => {
+      const parts = Array.from({ length: masks.length / size }, (_, i) => {
+        const [first, end] = [i * size, (i + 1) * size];
+        const given = context?.select(1, i);
+        const memory = memoriesOf(first, end);
+        return this.partOf(decoder, memory, masks.slice(first, end), wanted.slice(first, end), given);
+      });
+      const [only] = parts;
+      if (parts.length === 1) return only!;
+      return {
+        logits: concat(
+          parts.map(({ logits }) => logits.detach()),
+          1,
+        ),
+        totals: concat(
+          parts.map(({ totals }) => totals),
+          0,
+        ),
+      };
     });
   }
 
-  /** @param ids `[batch, positions]` that the visual branch read */
-  captions(ids: Uint32Array, model: Clip4StrModel): string[] {
+  /** @param ids `[batch, permutations, positions]` that the visual branch read */
+  captions(ids: Uint32Array, permutations: number, model: Clip4StrModel): string[][] {
     const { labels, positions } = this.targets;
     const adapter = new CharsetAdapter(model.configuration.testCharset);
+    const captionAt = (start: number): string =>
+      captionFromIds(ids.subarray(start, start + positions), model.tokenizer, adapter);
     return Array.from({ length: labels }, (_, row) =>
-      captionFromIds(ids.subarray(row * positions, (row + 1) * positions), model.tokenizer, adapter),
+      Array.from({ length: permutations }, (_, i) => captionAt((row * permutations + i) * positions)),
     );
+  }
+
+  private partOf(
+    decoder: Decoder,
+    memory: PreparedMemory,
+    masks: readonly DecoderMasks[],
+    wanted: readonly TargetIds[],
+    context?: Tensor,
+  ): BranchLoss {
+    const { device, targets, dropout } = this;
+    const { labels, positions } = targets;
+    const count = masks.length;
+    return device.scope(() => {
+      const mask = this.maskOf(masks.map(({ query }) => query));
+      const contentMask = this.maskOf(masks.slice(0, 1).map(({ content }) => content));
+      const begin = this.inputs.slice(1, 0, 1);
+      const ids = context ? concat([begin, context.slice(1, 0, positions - 1)], 1) : this.inputs;
+      const read = decoder.readRepeatedly(ids, positions, count, memory, { mask, contentMask, dropout });
+      const rows = read.reshape([labels * count * positions, -1]);
+      const losses = crossEntropy(rows, this.targetRows(wanted), this.padId).reshape([
+        labels,
+        count,
+        positions,
+      ]);
+      return { logits: read.reshape([labels, count, positions, -1]), totals: sum(losses, [0, 2]) };
+    });
+  }
+
+  /** Masks `[positions, positions]` one below the other, with the labels' padding: `[batch, 1, rows, positions]`. */
+  private maskOf(masks: readonly Float32Array[]): Tensor {
+    const { positions } = this.targets;
+    const values = new Float32Array(masks.length * positions * positions);
+    masks.forEach((mask, i) => values.set(mask, i * positions * positions));
+    return add(this.padding, this.device.tensor(values, [masks.length * positions, positions]));
+  }
+
+  /** Targets of every image, permutation and position. */
+  private targetRows(wanted: readonly TargetIds[]): Tensor {
+    const { labels, positions } = this.targets;
+    const ids = new Uint32Array(labels * wanted.length * positions);
+    for (let row = 0; row < labels; row++) {
+      wanted.forEach((target, i) => {
+        const own = target.ids.subarray(row * positions, (row + 1) * positions);
+        ids.set(own, (row * wanted.length + i) * positions);
+      });
+    }
+    return this.device.tensor(ids, [ids.length]);
   }
 }
 
-function weighted(losses: readonly BranchLoss[], factor: number): Tensor {
-  return scale(
-    losses.map(({ total }) => total).reduce((all, next) => add(all, next)),
-    factor,
-  );
-}
-
 /** Mean cross entropies, for whoever watches. */
-function means(losses: readonly BranchLoss[], wanted: readonly TargetIds[]): Tensor {
-  const each = losses.map(({ total }, i) => scale(total.detach(), 1 / wanted[i]!.count).reshape([1]));
-  return concat(each, 0);
+function means(totals: Tensor, counts: readonly number[]): Tensor {
+  const divisors = totals.device.tensor(Float32Array.from(counts), [counts.length]);
+  return divide(totals.detach(), divisors);
 }

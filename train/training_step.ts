@@ -11,8 +11,9 @@ import {
   scale,
 } from '../engine/index.js';
 import type { ParameterGroup } from './parameter_groups.js';
-import { type PermutedLossOptions, type TrainedModel, permutedLoss } from './permuted_loss.js';
+import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
 import { trainingTargets } from './targets.js';
+import type { TrainableModel } from './trainable_model.js';
 
 /** Images with their labels, and the orders in which their characters are predicted. */
 export interface TrainingBatch {
@@ -27,6 +28,8 @@ export interface StepOptions extends PermutedLossOptions {
   readonly learningRates: readonly number[];
   /** Gradients of a larger global norm are scaled down to it. */
   readonly maxGradientNorm?: number;
+  /** Computes with f16 copies of the matrices, where the adapter has f16. */
+  readonly halfPrecision?: boolean;
   /** What the loss is multiplied by before its gradients are taken, so that f16 holds them. */
   readonly lossScale?: number;
 }
@@ -43,6 +46,8 @@ export interface StepReport {
   readonly skipped: boolean;
 }
 
+type BatchLosses = readonly [loss: Tensor, visual: Tensor, cross: Tensor | undefined];
+
 /** The parameters that a model is trained by, and the optimizers that change them. */
 export class TrainingStep {
   /** Groups in the order given, as each optimizer sees them. */
@@ -51,7 +56,7 @@ export class TrainingStep {
   private readonly device: Device;
 
   constructor(
-    private readonly model: TrainedModel,
+    private readonly model: TrainableModel,
     groups: readonly ParameterGroup[],
     adamW: { readonly betas: readonly [number, number]; readonly epsilon: number },
   ) {
@@ -77,9 +82,8 @@ export class TrainingStep {
   async run(batches: readonly TrainingBatch[], options: StepOptions): Promise<StepReport> {
     const { device } = this;
     return device.scope(async () => {
-      const losses: (readonly [loss: Tensor, visual: Tensor, cross: Tensor | undefined])[] = [];
-      for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
-      const parameters = this.groups.flatMap(({ parameters }) => [...parameters.values()]);
+      const losses = await this.addGradientsOf(batches, options);
+      const parameters = this.parameters();
       const gradients = parameters.flatMap(({ gradient }) => (gradient ? [gradient] : []));
       const { maxGradientNorm, lossScale } = options;
       const control = controlGradients(gradients, {
@@ -89,7 +93,7 @@ export class TrainingStep {
       this.groups.forEach((group, i) => (group.learningRate = options.learningRates[i]!));
       const optimizers = Object.values(this.optimizers).filter((optimizer) => optimizer !== undefined);
       for (const optimizer of optimizers) optimizer.step(control);
-      for (const parameter of parameters) parameter.clearGradient();
+      this.clearGradients();
 
       const flat = losses.flatMap((tensors) => tensors.filter((tensor) => tensor !== undefined));
       const [norm, skip, ...read] = await device.readAll([control.norm, control.skip, ...flat]);
@@ -107,18 +111,38 @@ export class TrainingStep {
     });
   }
 
+  /**
+   * Adds up the gradients of the batches, without a step.
+   * @returns of each batch its loss and the mean losses of its permutations
+   */
+  async addGradientsOf(batches: readonly TrainingBatch[], options: StepOptions): Promise<BatchLosses[]> {
+    const addAll = async (): Promise<BatchLosses[]> => {
+      const losses: BatchLosses[] = [];
+      for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
+      return losses;
+    };
+    const half = options.halfPrecision === true && this.device.traits.f16;
+    return this.device.scope(() => (half ? this.model.parameters.withHalfCopies(addAll) : addAll()));
+  }
+
+  clearGradients(): void {
+    for (const parameter of this.parameters()) parameter.clearGradient();
+  }
+
   dispose(): void {
     for (const optimizer of Object.values(this.optimizers)) optimizer?.dispose();
-    for (const { parameters } of this.groups) {
-      for (const parameter of parameters.values()) parameter.requireGradient(false);
-    }
+    for (const parameter of this.parameters()) parameter.requireGradient(false);
+  }
+
+  private parameters(): Tensor[] {
+    return this.groups.flatMap(({ parameters }) => [...parameters.values()]);
   }
 
   private async addGradients(
     batch: TrainingBatch,
     batches: number,
     options: StepOptions,
-  ): Promise<readonly [Tensor, Tensor, Tensor | undefined]> {
+  ): Promise<BatchLosses> {
     const { device, model } = this;
     return device.scope(async () => {
       const { imageSize } = model.configuration.image;

@@ -1,6 +1,6 @@
 /** Where an output file is really written, for Node. */
-import { lstat, realpath, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { lstat, mkdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { CheckpointError } from './errors.js';
 
 /**
@@ -22,4 +22,22 @@ export async function outputTarget(path: string): Promise<string> {
     throw new CheckpointError(name, 'is a device, pipe or socket; name a regular or a new file');
   }
   return target;
+}
+
+/**
+ * Makes a folder and those above it, unless it exists. Node's own way of making several never ends where a file system
+ * takes no folders, such as /proc.
+ * @throws the file system's error; EEXIST where a file is in the way
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const above = dirname(path);
+    if (code === 'ENOENT' && !(await stat(above).catch(() => undefined))) {
+      await makeFolder(above);
+      await mkdir(path);
+    } else if (!(await stat(path).catch(() => undefined))?.isDirectory()) throw error;
+  }
 }

@@ -1,11 +1,9 @@
 /** Writing safetensors files, for Node. */
-import { open, rename, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { bytesPerElement, elementCount } from './dtypes.js';
 import { CheckpointError, shownName } from './errors.js';
-import { fileError } from './file_source.js';
 import { halfFromF32 } from './half.js';
-import { outputTarget } from './output_target.js';
+import { writeWholeFile } from './whole_file.js';
 
 /** A tensor to be written; dense and row-major. */
 export type WritableTensor = {
@@ -22,9 +20,8 @@ const HEADER_DTYPES = { f32: 'F32', f16: 'F16', i32: 'I32', i64: 'I64', u8: 'U8'
 const HALF_CHUNK_ELEMENTS = 1 << 20;
 
 /**
- * Writes a safetensors file, whole or not at all: into a temporary file beside it that is renamed at the end.
- * Symbolic links are written through. Tensors are read one after the other, so that only one need be in memory. The bytes depend on the content alone:
- * tensors are ordered by falling element size, so that each is aligned, then by name; metadata by key.
+ * Writes a safetensors file, whole or not at all. Symbolic links are written through. Tensors are read one after the
+ * other, so that only one need be in memory. The bytes depend on the content alone: tensors are ordered by falling element size, so that each is aligned, then by name; metadata by key.
  * Values of `f16` tensors are rounded to the nearest half, ties to even.
  * @param metadata strings; by convention each is the JSON of a value
  * @throws CheckpointError when a name occurs twice, a tensor's data does not fit its shape, writing fails, or something
@@ -40,25 +37,12 @@ export async function writeSafetensors(
     (a, b) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype) || (a.name < b.name ? -1 : 1),
   );
   const header = encodeHeader(name, ordered, metadata);
-  const target = await outputTarget(path);
-  const temporary = `${target}.${process.pid}.tmp`;
-  try {
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(header);
-      for (const tensor of ordered) {
-        for await (const bytes of tensorBytes(name, tensor)) await file.writeFile(bytes);
-      }
-      await file.sync();
-    } finally {
-      await file.close();
+  await writeWholeFile(path, async (file) => {
+    await file.writeFile(header);
+    for (const tensor of ordered) {
+      for await (const bytes of tensorBytes(name, tensor)) await file.writeFile(bytes);
     }
-    await rename(temporary, target);
-  } catch (error) {
-    // Whether or not it can be removed, the first error is the one to tell.
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw fileError(name, error);
-  }
+  });
 }
 
 function encodeHeader(

@@ -18,8 +18,8 @@ export interface BackwardContext<I, A> {
 }
 
 export interface Backward<I, A> {
-  /** Operands, or the result, whose values the gradients need; all others may be freed. */
-  saves(attributes: A): readonly (keyof I | 'output')[];
+  /** Operands, or the result, whose values the wanted gradients need; all others may be freed. */
+  saves(attributes: A, needs: (name: keyof I) => boolean): readonly (keyof I | 'output')[];
   /** Gradients by operand, of the operand's shape; an operand left out has none. */
   gradients(context: BackwardContext<I, A>): { readonly [K in keyof I]?: Tensor | undefined };
 }
@@ -33,8 +33,9 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
   attributes: A,
 ): Tensor {
   const names = Object.keys(inputs) as (keyof I & string)[];
+  const needs = (operand: keyof I): boolean => inputs[operand]?.node !== undefined;
   const kept = new Map<PropertyKey, Tensor>();
-  for (const saved of backward.saves(attributes)) {
+  for (const saved of backward.saves(attributes, needs)) {
     const tensor = saved === 'output' ? output : inputs[saved];
     if (!tensor) continue;
     kept.set(saved, tensor.device.keep(tensor.detach()));

@@ -25,7 +25,8 @@ export function columnSum(x: Tensor, result: Tensor): Tensor {
   const { device } = x;
   const columns = x.shape.at(-1)!;
   return device.scope(() => {
-    const dense = x.strides.at(-1) === 1 || columns === 1 ? x : contiguous(x);
+    const rowsLie = x.strides.at(-1) === 1 && device.fitsBinding(x);
+    const dense = rowsLie ? x : contiguous(x);
     const parts = rowParts(dense).map(([part]) => {
       const groups = columnSumGroups(elementCount(part!.shape.slice(0, -1)), columns, device.traits);
       return { part: part!, groups };
@@ -50,8 +51,8 @@ const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
     gradients: ({ gradient, target }) => ({ x: gradient.expand(target('x').shape) }),
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
-  // Rows too many for a binding are added up in parts.
-  splits: () => [{ x: 1, output: 0 }],
+  // Rows too many for a binding are added up in parts, of several rows each, so that there are fewer sums than rows.
+  splits: ({ x }) => (4 * 4 * x.shape[1]! <= x.device.maxBindingBytes - 512 ? [] : [{ x: 1, output: 0 }]),
 };
 
 /** The sum of all rows: `[rows, columns]` as `[columns]`. */

@@ -1,5 +1,6 @@
 import { type RandomStream, elementCount, launchDropout } from '../../kernels/index.js';
 import type { Tensor } from '../tensor.js';
+import { rowParts } from './column_sum.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, needFloats, run } from './operation.js';
 
@@ -8,6 +9,7 @@ export interface DropoutAttributes {
   readonly stream: RandomStream;
 }
 
+/** The operand arrives dense, in one dimension. */
 export const dropoutRow: Operation<{ x: Tensor }, DropoutAttributes> = {
   name: 'dropout',
   output({ x }) {
@@ -16,18 +18,24 @@ export const dropoutRow: Operation<{ x: Tensor }, DropoutAttributes> = {
   },
   forward({ x }, output, { probability, stream }) {
     const { device } = output;
-    const dense = contiguous(x);
-    // A part that was cut off lies in its tensor where its elements are counted from.
-    dispatch('dropout', device, [dense, output], ([from, to]) =>
-      launchDropout({ x: from!, probability, stream, first: output.offset, result: to! }, device.traits),
-    );
+    let first = 0;
+    // Each part goes on in the stream where the one before ended.
+    for (const [part, from] of rowParts(output, [x])) {
+      dispatch('dropout', device, [from!, part!], ([source, to]) =>
+        launchDropout({ x: source!, probability, stream, first, result: to! }, device.traits),
+      );
+      first += part!.size;
+    }
   },
   backward: {
     saves: () => [],
-    gradients: ({ gradient, attributes }) => ({ x: run(dropoutRow, { x: gradient }, attributes) }),
+    gradients: ({ gradient, attributes }) => ({
+      x: run(dropoutRow, { x: contiguous(gradient) }, attributes),
+    }),
   },
   cost: ({ x }, output) => ({ flops: 40 * elementCount(output.shape), bytes: bytesOf([x, output]) }),
-  splits: () => [{ x: 0, output: 0 }],
+  // Parts are counted from the first element, so the work goes through them itself.
+  splits: () => [],
 };
 
 /**
@@ -36,4 +44,7 @@ export const dropoutRow: Operation<{ x: Tensor }, DropoutAttributes> = {
  * @throws RangeError for a probability outside of 0 to 1
  */
 export const dropout = (x: Tensor, probability: number, stream: RandomStream): Tensor =>
-  run(dropoutRow, { x }, { probability, stream });
+  x.device.scope(() => {
+    const flat = contiguous(x).reshape([x.size]);
+    return run(dropoutRow, { x: flat }, { probability, stream }).reshape(x.shape);
+  });

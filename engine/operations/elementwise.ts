@@ -11,7 +11,7 @@ import {
 } from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { isRecording } from '../graph.js';
-import { broadcastShapes, shapeText } from '../shape.js';
+import { broadcastShapes, reshapeStrides, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
 import type { Tensor } from '../tensor.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
@@ -79,7 +79,11 @@ export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction 
     dispatch(name, device, [x, y, output], ([a, b, to]) => build(name, a!, b!, to!, device.traits));
   },
   backward: {
-    saves: ({ name }) => (name === 'multiply' || name === 'divide' ? ['x', 'y'] : []),
+    saves: ({ name }, needs) => {
+      if (name === 'divide') return needs('y') ? ['x', 'y'] : ['y'];
+      if (name !== 'multiply') return [];
+      return [...(needs('y') ? (['x'] as const) : []), ...(needs('x') ? (['y'] as const) : [])];
+    },
     gradients({ gradient, attributes: { name }, saved, needs }) {
       const ofX = (): Tensor => {
         if (name === 'multiply') return multiply(gradient, saved('y'));
@@ -87,8 +91,9 @@ export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction 
       };
       const ofY = (): Tensor => {
         if (name === 'multiply') return multiply(gradient, saved('x'));
+        // One after the other: the square of y may lie outside of its type.
         if (name === 'divide')
-          return negate(divide(multiply(gradient, saved('x')), multiply(saved('y'), saved('y'))));
+          return negate(multiply(gradient, divide(divide(saved('x'), saved('y')), saved('y'))));
         return name === 'subtract' ? negate(gradient) : gradient;
       };
       return { x: needs('x') ? ofX() : undefined, y: needs('y') ? ofY() : undefined };
@@ -147,6 +152,10 @@ export function contiguous(x: Tensor): Tensor {
     ? x.view(x.shape, x.strides, x.offset, isRecording() ? x.node : undefined)
     : run(unary, { x }, { name: 'copy', dtype: x.dtype });
 }
+
+/** The same elements in another shape: a view where strides allow, else of a dense copy. */
+export const reshape = (x: Tensor, shape: readonly number[]): Tensor =>
+  reshapeStrides(x.shape, x.strides, shape) ? x.reshape(shape) : contiguous(x).reshape(shape);
 
 /** Copies `x`, broadcast and converted as needed, into a tensor or slice. */
 export function copyInto(x: Tensor, target: Tensor): void {

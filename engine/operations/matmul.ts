@@ -60,12 +60,12 @@ export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale:
     });
   },
   backward: {
-    saves: () => ['left', 'right'],
+    saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
     gradients({ gradient, attributes: { scale }, saved, needs }) {
-      const [left, right] = [saved('left'), saved('right')];
+      const right = saved('right');
       return {
         left: needs('left') ? matmul(gradient, right.transpose(), { scale }) : undefined,
-        right: needs('right') ? rightGradient(left, right, gradient, scale) : undefined,
+        right: needs('right') ? rightGradient(saved('left'), right, gradient, scale) : undefined,
         bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
         residual: gradient,
       };
@@ -108,13 +108,13 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
   return left.device.scope(() => {
-    if (activation !== 'none' && isRecorded(operands)) {
+    const { into } = options;
+    if (activation !== 'none' && !into && isRecorded(operands)) {
       // The gradient of an activation needs what went into it, which the fused form does not keep.
       const before = matmul(left, right, { bias, scale });
       const after = activations[activation](before);
       return residual ? add(after, residual) : after;
     }
-    const { into } = options;
     if (into && (shapeText(into.shape) !== shapeText(shape) || (into.strides.at(-1) !== 1 && columns > 1))) {
       throw new ShapeError(
         `matmul: the result is ${shapeText(shape)}; the given tensor is ${describe(into)}`,
@@ -181,7 +181,7 @@ function foldBatch(
   const [outer, inner] =
     batch.length <= 2
       ? [batch.length === 2 ? batch[0]! : 1, batch.at(-1) ?? 1]
-      : [batch[0]!, count / batch[0]!];
+      : [batch[0]!, elementCount(batch.slice(1))];
   const fold = (tensor: Tensor, matrix: readonly number[]): Tensor => {
     const expanded = tensor.expand([...batch, ...matrix]);
     const view = tryReshape(expanded, [outer, inner, ...matrix]);

@@ -60,7 +60,8 @@ export function run<I extends Inputs, A>(
     );
   }
   if (into) checkTarget(name, into, dtype, tensors);
-  const recorded = operation.backward !== undefined && isRecorded(tensors);
+  const differentiable = operation.backward !== undefined && (dtype === 'f32' || dtype === 'f16');
+  const recorded = differentiable && isRecorded(tensors);
   if (recorded && into) {
     throw new EngineError(
       `${name}: a result written into a given tensor cannot be recorded for gradients; take a new one, or use noGrad`,
@@ -74,6 +75,7 @@ export function run<I extends Inputs, A>(
         (whole) => operation.splits(whole as unknown as I, whole.output),
         ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
       );
+    device.countFlops(operation.cost(inputs, output, attributes).flops);
     if (output.size > 0 && recorded) noGrad(fill);
     else if (output.size > 0) fill();
     return recorded ? recordOperation(name, operation.backward, inputs, output, attributes) : output;

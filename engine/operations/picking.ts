@@ -76,7 +76,11 @@ const embeddingRow: Operation<
 
 const gatherRow: Operation<{ x: Tensor; index: Tensor }, Record<never, never>> = {
   name: 'gather',
-  output: ({ x, index }) => ({ dtype: x.dtype, shape: [x.shape[0]!, index.shape[1]!, x.shape[2]!] }),
+  output({ x, index }) {
+    if (x.shape[1] === 0 && index.size > 0)
+      throw new ShapeError(`gather: the axis of ${describe(x)} has no entries to pick`);
+    return { dtype: x.dtype, shape: [x.shape[0]!, index.shape[1]!, x.shape[2]!] };
+  },
   forward({ x, index }, output) {
     const { device } = output;
     const axis = x.shape[1]!;

@@ -207,7 +207,8 @@ function reduceTo(
     const total = sumRows(contiguous(x).reshape([-1, columns])).reshape(shape);
     return divisor === 1 ? total : scale(total, 1 / divisor);
   }
-  const rows = contiguous(x.permute(order)).reshape([...shape, x.size / columns]);
+  const length = elementCount(order.slice(shape.length).map((axis) => x.shape[axis]!));
+  const rows = contiguous(x.permute(order)).reshape([...shape, length]);
   return run(reduceRow, { x: rows }, { name, divisor });
 }
 

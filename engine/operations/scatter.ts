@@ -5,6 +5,7 @@ import {
   launchSortIndices,
   scatterPicksLimit,
 } from '../../kernels/index.js';
+import { inParts } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { fill } from './fill.js';
@@ -28,38 +29,50 @@ interface ScatterTarget {
  */
 export function scatter(gradient: Tensor, index: Tensor, target: ScatterTarget): Tensor {
   const { device } = gradient;
-  const { dtype, axis, outside, scale = 1 } = target;
-  const [outer, picks, inner] = gradient.shape as [number, number, number];
+  const [outer, , inner] = gradient.shape as [number, number, number];
   return device.scope(() => {
-    const result = fill(allocate(device, dtype, [outer, axis, inner], 'scatter'), 0);
-    const rows = contiguous(gradient);
-    const bindingRows = Math.floor((device.maxBindingBytes - 512) / (inner * bytesPerElement[rows.dtype]));
-    const most = Math.max(1, Math.min(scatterPicksLimit, bindingRows));
-    for (let start = 0; start < picks; start += most) {
-      const end = Math.min(picks, start + most);
-      const part = { gradient: rows.slice(1, start, end), index: index.slice(1, start, end) };
-      const order = allocate(device, 'u32', [outer, end - start], 'scatter');
-      dispatch('scatter', device, [part.index, order], ([from, to]) =>
-        launchSortIndices({ index: from!, order: to!, axis, outside }, device.traits),
-      );
-      for (const window of axisWindows(result, 1)) {
-        dispatch('scatter', device, [part.gradient, part.index, order, window.part], (operands) =>
-          launchScatter(
-            {
-              gradient: operands[0]!,
-              index: operands[1]!,
-              order: operands[2]!,
-              axis,
-              outside,
-              scale,
-              result: operands[3]!,
-              windowStart: window.start,
-            },
-            device.traits,
-          ),
-        );
-      }
-    }
+    const shape = [outer, target.axis, inner];
+    const result = fill(allocate(device, target.dtype, shape, 'scatter'), 0);
+    if (gradient.size === 0 || result.size === 0) return result;
+    inParts(
+      { gradient: contiguous(gradient), index, result },
+      () => [{ gradient: 0, index: 0, result: 0 }],
+      (parts) => scatterInto(parts, target),
+    );
     return result;
   });
+}
+
+interface ScatterParts extends Readonly<Record<string, Tensor>> {
+  readonly gradient: Tensor;
+  readonly index: Tensor;
+  readonly result: Tensor;
+}
+
+/** Adds by windows of the picks and of the axis; where those do not fit bindings whole, there is one outer entry. */
+function scatterInto(parts: ScatterParts, { axis, outside, scale = 1 }: ScatterTarget): void {
+  const { device } = parts.gradient;
+  const [outer, picks, inner] = parts.gradient.shape as [number, number, number];
+  const rowBytes = inner * bytesPerElement[parts.gradient.dtype];
+  const fitting = device.fitsBinding(parts.gradient)
+    ? picks
+    : Math.floor((device.maxBindingBytes - 512) / rowBytes);
+  const most = Math.max(1, Math.min(scatterPicksLimit, fitting));
+  for (let start = 0; start < picks; start += most) {
+    const end = Math.min(picks, start + most);
+    const [gradient, index] = [parts.gradient, parts.index].map((own) => own.slice(1, start, end));
+    const order = allocate(device, 'u32', [outer, end - start], 'scatter');
+    dispatch('scatter', device, [index, order], ([from, to]) =>
+      launchSortIndices({ index: from!, order: to!, axis, outside }, device.traits),
+    );
+    for (const { start: windowStart, part } of axisWindows(parts.result, 1)) {
+      const operands = [gradient, index, order, part];
+      dispatch('scatter', device, operands, ([from, by, sorted, to]) =>
+        launchScatter(
+          { gradient: from!, index: by!, order: sorted!, axis, outside, scale, result: to!, windowStart },
+          device.traits,
+        ),
+      );
+    }
+  }
 }

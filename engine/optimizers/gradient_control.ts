@@ -1,5 +1,6 @@
 /** What the norm of all gradients decides for an optimizer's step, on the GPU: nothing waits for it. */
 import { launchGradientNorm, launchPartsSum, launchSquareSums, squareSumParts } from '../../kernels/index.js';
+import { EngineError } from '../errors.js';
 import { noGrad } from '../graph.js';
 import { axisWindows } from '../operations/windows.js';
 import { dispatch } from '../operations/operation.js';
@@ -23,13 +24,21 @@ export interface GradientControlOptions {
 
 /**
  * Measures gradients and decides how a step treats them.
- * @param gradients dense, f32 or f16; at least one
+ * @param gradients dense, f32 or f16
+ * @throws EngineError without any, RangeError for options that are not above 0
  */
 export function controlGradients(
   gradients: readonly Tensor[],
   { maxNorm = Infinity, lossScale = 1 }: GradientControlOptions = {},
 ): GradientControl {
-  const { device } = gradients[0]!;
+  const [first] = gradients;
+  if (!first) throw new EngineError('controlGradients: there is no gradient; call backward first');
+  if (!(maxNorm > 0) || !(lossScale > 0 && lossScale < Infinity)) {
+    throw new RangeError(
+      `controlGradients: maxNorm ${maxNorm} and lossScale ${lossScale}; both must be above 0, and lossScale finite`,
+    );
+  }
+  const { device } = first;
   return noGrad(() =>
     device.scope(() => {
       const windows = gradients

@@ -29,7 +29,10 @@ export abstract class Optimizer {
     const parameters = groups.flatMap((group) => [...group.parameters]);
     const first = parameters[0];
     if (!first) throw new EngineError('optimizer: there is no parameter to train');
+    const names = new Set<string>();
     for (const [name, { dtype, contiguous }] of parameters) {
+      if (names.has(name)) throw new EngineError(`optimizer: ${name} stands in two groups; name it in one`);
+      names.add(name);
       if (dtype !== 'f32' || !contiguous) {
         throw new EngineError(
           `optimizer: ${name} is ${dtype}; parameters are dense f32 tensors. Cast copies for use.`,
@@ -52,15 +55,20 @@ export abstract class Optimizer {
   /**
    * Changes every parameter that has a gradient.
    * @param control from `controlGradients`; without it gradients are taken as they are
+   * @throws RangeError, before anything is changed, for a learning rate that is not finite
    */
   step(control?: GradientControl): void {
+    for (const { learningRate } of this.groups) {
+      if (Number.isFinite(learningRate)) continue;
+      throw new RangeError(`optimizer: the learning rate is ${learningRate}; expected a finite number`);
+    }
     this.steps++;
     noGrad(() =>
       this.device.scope(() => {
         const given = control ?? this.unchanged();
         for (const group of this.groups) {
           for (const [name, parameter] of group.parameters) {
-            if (!parameter.gradient) continue;
+            if (!parameter.gradient || parameter.size === 0) continue;
             this.device.scope(() => this.update(name, parameter, parameter.gradient!, group, given));
           }
         }

@@ -46,6 +46,6 @@ export async function expectGradients(
     const furthest = Math.max(...expected.map((value, at) => Math.abs(value - gradient[at]!)));
     expect(gradient).toHaveLength(expected.length);
     expect(furthest / largest).toBeLessThan(limit);
-    input.clearGradient();
+    input.dispose();
   }
 }

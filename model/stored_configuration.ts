@@ -1,4 +1,4 @@
-import type { ModelConfiguration } from '../model/index.js';
+import type { ModelConfiguration } from './configuration.js';
 
 /** Longest value that is taken over from the original file. */
 const LONGEST_VALUE = 4096;

@@ -1,0 +1,87 @@
+/** The command line of training: a run, its interruption, its end, and reading with what it leaves. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { runCommand } from './support/command.js';
+import { samples } from './support/small_run.js';
+
+const root = mkdtempSync(join(tmpdir(), 'clip4str-train-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const data = join(root, 'data');
+for (const [folder, own] of [
+  ['train/real', samples],
+  ['val', samples.slice(0, 3)],
+] as const) {
+  const path = join(data, folder);
+  mkdirSync(path, { recursive: true });
+  own.forEach(({ image }, i) => writeFileSync(join(path, `${i}.png`), image as Uint8Array));
+  writeFileSync(join(path, 'gt.txt'), own.map(({ label }, i) => `${i}.png\t${label}\n`).join(''));
+}
+writeFileSync(join(data, 'train/real/1.png'), 'no image');
+
+const settings = [
+  'model.img_size=[16, 32]',
+  'model.embed_dim=64',
+  'model.enc_num_heads=2',
+  'model.enc_depth=1',
+  'model.dec_num_heads=2',
+  'model.batch_size=11',
+  'data.num_workers=1',
+  'trainer.max_epochs=2',
+  'trainer.gradient_checkpointing=true',
+].flatMap((setting) => ['--set', setting]);
+
+test('a run is interrupted, resumed and read with', async () => {
+  const output = join(root, 'run');
+  const start = ['train', '--device', 'software', '--json', '--output', output];
+  let interrupted = false;
+  const first = await runCommand([...start, '--preset', 'parseq-tiny', '--data', data, ...settings], {
+    onOutput: (child, stdout) => {
+      // A second one would end it at once.
+      if (!interrupted && stdout.includes('"event":"step"')) interrupted = child.kill('SIGINT');
+    },
+  });
+  expect(first.code).toBe(130);
+  expect(first.errors.join('\n')).toMatch(/1\.png.*another image stands in/);
+  expect(first.errors.join('\n')).toMatch(/saved; go on with: clip4str-engine train --resume/);
+  expect(readFileSync(join(output, 'config.yaml'), 'utf8')).toMatch(/name: parseq/);
+
+  const again = await runCommand([...start, '--preset', 'parseq-tiny', '--data', data]);
+  expect(again.code).toBe(1);
+  expect(again.errors.join()).toMatch(/holds a run already\. Go on with --resume/);
+
+  const second = await runCommand([...start, '--resume']);
+  const events = second.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { event: string; step?: number });
+  expect(second.code).toBe(0);
+  const steps = events.filter(({ event }) => event === 'step').map(({ step }) => step);
+  expect(steps.at(-1)).toBe(4);
+  expect(steps).not.toContain(1);
+  expect(events.at(-1)).toEqual({ event: 'end', step: 4, reason: 'complete' });
+
+  const checkpoint = join(output, 'step-00000004.safetensors');
+  const read = await runCommand([
+    'read',
+    '--device',
+    'software',
+    '--checkpoint',
+    checkpoint,
+    join(data, 'val/0.png'),
+  ]);
+  expect(read.errors).toEqual([]);
+  expect(read.code).toBe(0);
+}, 300_000);
+
+test('what is missing is said in one line', async () => {
+  const output = join(root, 'none');
+  const nothing = await runCommand(['train', '--output', output]);
+  expect(nothing.errors).toEqual(['error: name what to train: either --preset or --config.']);
+  const noData = await runCommand(['train', '--preset', 'tiny', '--output', output, '--data', root]);
+  expect(noData.errors.join()).toMatch(/train\/real: no such folder\. .*data\.train_dir=\./);
+  const noRun = await runCommand(['train', '--resume', '--output', output]);
+  expect(noRun.errors.join()).toMatch(/--resume: .* holds no run/);
+}, 60_000);

@@ -1,0 +1,192 @@
+/** Whole runs of a very small model: what they leave behind, and that they go on as if they had never stopped. */
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type Device, openDevice } from '../engine/index.js';
+import { Clip4Str } from '../model/index.js';
+import type { CheckpointEvent, StepEvent, TrainingObserver, ValidationEvent } from '../train/events.js';
+import { train } from '../train/trainer.js';
+import { openParameters, writeSafetensors } from '../weights/index.js';
+import { lastFiles, runKilled, samples, smallRun } from './support/small_run.js';
+
+const root = mkdtempSync(join(tmpdir(), 'clip4str-run-'));
+const reference = join(root, 'reference');
+
+class Watcher implements TrainingObserver {
+  readonly steps: StepEvent[] = [];
+  readonly validations: ValidationEvent[] = [];
+  readonly checkpoints: CheckpointEvent[] = [];
+  readonly notices: string[] = [];
+  readonly ends: string[] = [];
+
+  step(event: StepEvent): void {
+    this.steps.push(event);
+  }
+  validation(event: ValidationEvent): void {
+    this.validations.push(event);
+  }
+  checkpoint(event: CheckpointEvent): void {
+    this.checkpoints.push(event);
+  }
+  notice(message: string): void {
+    this.notices.push(message);
+  }
+  end({ reason, message }: { reason: string; message?: string }): void {
+    this.ends.push(message === undefined ? reason : `${reason}: ${message}`);
+  }
+}
+
+const watcher = new Watcher();
+
+beforeAll(async () => {
+  await train(smallRun(reference, watcher));
+}, 300_000);
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function expectSame(folder: string): void {
+  const expected = lastFiles(reference);
+  lastFiles(folder).forEach((file, i) => {
+    expect(readFileSync(file).equals(readFileSync(expected[i]!))).toBe(true);
+  });
+}
+
+test('a run tells of its steps, validations and checkpoints', () => {
+  expect(watcher.steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(watcher.steps.map(({ epoch }) => epoch)).toEqual([0, 0, 0, 1, 1, 1]);
+  expect(watcher.steps.map(({ imagesOfStep }) => imagesOfStep)).toEqual([8, 8, 6, 8, 8, 6]);
+  expect(watcher.steps.map(({ images }) => images)).toEqual([8, 16, 22, 30, 38, 44]);
+  expect(watcher.steps.map(({ crossLoss }) => crossLoss !== undefined)).toEqual([
+    false,
+    false,
+    false,
+    true,
+    true,
+    true,
+  ]);
+  for (const { loss, gradientNorm, flops, stepMs, waitMs, skipped } of watcher.steps) {
+    expect(loss).toBeGreaterThan(0);
+    expect(gradientNorm).toBeGreaterThan(0);
+    expect(flops).toBeGreaterThan(1e6);
+    expect(stepMs).toBeGreaterThan(waitMs);
+    expect(skipped).toBe(false);
+  }
+  expect(watcher.validations.map(({ step }) => step)).toEqual([3, 6]);
+  expect(watcher.validations[0]!.combined.samples).toBe(6);
+  expect(watcher.validations[0]!.samples.map(({ source }) => source)).toEqual(
+    samples.slice(0, 6).map(({ source }) => source),
+  );
+  const last = watcher.checkpoints.filter(({ kind }) => kind === 'last');
+  expect(last.map(({ step }) => step)).toEqual([2, 4, 6]);
+  expect(watcher.checkpoints.some(({ kind }) => kind === 'best')).toBe(true);
+  expect(watcher.ends).toEqual(['complete']);
+});
+
+test('device memory stays the same from step to step', () => {
+  const live = watcher.steps.map(({ liveBytes }) => liveBytes);
+  expect(new Set(live.slice(0, 2)).size).toBe(1);
+  // From the third on there is the average of the weights.
+  expect(new Set(live.slice(2)).size).toBe(1);
+});
+
+test('the last K checkpoints stay, and each is a model that reads', async () => {
+  expect(readdirSync(reference).filter((name) => name.endsWith('.state.safetensors'))).toHaveLength(3);
+  const device = await openDevice({ device: 'software' });
+  try {
+    for (const name of ['step-00000006', 'best', 'averaged']) {
+      const reader = await Clip4Str.load(device, join(reference, `${name}.safetensors`));
+      const [reading] = await reader.read([samples[0]!.image]);
+      expect(typeof reading!.text).toBe('string');
+      expect(reader.model.configuration.normalization).toBe('half');
+      reader.dispose();
+    }
+  } finally {
+    device.close();
+  }
+}, 120_000);
+
+test('a run that is killed again and again ends with the same bits', async () => {
+  const folder = join(root, 'killed');
+  for (const [step, event] of [
+    [1, 'step'],
+    [3, 'step'],
+    [4, 'checkpoint'],
+    [5, 'step'],
+  ] as const) {
+    expect(await runKilled(folder, step, event)).toBe('SIGKILL');
+  }
+  await train(smallRun(folder, {}));
+  expectSame(folder);
+}, 600_000);
+
+test('a lost device is replaced, and the run ends with the same bits', async () => {
+  const folder = join(root, 'lost');
+  const devices: Device[] = [];
+  const seen = new Watcher();
+  const breaking: TrainingObserver = {
+    step: ({ step }) => {
+      if (step === 3 && devices.length === 1) devices[0]!.gpu.destroy();
+    },
+  };
+  await train(
+    smallRun(folder, seen, {
+      observers: [seen, breaking],
+      openDevice: async () => {
+        devices.push(await openDevice({ device: 'software' }));
+        return devices.at(-1)!;
+      },
+    }),
+  );
+  expect(devices).toHaveLength(2);
+  expect(seen.notices.some((notice) => notice.includes('Going on from step 2'))).toBe(true);
+  expectSame(folder);
+}, 300_000);
+
+test('a run that is asked to stop saves where it is', async () => {
+  const folder = join(root, 'stopped');
+  const controller = new AbortController();
+  const end = await train(
+    smallRun(folder, { step: () => controller.abort() }, { signal: controller.signal }),
+  );
+  expect(end).toEqual({ step: 1, reason: 'stopped' });
+  expect(existsSync(join(folder, 'step-00000001.state.safetensors'))).toBe(true);
+}, 300_000);
+
+test('a loss that is no number ends the run, with the data named', async () => {
+  const source = await openParameters(join(reference, 'step-00000006.safetensors'));
+  const pretrained = join(root, 'broken.safetensors');
+  await writeSafetensors(
+    pretrained,
+    [...source.parameters].map(([name, { shape }]) => ({
+      name,
+      shape,
+      dtype: 'f32' as const,
+      read: async () => {
+        const values = await source.readF32(name);
+        return name === 'visual_decoder.head.bias' ? values.fill(NaN) : values;
+      },
+    })),
+  );
+  await source.close();
+  const seen = new Watcher();
+  const settings = [`pretrained=${pretrained}`];
+  await expect(train(smallRun(join(root, 'nan'), seen, { settings }))).rejects.toThrow(
+    /^the loss of step 1 is NaN; no weight was changed by it\..* words\/\d+\.png "/,
+  );
+  expect(seen.ends[0]).toMatch(/^failed: the loss of step 1/);
+}, 300_000);
+
+test('a batch that does not fit is foreseen, with one that does', async () => {
+  const openSmall = (): Promise<Device> => openDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
+  await expect(
+    train(
+      smallRun(
+        join(root, 'large'),
+        {},
+        { settings: ['model.batch_size=4096', 'trainer.accumulate_grad_batches=1'], openDevice: openSmall },
+      ),
+    ),
+  ).rejects.toThrow(
+    /model\.batch_size=4096 needs about .* Set model\.batch_size=\d+ trainer\.accumulate_grad_batches=/,
+  );
+}, 300_000);

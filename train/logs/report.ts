@@ -1,0 +1,55 @@
+/** The report of a run: `report.html`, for Node. */
+import { writeWholeFile } from '../../weights/whole_file.js';
+import type { EndEvent, StepEvent, TrainingObserver, ValidationEvent, ValidationSample } from '../events.js';
+import { TrainingHistory } from './history.js';
+import { reportPage } from './report_page.js';
+
+export interface TrainingReportOptions {
+  readonly title: string;
+  /** The resolved configuration as YAML. */
+  readonly configuration: string;
+  /** What the run measured before it was resumed. */
+  readonly history?: TrainingHistory;
+}
+
+/** Writes an HTML page with curves, results and sample readings at each validation and at the end, whole or not at all. */
+export class TrainingReport implements TrainingObserver {
+  readonly #history: TrainingHistory;
+  #samples: readonly ValidationSample[] = [];
+
+  /** @param path of the page; its folder must be there */
+  constructor(
+    private readonly path: string,
+    private readonly options: TrainingReportOptions,
+  ) {
+    this.#history = options.history ?? new TrainingHistory();
+  }
+
+  step(event: StepEvent): void {
+    this.#history.addStep(event);
+  }
+
+  /** @throws CheckpointError if the page cannot be written */
+  async validation(event: ValidationEvent): Promise<void> {
+    this.#history.addValidation(event);
+    this.#samples = event.samples;
+    await this.#write();
+  }
+
+  /** @throws CheckpointError if the page cannot be written */
+  async end(event: EndEvent): Promise<void> {
+    await this.#write(event);
+  }
+
+  async #write(end?: EndEvent): Promise<void> {
+    const { title, configuration } = this.options;
+    const page = await reportPage({
+      title,
+      configuration,
+      history: this.#history,
+      samples: this.#samples,
+      end,
+    });
+    await writeWholeFile(this.path, (file) => file.writeFile(page));
+  }
+}

@@ -1,0 +1,76 @@
+/** What a configuration and the size of the data set settle for each step of a run. */
+import { type OneCycle, learningRateScale, oneCycleLearningRate } from './one_cycle.js';
+import { type ParameterGroup, parameterGroups } from './parameter_groups.js';
+import type { PermutationOptions } from './permutations.js';
+import { type TrainableConfiguration, groupingRules, isClip4Str } from './trainable_model.js';
+
+export class RunPlan {
+  /** Optimizer steps of the run. */
+  readonly totalSteps: number;
+  /** Steps of an epoch; its last one may have fewer batches. */
+  readonly stepsPerEpoch: number;
+  /** Epochs of the data that the run reads at most. */
+  readonly epochs: number;
+  /** Steps at the beginning in which the visual branch trains alone. */
+  readonly visualSteps: number;
+  /** The step from which weights are averaged; the learning rate stays as it is then. */
+  readonly averagingStep: number;
+
+  /** @throws Error if the options leave no step to take */
+  constructor(
+    private readonly configuration: TrainableConfiguration,
+    batchesPerEpoch: number,
+  ) {
+    const { trainer, swa, swa_epoch_start } = configuration;
+    this.stepsPerEpoch = Math.ceil(batchesPerEpoch / trainer.accumulate_grad_batches);
+    this.epochs = trainer.max_epochs < 0 ? Infinity : trainer.max_epochs;
+    const limit = trainer.max_steps < 0 ? Infinity : trainer.max_steps;
+    this.totalSteps = Math.min(this.epochs * this.stepsPerEpoch, limit);
+    if (this.totalSteps < 1) {
+      throw new Error(
+        `trainer.max_epochs ${trainer.max_epochs} and trainer.max_steps ${trainer.max_steps} leave no step to take.`,
+      );
+    }
+    const visual = isClip4Str(configuration) ? configuration.model.visual_first_pct : 0;
+    this.visualSteps = Math.round(visual * this.totalSteps);
+    this.averagingStep = swa ? Math.floor(swa_epoch_start * this.totalSteps) : Infinity;
+  }
+
+  /** @param shapes of the model's parameters, by name */
+  groups(shapes: ReadonlyMap<string, readonly number[]>): ParameterGroup[] {
+    const { model, trainer } = this.configuration;
+    const scale = learningRateScale(model.lr_scaling, {
+      batchSize: model.batch_size,
+      accumulation: trainer.accumulate_grad_batches,
+      devices: 1,
+    });
+    return parameterGroups(shapes, groupingRules(this.configuration), {
+      learningRate: model.lr * scale,
+      weightDecay: model.weight_decay,
+      decoderRateFactor: 'coef_lr' in model ? model.coef_lr : 1,
+      decoderDecayFactor: 'coef_wd' in model ? model.coef_wd : 1,
+      ...(model.muon_lr === null ? {} : { muonLearningRate: model.muon_lr * scale }),
+    });
+  }
+
+  /** Of each group, at a step counted from 0. */
+  learningRates(step: number, groups: readonly ParameterGroup[]): number[] {
+    const { warmup_pct: warmupFraction, anneal_strategy: anneal } = this.configuration.model;
+    return groups.map(({ maxLearningRate }) => {
+      const cycle: OneCycle = { maxLearningRate, totalSteps: this.totalSteps, warmupFraction, anneal };
+      return oneCycleLearningRate(Math.min(step, this.averagingStep), cycle);
+    });
+  }
+
+  /** Whether the visual branch trains alone at a step counted from 0. */
+  isVisualOnly(step: number): boolean {
+    return step < this.visualSteps;
+  }
+
+  permutations(step: number): PermutationOptions {
+    const { model } = this.configuration;
+    const count =
+      model.name === 'vl4str' && this.isVisualOnly(step) ? model.visual_first_perm_num : model.perm_num;
+    return { count, forward: model.perm_forward, mirrored: model.perm_mirrored };
+  }
+}

@@ -1,0 +1,46 @@
+/** Everything beside tensors that a run needs to go on as if it had never stopped. */
+import { z } from 'zod';
+
+const whole = z.int().min(0);
+const words = z.tuple([whole, whole, whole, whole]);
+
+const runStateSchema = z.strictObject({
+  /** Optimizer steps done. */
+  step: whole,
+  /** Images trained on. */
+  images: whole,
+  /** Of the batch that comes next. */
+  position: z.strictObject({ epoch: whole, batch: whole }),
+  /** Of the generator that draws permutations. */
+  permutations: words,
+  /** Random streams that dropout has used up. */
+  dropoutStreams: whole,
+  lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
+  /** Steps that each optimizer counts: those left out do not. */
+  optimizerSteps: z.record(z.string(), whole),
+  /** Weights in the stochastic average. */
+  averaged: whole,
+  /** Best validation accuracy, a percentage; null before the first. */
+  best: z.number().nullable(),
+});
+
+export type RunState = Readonly<z.infer<typeof runStateSchema>>;
+
+/** Name under which the state is stored as metadata. */
+const key = 'clip4str_engine_run';
+
+export function runStateMetadata(state: RunState): Record<string, string> {
+  return { [key]: JSON.stringify(state) };
+}
+
+/**
+ * @param file its name, for messages
+ * @throws Error if the metadata holds no such state, or a damaged one
+ */
+export function parseRunState(metadata: Readonly<Record<string, unknown>>, file: string): RunState {
+  const result = runStateSchema.safeParse(metadata[key]);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const where = [key, ...issue.path].join('.');
+  throw new Error(`${file}: ${where} is missing or damaged; the run cannot go on from it.`);
+}

@@ -1,0 +1,120 @@
+/** The weights that a training starts from: random ones, CLIP's for the towers, or those of a model to be trained further. */
+import {
+  CharsetTokenizer,
+  type Clip4StrConfiguration,
+  type ParseqConfiguration,
+  inferConfiguration,
+} from '../model/index.js';
+import { CheckpointError, type ParameterSource, openParameters } from '../weights/index.js';
+import type { TrainableConfiguration } from './trainable_model.js';
+import { initialWeights } from './initial_weights.js';
+import { type ParameterReader, parameterSource } from './parameter_source.js';
+
+const clipPrefix = 'clip_model.';
+
+/** Rows that stand for characters: begin and padding have rows in the embedding alone, the end token is row 0 of all. */
+const characterRows = /(?:^|\.)(?:head\.(?:weight|bias)|text_embed\.embedding\.weight)$/;
+
+/**
+ * Opens what the configuration names: `pretrained`, else CLIP's weights for the towers (`model.clip_pretrained`) beside
+ * random decoders, else random weights alone. The caller closes it.
+ * @throws Error in one line if the file does not fit the model
+ */
+export async function startingWeights(
+  run: TrainableConfiguration,
+  model: Clip4StrConfiguration | ParseqConfiguration,
+): Promise<ParameterSource> {
+  const random = initialWeights(model, run.seed);
+  const clipFile = run.model.name === 'vl4str' ? run.model.clip_pretrained : null;
+  const path = run.pretrained ?? clipFile;
+  if (path === null) return random;
+  const source = await openParameters(path);
+  try {
+    return run.pretrained === null ? clipWeights(source, random) : pretrainedWeights(source, random, model);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** CLIP's weights for the towers of a CLIP4STR model, under its names; the decoders stay as they are. */
+export function clipWeights(clip: ParameterSource, random: ParameterSource): ParameterSource {
+  if (clip.family !== 'clip') {
+    throw new CheckpointError(
+      clip.name,
+      `is a ${clip.family} model; model.clip_pretrained takes plain CLIP. Give it as pretrained instead`,
+    );
+  }
+  const ownName = (name: string): string | undefined =>
+    name.startsWith(clipPrefix) ? name.slice(clipPrefix.length) : undefined;
+  for (const [name, { shape }] of random.parameters) {
+    const own = ownName(name);
+    if (own !== undefined) checkShape(clip, own, shape);
+  }
+  return combined(clip, random, (name) => {
+    const own = ownName(name);
+    return own === undefined ? random.readF32(name) : clip.readF32(own);
+  });
+}
+
+/**
+ * The weights of another model of the same kind and sizes. Where its charset differs, the rows of characters that both
+ * have, and of the special tokens, are kept; other characters start at random.
+ */
+export function pretrainedWeights(
+  source: ParameterSource,
+  random: ParameterSource,
+  model: Clip4StrConfiguration | ParseqConfiguration,
+): ParameterSource {
+  if (source.family !== model.family) {
+    throw new CheckpointError(source.name, `is a ${source.family} model; this run trains ${model.family}`);
+  }
+  const stored = inferConfiguration(source, {
+    imageSize: model.image.imageSize,
+    decoderHeads: 'decoder' in model ? model.decoder.heads : model.crossDecoder.heads,
+    encoderHeads: model.image.heads,
+  }) as Clip4StrConfiguration | ParseqConfiguration;
+  const sameCharset = stored.charset === model.charset;
+  const isKept = (name: string): boolean => sameCharset || !characterRows.test(name);
+  for (const [name, { shape }] of random.parameters) {
+    const rows = source.parameters.get(name)?.shape[0];
+    checkShape(source, name, isKept(name) || rows === undefined ? shape : shape.with(0, rows));
+  }
+  const rows = matchingRows(stored.charset, model.charset);
+  return combined(source, random, async (name, shape) => {
+    if (isKept(name)) return source.readF32(name);
+    const width = shape[1] ?? 1;
+    const [from, to] = [await source.readF32(name), await random.readF32(name)];
+    for (const [row, storedRow] of rows) {
+      if (row < shape[0]!) to.set(from.subarray(storedRow * width, (storedRow + 1) * width), row * width);
+    }
+    return to;
+  });
+}
+
+/** Rows of the new charset with the stored rows that mean the same. */
+function matchingRows(stored: string, wanted: string): [row: number, stored: number][] {
+  const [from, to] = [new CharsetTokenizer(stored), new CharsetTokenizer(wanted)];
+  const storedIds = new Map(Array.from(stored, (character, index) => [character, index + 1]));
+  const characters = Array.from(wanted).flatMap((character, index): [number, number][] => {
+    const id = storedIds.get(character);
+    return id === undefined ? [] : [[index + 1, id]];
+  });
+  return [[to.endId, from.endId], ...characters, [to.beginId, from.beginId], [to.padId, from.padId]];
+}
+
+/** All parameters of `random`, as `read` gives them. */
+function combined(source: ParameterSource, random: ParameterSource, read: ParameterReader): ParameterSource {
+  const shapes = new Map([...random.parameters].map(([name, { shape }]) => [name, shape]));
+  return parameterSource(source.name, random.family, shapes, read, () => source.close());
+}
+
+function checkShape(source: ParameterSource, name: string, shape: readonly number[]): void {
+  const have = source.parameters.get(name)?.shape;
+  if (have?.join() === shape.join()) return;
+  const found = have ? `has ${name} as [${have.join(',')}]` : `has no ${name}`;
+  throw new CheckpointError(
+    source.name,
+    `${found}; the model of this run needs [${shape.join(',')}]. Set the options of the model to its sizes`,
+  );
+}

@@ -1,0 +1,333 @@
+/** One run on one device: everything that changes from step to step, and how it is saved and restored. */
+import { type Device, RandomGenerator, type Tensor, copyInto, dropout } from '../engine/index.js';
+import { Parameters, storedConfiguration } from '../model/index.js';
+import { openParameters } from '../weights/index.js';
+import { type Checkpoints, readRunState, restoreTensors } from './checkpoints.js';
+import type { DataSource } from './data/data_source.js';
+import { type Batch, Loader, type LoaderOptions } from './data/loader.js';
+import { LossScale } from './loss_scale.js';
+import { checkMemory, forecastMemory } from './memory_forecast.js';
+import type { ParameterGroup } from './parameter_groups.js';
+import { drawPermutations } from './permutations.js';
+import { RunPlan } from './run_plan.js';
+import type { RunState } from './run_state.js';
+import { startingWeights } from './starting_weights.js';
+import {
+  type TrainableConfiguration,
+  type TrainableModel,
+  isClip4Str,
+  readerConfiguration,
+  readerOf,
+} from './trainable_model.js';
+import { type StepOptions, type StepReport, TrainingStep } from './training_step.js';
+import { WeightAverage } from './weight_average.js';
+
+/** Random numbers of a seed: data takes them from the seed alone, initial weights from later streams. */
+const permutationStream = 1;
+
+export interface RunInputs {
+  readonly configuration: TrainableConfiguration;
+  readonly source: DataSource;
+  /** Where the run goes on from, if there is a checkpoint. */
+  readonly checkpoints: Checkpoints;
+  readonly onCorrupt: LoaderOptions['onCorrupt'];
+}
+
+/** What became of a step, and what it was made of. */
+export interface TakenStep {
+  readonly report: StepReport;
+  readonly batches: readonly Batch[];
+  readonly learningRates: readonly number[];
+  readonly waitMs: number;
+  readonly lossScale: number;
+}
+
+export class TrainingRun {
+  readonly plan: RunPlan;
+  /** Optimizer steps done. */
+  step: number;
+  /** Images trained on. */
+  images: number;
+  /** Best validation accuracy so far. */
+  best: number | null;
+  /** Whether the data of the current epoch is used up. */
+  private epochEnded = false;
+  private readonly groups: readonly ParameterGroup[];
+  private readonly training: TrainingStep;
+  private readonly permutations: RandomGenerator;
+  private readonly lossScale: LossScale;
+  private readonly average: WeightAverage;
+  private readonly halfPrecision: boolean;
+  private dropoutStreams: number;
+  private position: RunState['position'];
+
+  private constructor(
+    private readonly device: Device,
+    readonly model: TrainableModel,
+    private readonly configuration: TrainableConfiguration,
+    private readonly loader: Loader,
+    state: RunState | undefined,
+  ) {
+    const { parameters } = model;
+    const { model: options, trainer, seed } = configuration;
+    model.recomputeBlocks = trainer.gradient_checkpointing;
+    this.plan = new RunPlan(configuration, loader.batchesPerEpoch);
+    const shapes = new Map([...parameters.entries()].map(([name, { shape }]) => [name, shape]));
+    this.groups = this.plan.groups(shapes);
+    this.training = new TrainingStep(model, this.groups, { betas: options.betas, epsilon: options.eps });
+    this.halfPrecision = trainer.precision === 16 && device.traits.f16;
+    const trained = this.groups.flatMap(({ names }) =>
+      names.map((name) => [name, parameters.get(name)] as const),
+    );
+    this.average = new WeightAverage(new Map(trained), state?.averaged);
+    this.permutations = state
+      ? RandomGenerator.fromState(state.permutations)
+      : new RandomGenerator(seed, permutationStream);
+    this.lossScale = new LossScale(state?.lossScale);
+    this.dropoutStreams = state?.dropoutStreams ?? 0;
+    this.position = state?.position ?? { epoch: 0, batch: 0 };
+    this.step = state?.step ?? 0;
+    this.images = state?.images ?? 0;
+    this.best = state?.best ?? null;
+  }
+
+  /**
+   * Puts the model on the device, from the last checkpoint if there is one, and opens the data.
+   * @throws OutOfMemoryError if a step will not fit; Error in one line for data or weights that cannot be used
+   */
+  static async open(device: Device, inputs: RunInputs): Promise<TrainingRun> {
+    const { configuration, checkpoints } = inputs;
+    const last = (await checkpoints.steps()).at(-1);
+    const state = last && (await readRunState(last.statePath));
+    const reader = readerConfiguration(configuration);
+    const weights = last
+      ? await openParameters(last.modelPath)
+      : await startingWeights(configuration, reader);
+    let parameters: Parameters;
+    try {
+      parameters = await Parameters.load(device, weights, 'f32');
+    } finally {
+      await weights.close();
+    }
+    const loader = await Loader.open(loaderOptions(inputs, reader, state));
+    try {
+      const run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
+      await run.restore(last?.statePath, state);
+      await run.foreseeMemory();
+      return run;
+    } catch (error) {
+      await loader.close();
+      throw error;
+    }
+  }
+
+  get done(): boolean {
+    return this.step >= this.plan.totalSteps;
+  }
+
+  get epoch(): number {
+    return this.position.epoch;
+  }
+
+  /**
+   * Takes the next step.
+   * @returns undefined if the data ends before the plan does
+   * @throws Error naming the data if the loss is not finite
+   */
+  async next(): Promise<TakenStep | undefined> {
+    const { plan, step, lossScale } = this;
+    if (step > 0 && step === plan.visualSteps) this.startCrossDecoder();
+    const batches = await this.batchesOfStep();
+    if (batches.length === 0) return undefined;
+    const learningRates = plan.learningRates(step, this.groups);
+    const scale = this.halfPrecision ? lossScale.value : 1;
+    const report = await this.training.run(
+      batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
+      { ...this.stepOptions(), learningRates, visualOnly: plan.isVisualOnly(step), lossScale: scale },
+    );
+    if (!Number.isFinite(report.loss)) throw lossError(step + 1, report.loss, batches);
+    if (this.halfPrecision) lossScale.update(report.skipped);
+    this.step++;
+    this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
+    if (this.step > plan.averagingStep && (this.epochEnded || this.done)) this.average.update();
+    const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
+    return { report, batches, learningRates, waitMs, lossScale: scale };
+  }
+
+  /** Saves everything. @returns path of the model */
+  save(checkpoints: Checkpoints): Promise<string> {
+    return checkpoints.save(
+      {
+        model: new Map(this.model.parameters.entries()),
+        hyperParameters: this.hyperParameters(),
+        stateTensors: this.stateTensors(),
+        state: this.state(),
+      },
+      this.configuration.trainer.checkpoints_kept,
+    );
+  }
+
+  /** Saves the model alone. @returns its path */
+  saveBest(checkpoints: Checkpoints): Promise<string> {
+    return checkpoints.saveModel('best', new Map(this.model.parameters.entries()), this.hyperParameters());
+  }
+
+  /** Saves the average of the weights. @returns its path, or undefined where there is none */
+  async saveAverage(checkpoints: Checkpoints): Promise<string | undefined> {
+    if (this.average.count === 0) return undefined;
+    const tensors = new Map([...this.model.parameters.entries(), ...this.average.state]);
+    return checkpoints.saveModel('averaged', tensors, this.hyperParameters());
+  }
+
+  async close(): Promise<void> {
+    await this.loader.close();
+    this.average.dispose();
+    this.training.dispose();
+    this.model.parameters.dispose();
+  }
+
+  private stepOptions(): Omit<StepOptions, 'learningRates'> {
+    const { configuration, halfPrecision } = this;
+    const { gradient_clip_val: clip } = configuration.trainer;
+    const branches = isClip4Str(configuration)
+      ? {
+          imageDetach: configuration.model.image_detach,
+          crossGtContext: configuration.model.cross_gt_context,
+          crossClozeMask: configuration.model.cross_cloze_mask,
+          crossLossWeight: configuration.model.cross_loss_w,
+        }
+      : {};
+    return {
+      ...branches,
+      ...(clip > 0 ? { maxGradientNorm: clip } : {}),
+      halfPrecision,
+      dropout: this.dropout(),
+    };
+  }
+
+  private dropout(): ((x: Tensor) => Tensor) | undefined {
+    const { model, seed } = this.configuration;
+    if (model.dropout === 0) return undefined;
+    const words = [seed % 2 ** 32, Math.floor(seed / 2 ** 32)] as const;
+    return (x) => dropout(x, model.dropout, { seed: words, offset: this.dropoutStreams++ });
+  }
+
+  /** Batches up to the accumulation, not beyond the end of an epoch. */
+  private async batchesOfStep(): Promise<Batch[]> {
+    const batches: Batch[] = [];
+    this.epochEnded = false;
+    while (batches.length < this.configuration.trainer.accumulate_grad_batches && !this.epochEnded) {
+      const batch = await this.loader.next();
+      if (!batch) break;
+      batches.push(batch);
+      this.position = batch.next;
+      this.epochEnded = batch.next.epoch !== batch.position.epoch;
+    }
+    return batches;
+  }
+
+  private drawFor({ labels }: Batch): number[][] {
+    const longest = labels.reduce((most, label) => Math.max(most, Array.from(label).length), 1);
+    return drawPermutations(longest, this.plan.permutations(this.step), this.permutations);
+  }
+
+  /** What the visual decoder has learnt is where the cross decoder starts, as far as their shapes agree. */
+  private startCrossDecoder(): void {
+    if (!isClip4Str(this.configuration) || !this.configuration.model.cross_from_visual) return;
+    const { parameters } = this.model;
+    this.device.scope(() => {
+      for (const [name, tensor] of parameters.entries()) {
+        if (!name.startsWith('cross_decoder.')) continue;
+        const visual = parameters.get(name.replace('cross_decoder.', 'visual_decoder.'));
+        if (visual.shape.join() === tensor.shape.join()) copyInto(visual.detach(), tensor.detach());
+      }
+    });
+  }
+
+  private hyperParameters(): Record<string, string> {
+    return storedConfiguration(this.model.configuration, {});
+  }
+
+  private state(): RunState {
+    const optimizers = Object.entries(this.training.optimizers);
+    return {
+      step: this.step,
+      images: this.images,
+      position: this.position,
+      permutations: [...this.permutations.state],
+      dropoutStreams: this.dropoutStreams,
+      lossScale: this.lossScale.state,
+      optimizerSteps: Object.fromEntries(
+        optimizers.flatMap(([name, own]) => (own ? [[name, own.steps]] : [])),
+      ),
+      averaged: this.average.count,
+      best: this.best,
+    };
+  }
+
+  private stateTensors(): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const [kind, optimizer] of Object.entries(this.training.optimizers)) {
+      for (const [name, tensor] of optimizer?.state ?? []) tensors.set(`${kind}/${name}`, tensor);
+    }
+    if (this.average.count > 0) {
+      for (const [name, tensor] of this.average.state) tensors.set(`average/${name}`, tensor);
+    }
+    return tensors;
+  }
+
+  private async restore(path: string | undefined, state: RunState | undefined): Promise<void> {
+    if (path === undefined || state === undefined) return;
+    await restoreTensors(this.device, path, this.stateTensors());
+    for (const [name, optimizer] of Object.entries(this.training.optimizers)) {
+      if (optimizer) optimizer.steps = state.optimizerSteps[name] ?? 0;
+    }
+  }
+
+  private async foreseeMemory(): Promise<void> {
+    const { device, model, training, plan, configuration } = this;
+    const streams = this.dropoutStreams;
+    const forecast = await forecastMemory(device, model, training, plan, {
+      ...this.stepOptions(),
+      learningRates: [],
+    });
+    this.dropoutStreams = streams;
+    checkMemory(forecast, configuration, device);
+  }
+}
+
+function loaderOptions(
+  { configuration, source, onCorrupt }: RunInputs,
+  reader: ReturnType<typeof readerConfiguration>,
+  state: RunState | undefined,
+): LoaderOptions {
+  const { model, data, trainer, seed } = configuration;
+  return {
+    source,
+    imageSize: reader.image.imageSize,
+    normalization: reader.normalization,
+    augment: data.augment,
+    seed,
+    batchSize: model.batch_size,
+    shuffle: true,
+    dropLast: false,
+    onCorrupt,
+    threads: Math.max(1, data.num_workers),
+    ...(trainer.max_epochs > 0 ? { epochs: trainer.max_epochs } : {}),
+    ...(state ? { start: state.position } : {}),
+  };
+}
+
+/** Samples named in the message of a faulty step. */
+const mostNamed = 8;
+
+function lossError(step: number, loss: number, batches: readonly Batch[]): Error {
+  const samples = batches.flatMap(({ sources, labels }) =>
+    sources.map((source, i) => `${source} ${JSON.stringify(labels[i])}`),
+  );
+  const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
+  return new Error(
+    `the loss of step ${step} is ${loss}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
+      `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
+  );
+}

@@ -1,0 +1,38 @@
+/** Stochastic weight averaging (Izmailov et al., 2018): the mean of the weights at the ends of the last epochs. */
+import { type Tensor, copyInto, moveTowards } from '../engine/index.js';
+
+export class WeightAverage {
+  private readonly means = new Map<string, Tensor>();
+
+  /**
+   * @param weights by name; f32, dense
+   * @param count of weights that went into the mean so far
+   */
+  constructor(
+    private readonly weights: ReadonlyMap<string, Tensor>,
+    public count = 0,
+  ) {}
+
+  /** The mean by name, to be saved, or to be written into when a run goes on. */
+  get state(): ReadonlyMap<string, Tensor> {
+    for (const [name, weight] of this.weights) {
+      if (this.means.has(name)) continue;
+      const { device } = weight;
+      const mean = device.keep(device.empty('f32', weight.shape));
+      copyInto(weight.detach(), mean);
+      this.means.set(name, mean);
+    }
+    return this.means;
+  }
+
+  /** Takes the weights as they are now into the mean. */
+  update(): void {
+    this.count++;
+    for (const [name, mean] of this.state) moveTowards(mean, this.weights.get(name)!, 1 / this.count);
+  }
+
+  dispose(): void {
+    for (const mean of this.means.values()) mean.dispose();
+    this.means.clear();
+  }
+}

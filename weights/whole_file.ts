@@ -1,0 +1,32 @@
+/** Writing files whole or not at all, for Node. */
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { fileError } from './file_source.js';
+import { outputTarget } from './output_target.js';
+
+/**
+ * Writes a file whole or not at all: into a temporary file beside it that is renamed at the end. Symbolic links are
+ * written through.
+ * @throws CheckpointError when writing fails, or something other than a regular file is at the path; what `write` throws
+ */
+export async function writeWholeFile(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  const target = await outputTarget(path);
+  const temporary = `${target}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+  } catch (error) {
+    // Whether or not it can be removed, the first error is the one to tell.
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fileError(basename(path), error);
+  }
+}
