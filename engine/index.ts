@@ -21,4 +21,3 @@ export { moveTowards } from './optimizers/moving_average.js';
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export type { Activation, AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';
-export type { AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { CharsetAdapter } from '../model/charset.js';
 import {
   DataSetError,
   type JoinedDataSets,
@@ -16,6 +15,7 @@ import {
 } from '../train/data/index.js';
 import { LONGEST_LINE_BYTES } from '../train/data/text_lines.js';
 import { PackedStrings } from '../train/data/packed_strings.js';
+import { labelFilter } from '../train/label_filter.js';
 import { wordEntries, writeLmdb } from './support/data_sets.js';
 import { fixturePath, readJsonFixture } from './support/fixtures.js';
 import { messageOf, withFolder } from './support/weights_files.js';
@@ -29,22 +29,13 @@ interface ReferenceSet {
 const reference = readJsonFixture<Record<string, ReferenceSet>>('lmdb/lmdb.json');
 const sets = ['words', 'tree/A', 'tree/B/sub', 'tree/B/sub2'] as const;
 
-/** The original's rule, written down anew: Python's white space, NFKD and ASCII, length before charset, then emptiness. */
-function originalFilter(charset: string, maxLength = 25, normalize = true): LabelFilter {
-  const adapter = new CharsetAdapter(charset);
-  return (label) => {
-    const ascii = normalize
-      ? label
-          // eslint-disable-next-line no-control-regex
-          .replace(/[\s\x1c-\x1f\x85]+/g, '')
-          .normalize('NFKD')
-          // eslint-disable-next-line no-control-regex
-          .replace(/[^\x00-\x7f]/g, '')
-      : label;
-    if (ascii.length > maxLength) return { dropped: 'too long' };
-    const adapted = adapter.adapt(ascii);
-    return adapted === '' ? { dropped: 'empty' } : { label: adapted };
-  };
+function originalFilter(charset: string, maxLabelLength = 25, changesText = true): LabelFilter {
+  return labelFilter({
+    charset,
+    maxLabelLength,
+    removeWhitespace: changesText,
+    normalizeUnicode: changesText,
+  });
 }
 
 function keptOf(set: JoinedDataSets): Kept {
@@ -153,20 +144,24 @@ describe('data sets in LMDB', () => {
     });
     await set.close();
     expect(told).toEqual([
-      '30 empty: 日本',
-      '36 empty: ß',
-      `38 too long: ${'y'.repeat(26)}`,
-      '39 too long: supercalifragilisticexpialidocious',
-      '41 too long: abcdefghijklmno pqrstuvwxyz',
-      `44 too long: ${'é'.repeat(26)}`,
+      '30 no character of the charset: 日本',
+      '36 no character of the charset: ß',
+      `38 more than 25 characters: ${'y'.repeat(26)}`,
+      '39 more than 25 characters: supercalifragilisticexpialidocious',
+      '41 more than 25 characters: abcdefghijklmno pqrstuvwxyz',
+      `44 more than 25 characters: ${'é'.repeat(26)}`,
     ]);
     expect(set.reports[0]!.dropped).toEqual([
       {
-        reason: 'too long',
+        reason: 'more than 25 characters',
         count: 4,
         example: { source: set.source(0).replace('#1', '#38'), label: 'y'.repeat(26) },
       },
-      { reason: 'empty', count: 2, example: { source: set.source(0).replace('#1', '#30'), label: '日本' } },
+      {
+        reason: 'no character of the charset',
+        count: 2,
+        example: { source: set.source(0).replace('#1', '#30'), label: '日本' },
+      },
     ]);
   });
 });
@@ -433,7 +428,7 @@ describe('lists of image files', () => {
         (set) => {
           expect(labelsOf(set)).toEqual(['onetwo']);
           expect(set.reports[0]!.dropped).toMatchObject([
-            { reason: 'empty', count: 1, example: { label: '日本' } },
+            { reason: 'no character of the charset', count: 1, example: { label: '日本' } },
           ]);
         },
         originalFilter('36'),
