@@ -21,7 +21,7 @@ import {
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { imageSize, presetOption, wholeNumber } from './options.js';
+import { blockNumbers, imageSize, presetOption, wholeNumber } from './options.js';
 import { formatBytes, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { type Progress, showProgress } from './progress.js';
@@ -34,6 +34,7 @@ interface ConvertOptions {
   readonly imageSize?: readonly [number, number];
   readonly decoderHeads?: number;
   readonly encoderHeads?: number;
+  readonly blockIds?: readonly number[];
   readonly refineIters?: number;
   readonly normalization?: Normalization;
   readonly quiet?: true;
@@ -72,6 +73,7 @@ export function addConvert(program: Command): void {
     .option('--image-size <height>x<width>', "of the model's images, in pixels", imageSize)
     .option('--encoder-heads <count>', "attention heads of PARSeq's encoder", wholeNumber(1, 1024))
     .option('--decoder-heads <count>', 'attention heads of the decoder', wholeNumber(1, 1024))
+    .option('--block-ids <numbers>', "CLIP's blocks beside a ladder adapter's, as 0,4,8,11", blockNumbers)
     .option(
       '--refine-iters <count>',
       'passes over the whole text after the first',
@@ -115,7 +117,7 @@ async function convert(
 
 function overridesOf(options: ConvertOptions): ConfigurationOverrides {
   const { preset, charset, testCharset, imageSize, encoderHeads, decoderHeads, normalization } = options;
-  const refineIterations = options.refineIters;
+  const { refineIters: refineIterations, blockIds: ladderBlocks } = options;
   return {
     preset,
     charset,
@@ -123,6 +125,7 @@ function overridesOf(options: ConvertOptions): ConfigurationOverrides {
     imageSize,
     encoderHeads,
     decoderHeads,
+    ladderBlocks,
     normalization,
     refineIterations,
   };

@@ -176,7 +176,7 @@ async function evaluateOne(
   signal: AbortSignal,
 ): Promise<SetEvaluation> {
   const { configuration } = reader.model;
-  const decoder = configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
+  const decoder = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
   const filter = labelFilter({
     charset: options.charset,
     maxLabelLength: decoder.maxLabelLength,

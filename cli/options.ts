@@ -66,3 +66,11 @@ export function imageSize(text: string): readonly [number, number] {
     throw new InvalidArgumentError('Expected <height>x<width>, as 32x128.');
   return size;
 }
+
+/** Parses `0,4,8,11`. */
+export function blockNumbers(text: string): readonly number[] {
+  if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) {
+    throw new InvalidArgumentError('Expected block numbers with commas, as 0,4,8,11.');
+  }
+  return text.split(',').map(Number);
+}

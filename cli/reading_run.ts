@@ -103,5 +103,5 @@ export class ReadingRun {
 }
 
 function decoderOf({ model: { configuration } }: Clip4Str): { maxLabelLength: number; classes: number } {
-  return configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
+  return 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
 }

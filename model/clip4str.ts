@@ -6,6 +6,7 @@ import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
 import { encodeClipImage, projectImage } from './image_encoder.js';
 import type { Parameters } from './parameters.js';
+import { patchAttention } from './patch_attention.js';
 import { captionFromIds } from './reading_text.js';
 import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
 import { encodeText, poolText, textTokens } from './text_encoder.js';
@@ -110,7 +111,9 @@ export class Clip4StrModel implements Recognizer {
       return {
         logits: read.logits,
         visualLogits: seen.logits,
-        ...(looked ? { attention: this.patchAttention(looked, read.logits.shape[1]!) } : {}),
+        ...(looked
+          ? { attention: patchAttention(looked, this.configuration.image, read.logits.shape[1]!) }
+          : {}),
       };
     });
   }
@@ -135,17 +138,6 @@ export class Clip4StrModel implements Recognizer {
     const { text, clipClsEotFeature } = this.configuration;
     const textTokens = clipClsEotFeature ? 1 : text.contextLength;
     return this.device.empty('f32', [batch, positions, features.cross.shape[1]! + textTokens]);
-  }
-
-  /**
-   * Attention over the patches alone: without the class token in front and the caption behind.
-   * @param positions of the reading; further ones were not computed
-   */
-  private patchAttention(looked: Tensor, positions: number): Tensor {
-    const { imageSize, patchSize, kind } = this.configuration.image;
-    const patches = (imageSize[0] / patchSize[0]) * (imageSize[1] / patchSize[1]);
-    const first = kind === 'clip' ? 1 : 0;
-    return looked.slice(1, 0, positions).slice(2, first, first + patches);
   }
 }
 

@@ -83,6 +83,52 @@ export interface ParseqConfiguration extends ReaderConfiguration {
   readonly decoder: DecoderConfiguration;
 }
 
+/** Kinds of adapters, by the original's names. */
+export const adapterTypes = [
+  'identity',
+  'linear',
+  'attention',
+  'ladder',
+  'linear_ladder',
+  'ladder_pruning',
+] as const;
+
+export type AdapterType = (typeof adapterTypes)[number];
+
+/** What stands between CLIP's image features and the decoder. */
+export type AdapterConfiguration =
+  | { readonly type: 'identity' }
+  /** Two layers without bias, on the projected features. */
+  | { readonly type: 'linear'; readonly hiddenWidth: number }
+  /** A transformer block on the projected features. */
+  | { readonly type: 'attention'; readonly heads: number; readonly mlpWidth: number }
+  | LadderConfiguration;
+
+/** A network beside CLIP's that takes what goes into some of its blocks. */
+export type LadderConfiguration = {
+  /** Numbers of CLIP's blocks whose inputs it takes, one for each of its own blocks. */
+  readonly blocks: readonly number[];
+} & (
+  | { readonly type: 'linear_ladder'; readonly hiddenWidth: number }
+  | {
+      readonly type: 'ladder' | 'ladder_pruning';
+      /** Width of all heads together: CLIP's, or less where the blocks are pruned. */
+      readonly attentionWidth: number;
+      readonly mlpWidth: number;
+    }
+);
+
+/** CLIP's image encoder, an adapter and PARSeq's decoder. CLIP's text encoder is in the checkpoint, but has no part in reading. */
+export interface StrAdapterConfiguration extends ReaderConfiguration {
+  readonly family: 'str_adapter';
+  readonly image: ImageEncoderConfiguration;
+  readonly text: TextEncoderConfiguration;
+  /** Width that CLIP projects images and texts to, and of the decoder. */
+  readonly embedWidth: number;
+  readonly adapter: AdapterConfiguration;
+  readonly decoder: DecoderConfiguration;
+}
+
 /** Plain CLIP: image-text similarity. */
 export interface ClipConfiguration {
   readonly family: 'clip';
@@ -91,4 +137,7 @@ export interface ClipConfiguration {
   readonly embedWidth: number;
 }
 
-export type ModelConfiguration = Clip4StrConfiguration | ParseqConfiguration | ClipConfiguration;
+/** Of models that read. */
+export type RecognizerConfiguration = Clip4StrConfiguration | ParseqConfiguration | StrAdapterConfiguration;
+
+export type ModelConfiguration = RecognizerConfiguration | ClipConfiguration;

@@ -1,7 +1,8 @@
 import { differencesText } from '../weights/index.js';
-import type { ModelConfiguration } from './configuration.js';
+import type { AdapterConfiguration, ModelConfiguration } from './configuration.js';
 import { expectedParameters } from './expected_parameters.js';
 import type { ShapedParameters } from './parameter_shapes.js';
+import { namedAdapterType } from './infer_adapter.js';
 import { presetOf } from './presets.js';
 
 type FamilyParameters = ShapedParameters & { readonly family: ModelConfiguration['family'] };
@@ -46,10 +47,40 @@ function configurationOfLayers(source: FamilyParameters): ModelConfiguration {
     text: { ...base.text, layers: layers(`${clip}transformer.resblocks.`) },
   };
   if (source.family === 'clip') return { family: 'clip', ...towers, embedWidth: base.embedWidth };
+  if (source.family === 'str_adapter') {
+    const { visualDecoder, ...rest } = base;
+    return {
+      ...rest,
+      ...towers,
+      family: 'str_adapter',
+      adapter: adapterOfNames(source, layers('adapter.resblocks.')),
+      decoder: { ...visualDecoder, layers: layers('decoder.layers.') },
+    };
+  }
   return {
     ...base,
     ...towers,
     visualDecoder: { ...base.visualDecoder, layers: layers('visual_decoder.layers.') },
     crossDecoder: { ...base.crossDecoder, layers: layers('cross_decoder.layers.') },
   };
+}
+
+/** An adapter of the type that the names tell, of whatever size. */
+function adapterOfNames({ parameters }: FamilyParameters, rungs: number): AdapterConfiguration {
+  const names = [...parameters.keys()];
+  const type = namedAdapterType((prefix) => names.some((name) => name.startsWith(prefix)));
+  const size = 1;
+  const blocks = Array.from({ length: rungs }, (_, block) => block);
+  switch (type) {
+    case 'identity':
+      return { type };
+    case 'linear':
+      return { type, hiddenWidth: size };
+    case 'attention':
+      return { type, heads: size, mlpWidth: size };
+    case 'linear_ladder':
+      return { type, blocks, hiddenWidth: size };
+    case 'ladder':
+      return { type, blocks, attentionWidth: size, mlpWidth: size };
+  }
 }

@@ -1,10 +1,13 @@
 import type {
+  AdapterConfiguration,
   ClipConfiguration,
   Clip4StrConfiguration,
   DecoderConfiguration,
   ImageEncoderConfiguration,
+  LadderConfiguration,
   ModelConfiguration,
   ParseqConfiguration,
+  StrAdapterConfiguration,
 } from './configuration.js';
 
 /** A parameter's name and shape. */
@@ -12,7 +15,7 @@ type Entry = readonly [name: string, shape: readonly number[]];
 
 /**
  * Every parameter of a model under its original name, with its shape: CLIP4STR's as the original's state dict names them,
- * PARSeq's as its own, plain CLIP's as OpenAI's.
+ * PARSeq's and the adapters' as their own, plain CLIP's as OpenAI's.
  */
 export function expectedParameters(configuration: ModelConfiguration): Map<string, readonly number[]> {
   switch (configuration.family) {
@@ -20,6 +23,8 @@ export function expectedParameters(configuration: ModelConfiguration): Map<strin
       return new Map(clip4strEntries(configuration));
     case 'parseq':
       return new Map(parseqEntries(configuration));
+    case 'str_adapter':
+      return new Map(strAdapterEntries(configuration));
     case 'clip':
       return new Map(clipEntries(configuration));
   }
@@ -39,6 +44,54 @@ function parseqEntries({ image, decoder }: ParseqConfiguration): Entry[] {
     ...prefixed('encoder.', plainTransformerEntries(image)),
     ...prefixed('decoder.', decoderEntries(decoder)),
     ...linear('head', decoder.classes, decoder.width),
+  ];
+}
+
+function strAdapterEntries(configuration: StrAdapterConfiguration): Entry[] {
+  const { adapter, decoder } = configuration;
+  return [
+    ...embeddingEntries(decoder),
+    ...prefixed('clip_model.', clipEntries(configuration)),
+    ...prefixed('adapter.', adapterEntries(adapter, configuration)),
+    ...prefixed('decoder.', decoderEntries(decoder)),
+    ...linear('head', decoder.classes, decoder.width),
+  ];
+}
+
+function adapterEntries(
+  adapter: AdapterConfiguration,
+  { image, embedWidth }: Pick<StrAdapterConfiguration, 'image' | 'embedWidth'>,
+): Entry[] {
+  switch (adapter.type) {
+    case 'identity':
+      return [];
+    case 'linear':
+      return bottleneckEntries(embedWidth, adapter.hiddenWidth);
+    case 'attention':
+      return prefixed('attn.', blockEntries({ width: embedWidth, mlpWidth: adapter.mlpWidth }));
+    case 'ladder':
+    case 'linear_ladder':
+    case 'ladder_pruning':
+      return [
+        ['alpha', [adapter.blocks.length]],
+        ['proj', [image.width, embedWidth]],
+        ...numbered('resblocks', adapter.blocks.length, rungEntries(adapter, image.width)),
+        ...norm('ln_post', image.width),
+      ];
+  }
+}
+
+/** A block of a ladder. */
+function rungEntries(ladder: LadderConfiguration, width: number): Entry[] {
+  return ladder.type === 'linear_ladder'
+    ? bottleneckEntries(width, ladder.hiddenWidth)
+    : blockEntries({ ...ladder, width });
+}
+
+function bottleneckEntries(width: number, hiddenWidth: number): Entry[] {
+  return [
+    ['fc.0.weight', [hiddenWidth, width]],
+    ['fc.2.weight', [width, hiddenWidth]],
   ];
 }
 
@@ -65,21 +118,33 @@ function clipEntries({
 }
 
 function clipBlockEntries({
-  width,
   layers,
-  mlpWidth,
+  ...sizes
 }: {
   width: number;
   layers: number;
   mlpWidth: number;
 }): Entry[] {
-  return numbered('resblocks', layers, [
-    ...attention('attn', width),
+  return numbered('resblocks', layers, blockEntries(sizes));
+}
+
+/** CLIP's block; a pruned one attends in less than its width. */
+function blockEntries({
+  width,
+  attentionWidth = width,
+  mlpWidth,
+}: {
+  width: number;
+  attentionWidth?: number;
+  mlpWidth: number;
+}): Entry[] {
+  return [
+    ...attention('attn', width, attentionWidth),
     ...norm('ln_1', width),
     ...linear('mlp.c_fc', mlpWidth, width),
     ...linear('mlp.c_proj', width, mlpWidth),
     ...norm('ln_2', width),
-  ]);
+  ];
 }
 
 /** As timm's vision transformer names them. */
@@ -131,11 +196,11 @@ function decoderEntries({ width, layers, mlpWidth }: DecoderConfiguration): Entr
   ];
 }
 
-function attention(name: string, width: number): Entry[] {
+function attention(name: string, width: number, attentionWidth = width): Entry[] {
   return [
-    [`${name}.in_proj_weight`, [3 * width, width]],
-    [`${name}.in_proj_bias`, [3 * width]],
-    ...linear(`${name}.out_proj`, width, width),
+    [`${name}.in_proj_weight`, [3 * attentionWidth, width]],
+    [`${name}.in_proj_bias`, [3 * attentionWidth]],
+    ...linear(`${name}.out_proj`, width, attentionWidth),
   ];
 }
 

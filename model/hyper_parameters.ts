@@ -20,7 +20,7 @@ export class HyperParameters {
   }
 
   charset(key: string): string | undefined {
-    const text = this.#text(key);
+    const text = this.text(key);
     if (text === undefined) return undefined;
     try {
       return resolveCharset(text);
@@ -29,7 +29,7 @@ export class HyperParameters {
     }
   }
 
-  #text(key: string): string | undefined {
+  text(key: string): string | undefined {
     return this.#checked(key, 'text', (value) => typeof value === 'string');
   }
 
@@ -37,6 +37,13 @@ export class HyperParameters {
     return this.#checked(key, choices.join(' or '), (value): value is T =>
       choices.some((choice) => choice === value),
     );
+  }
+
+  /** @throws Error if the value is there but no list of whole numbers of at least `least`. */
+  integers(key: string, least: number): readonly number[] | undefined {
+    return this.#checked(key, `a list of whole numbers from ${least}`, (value): value is number[] => {
+      return Array.isArray(value) && value.every((item) => isWhole(item, least));
+    });
   }
 
   imageSize(key: string): ImageSize | undefined {

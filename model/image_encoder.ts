@@ -28,6 +28,22 @@ export function encodeClipImage(
   configuration: ImageEncoderConfiguration,
   recompute = false,
 ): Tensor {
+  return encodeClipImageBlocks(images, parameters, prefix, configuration, [], recompute).tokens;
+}
+
+/**
+ * {@link encodeClipImage}, with what went into some of its blocks.
+ * @param blocks their numbers
+ * @returns `blockInputs` by number of the block, of the tokens' shape
+ */
+export function encodeClipImageBlocks(
+  images: Tensor,
+  parameters: Parameters,
+  prefix: string,
+  configuration: ImageEncoderConfiguration,
+  blocks: readonly number[],
+  recompute = false,
+): { tokens: Tensor; blockInputs: ReadonlyMap<number, Tensor> } {
   const { patchSize, width, layers, heads, activation, layerNormEpsilon: epsilon } = configuration;
   const get = (name: string): Tensor => parameters.get(`${prefix}${name}`);
   return images.device.scope(() => {
@@ -37,13 +53,17 @@ export function encodeClipImage(
     const placed = add(concat([classToken, embedded], 1), get('positional_embedding'));
     let x = layerNorm(placed, get('ln_pre.weight'), get('ln_pre.bias'), epsilon);
     const options = { heads, activation, epsilon, causal: false, recompute };
+    const blockInputs = new Map<number, Tensor>();
     for (let layer = 0; layer < layers; layer++) {
-      x = replaced(
-        x,
-        transformerBlock(x, parameters, clipBlockNames(`${prefix}transformer.resblocks.${layer}`), options),
-      );
+      const names = clipBlockNames(`${prefix}transformer.resblocks.${layer}`);
+      const next = transformerBlock(x, parameters, names, options);
+      if (blocks.includes(layer)) {
+        blockInputs.set(layer, x);
+        x = next;
+      } else x = replaced(x, next);
     }
-    return layerNorm(x, get('ln_post.weight'), get('ln_post.bias'), epsilon);
+    const tokens = layerNorm(x, get('ln_post.weight'), get('ln_post.bias'), epsilon);
+    return { tokens, blockInputs };
   });
 }
 

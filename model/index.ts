@@ -7,15 +7,19 @@ export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
 export { Clip4StrModel } from './clip4str.js';
 export { tokenizeCaptions } from './clip_tokenizer.js';
-export {
-  type ClipConfiguration,
-  type Clip4StrConfiguration,
-  type DecoderConfiguration,
-  type ImageEncoderConfiguration,
-  type ModelConfiguration,
-  type ParseqConfiguration,
-  type TextEncoderConfiguration,
-  readingLimits,
+export { adapterTypes, readingLimits } from './configuration.js';
+export type {
+  AdapterConfiguration,
+  AdapterType,
+  ClipConfiguration,
+  Clip4StrConfiguration,
+  DecoderConfiguration,
+  ImageEncoderConfiguration,
+  ModelConfiguration,
+  ParseqConfiguration,
+  RecognizerConfiguration,
+  StrAdapterConfiguration,
+  TextEncoderConfiguration,
 } from './configuration.js';
 export { Decoder, type PreparedMemory } from './decoder.js';
 export type { DecodingContext } from './decoder_layer.js';
@@ -31,4 +35,6 @@ export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './r
 export { type CharacterReading, captionFromIds, readingFromLogits } from './reading_text.js';
 export type { DecodingOptions, Recognition, Recognizer } from './recognizer.js';
 export type { RgbImage } from './rgb_image.js';
+export { SingleBranchModel } from './single_branch.js';
+export { StrAdapterModel } from './str_adapter.js';
 export { storedConfiguration } from './stored_configuration.js';

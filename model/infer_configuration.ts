@@ -2,20 +2,21 @@ import { resolveCharset } from './charset.js';
 import {
   type ClipConfiguration,
   type Clip4StrConfiguration,
-  type DecoderConfiguration,
-  type ImageEncoderConfiguration,
   type ImageSize,
   type ModelConfiguration,
   type ParseqConfiguration,
-  type TextEncoderConfiguration,
+  type RecognizerConfiguration,
+  type StrAdapterConfiguration,
   readingLimits,
 } from './configuration.js';
 import { HyperParameters } from './hyper_parameters.js';
 import { type Normalization, normalizations } from './image.js';
 import { nameDifferencesText } from './expected_names.js';
+import { inferAdapter } from './infer_adapter.js';
+import { checkedHeads, clipTowers, decoderOf, imageSizeOf, untold } from './infer_parts.js';
 import { MissingParameterError, ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
 import { presetFor } from './preset_matching.js';
-import { captionLength, clipHeadWidth } from './presets.js';
+import { captionLength } from './presets.js';
 
 /** A checkpoint as far as its configuration depends on it; parameters have their original names. */
 export interface ConfigurationSource extends ShapedParameters {
@@ -32,6 +33,8 @@ export interface ConfigurationOverrides {
   /** Heads of PARSeq's image encoder. */
   readonly encoderHeads?: number | undefined;
   readonly decoderHeads?: number | undefined;
+  /** Numbers of CLIP's blocks whose inputs a ladder adapter takes (`block_ids`). */
+  readonly ladderBlocks?: readonly number[] | undefined;
   /** Charset that the model was trained with: name or characters. */
   readonly charset?: string | undefined;
   readonly testCharset?: string | undefined;
@@ -67,6 +70,8 @@ function inferFamily(source: ConfigurationSource, overrides: ConfigurationOverri
       return inferClip4Str(source, overrides);
     case 'parseq':
       return inferParseq(source, overrides);
+    case 'str_adapter':
+      return inferStrAdapter(source, overrides);
     case 'clip':
       return inferClip(source, overrides);
   }
@@ -159,6 +164,33 @@ function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverri
   };
 }
 
+function inferStrAdapter(
+  source: ConfigurationSource,
+  overrides: ConfigurationOverrides,
+): StrAdapterConfiguration {
+  const shapes = new ParameterShapes(source);
+  const stored = new HyperParameters(source.name, source.configuration);
+  // No preset has an adapter: this refuses one that is asked for.
+  presetFor(source, overrides.preset);
+  const clip = clipTowers(
+    shapes.under('clip_model.'),
+    overrides.imageSize ?? stored.imageSize('img_size'),
+    undefined,
+  );
+  const heads = overrides.decoderHeads ?? stored.integer('dec_num_heads', 1);
+  const decoder = decoderOf(shapes, shapes.under('decoder.'), heads);
+  if (decoder.width !== clip.embedWidth) {
+    shapes.fail(`the decoder is ${decoder.width} wide, CLIP's features ${clip.embedWidth}; they must agree.`);
+  }
+  return {
+    family: 'str_adapter',
+    ...clip,
+    adapter: inferAdapter(shapes, stored, clip.image, decoder.heads, overrides.ladderBlocks),
+    decoder,
+    ...readerSettings(shapes, stored, overrides, decoder.classes - 1),
+  };
+}
+
 function inferClip(source: ConfigurationSource, overrides: ConfigurationOverrides): ClipConfiguration {
   const stored = new HyperParameters(source.name, source.configuration);
   const requestedSize = overrides.imageSize ?? stored.imageSize('img_size');
@@ -168,77 +200,13 @@ function inferClip(source: ConfigurationSource, overrides: ConfigurationOverride
   };
 }
 
-/** @param contextLength all positions if not given. */
-function clipTowers(
-  shapes: ParameterShapes,
-  requestedSize: ImageSize | undefined,
-  contextLength: number | undefined,
-): { image: ImageEncoderConfiguration; text: TextEncoderConfiguration; embedWidth: number } {
-  const visual = shapes.under('visual.');
-  const { width, patchSize } = visual.patchConvolution('conv1.weight');
-  const [rows] = visual.matrix('positional_embedding');
-  const [positions, textWidth] = shapes.matrix('positional_embedding');
-  if (contextLength !== undefined && contextLength > positions) {
-    shapes.fail(
-      `a context length of ${contextLength} exceeds the ${positions} positions of the text encoder.`,
-    );
-  }
-  return {
-    image: {
-      kind: 'clip',
-      // The first row belongs to the class token.
-      imageSize: imageSizeOf(visual, 'positional_embedding', requestedSize, patchSize, rows - 1),
-      patchSize,
-      width,
-      layers: visual.layers('transformer.resblocks'),
-      heads: checkedHeads(visual, width, Math.floor(width / clipHeadWidth)),
-      mlpWidth: visual.matrix('transformer.resblocks.0.mlp.c_fc.weight')[0],
-      activation: 'quick_gelu',
-      layerNormEpsilon: 1e-5,
-    },
-    text: {
-      vocabulary: shapes.matrix('token_embedding.weight')[0],
-      contextLength: contextLength ?? positions,
-      positions,
-      width: textWidth,
-      layers: shapes.layers('transformer.resblocks'),
-      heads: checkedHeads(shapes, textWidth, Math.floor(textWidth / clipHeadWidth)),
-      mlpWidth: shapes.matrix('transformer.resblocks.0.mlp.c_fc.weight')[0],
-    },
-    embedWidth: visual.matrix('proj')[1],
-  };
-}
-
-/** @param owner where embeddings and head are; PARSeq keeps them beside the layers, CLIP4STR with them. */
-function decoderOf(
-  owner: ParameterShapes,
-  layers: ParameterShapes,
-  heads: number | undefined,
-): DecoderConfiguration {
-  const [positions, width] = owner.batchedMatrix('pos_queries');
-  if (positions - 1 > readingLimits.labelLength) {
-    owner.fail(
-      `${owner.fullName('pos_queries')} is for texts of ${positions - 1} characters; at most ${readingLimits.labelLength} are read.`,
-    );
-  }
-  const [classes] = owner.matrix('head.weight');
-  return {
-    width,
-    layers: layers.layers('layers'),
-    heads: checkedHeads(layers, width, heads ?? untold(layers, 'dec_num_heads')),
-    mlpWidth: layers.matrix('layers.0.linear1.weight')[0],
-    maxLabelLength: positions - 1,
-    classes,
-  };
-}
-
 function readerSettings(
   shapes: ParameterShapes,
   stored: HyperParameters,
   overrides: ConfigurationOverrides,
   characters: number,
 ): Pick<
-  Clip4StrConfiguration,
+  RecognizerConfiguration,
   'charset' | 'testCharset' | 'decodeAutoregressive' | 'refineIterations' | 'normalization'
 > {
   // Without a record, only the named charsets can be told by their length.
@@ -262,64 +230,4 @@ function readerSettings(
       overrides.refineIterations ?? stored.integer('refine_iters', 0, readingLimits.refineIterations) ?? 1,
     normalization: overrides.normalization ?? stored.oneOf('normalization', normalizations) ?? 'half',
   };
-}
-
-/** The image size asked for if its patches fill the table of positions, or the square that does. */
-function imageSizeOf(
-  shapes: ParameterShapes,
-  table: string,
-  requested: ImageSize | undefined,
-  [patchHeight, patchWidth]: ImageSize,
-  patches: number,
-): ImageSize {
-  const where = shapes.fullName(table);
-  const patch = `${patchHeight}x${patchWidth}`;
-  const bounded = (size: ImageSize): ImageSize => {
-    if (Math.max(...size) <= readingLimits.imageSide) return size;
-    return shapes.fail(
-      `its images are ${size.join('x')} pixels; at most ${readingLimits.imageSide}x${readingLimits.imageSide} are read.`,
-    );
-  };
-  if (requested !== undefined) {
-    const [height, width] = requested;
-    if (
-      (height / patchHeight) * (width / patchWidth) !== patches ||
-      height % patchHeight ||
-      width % patchWidth
-    ) {
-      shapes.fail(
-        `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches.`,
-      );
-    }
-    return bounded(requested);
-  }
-  const side = Math.round(Math.sqrt(patches));
-  if (side === 0 || side * side !== patches) {
-    shapes.fail(
-      `${where} is for ${patches} patches, which form no square, and the file records no img_size.`,
-    );
-  }
-  return bounded([side * patchHeight, side * patchWidth]);
-}
-
-function checkedHeads(shapes: ParameterShapes, width: number, heads: number): number {
-  if (heads < 1 || width % heads !== 0) {
-    const part = shapes.fullName('').replace(/\.$/, '') || 'the model';
-    shapes.fail(`${part} is ${width} wide, which ${heads} attention heads do not divide.`);
-  }
-  return heads;
-}
-
-/** What tells a setting when a file is converted. */
-const convertOptions: Readonly<Record<string, string>> = {
-  charset_train: '--charset',
-  dec_num_heads: '--decoder-heads',
-  enc_num_heads: '--encoder-heads',
-};
-
-function untold(shapes: ParameterShapes, key: string): never {
-  return shapes.fail(
-    `its shapes do not tell ${key}, no hyper-parameter records it, and they match no preset. ` +
-      `Set it once for all with: clip4str-engine convert <in> <out> ${convertOptions[key]} ...`,
-  );
 }

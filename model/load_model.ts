@@ -9,6 +9,7 @@ import { normalizations } from './image.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 import { Parameters, type Precision, precisions } from './parameters.js';
 import { Parseq } from './parseq.js';
+import { StrAdapterModel } from './str_adapter.js';
 
 export interface LoadOptions extends ConfigurationOverrides {
   /** How matrices are stored on the device. Default f32. */
@@ -18,7 +19,7 @@ export interface LoadOptions extends ConfigurationOverrides {
 }
 
 /** Every model of this project. */
-export type Model = Clip4StrModel | Parseq | Clip;
+export type Model = Clip4StrModel | Parseq | StrAdapterModel | Clip;
 
 /**
  * Puts a checkpoint's model on a device.
@@ -40,6 +41,8 @@ export async function loadModel(
       return new Clip4StrModel(device, parameters, configuration);
     case 'parseq':
       return new Parseq(device, parameters, configuration);
+    case 'str_adapter':
+      return new StrAdapterModel(device, parameters, configuration);
     case 'clip':
       return new Clip(device, parameters, configuration);
   }

@@ -24,6 +24,12 @@ export class ParameterShapes {
     return this.prefix + name;
   }
 
+  /** Whether any parameter's name starts so. */
+  has(start: string): boolean {
+    const full = this.fullName(start);
+    return [...this.source.parameters.keys()].some((name) => name.startsWith(full));
+  }
+
   /** @throws Error always: what is wrong with the file, after its name. */
   fail(problem: string): never {
     throw new Error(`${this.source.name}: ${problem}`);

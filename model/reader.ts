@@ -63,7 +63,7 @@ export interface Reading {
   readonly characters: readonly CharacterReading[];
   /** Probability that the text ends where it does; null where it fills every position or a `clipRefiner` chose it. */
   readonly endProbability: number | null;
-  /** The visual branch's last reading; null for PARSeq, which has no other. */
+  /** The visual branch's last reading; null for models with one branch. */
   readonly visualText: string | null;
   /** Time of the image's batch divided by its images; a first batch also compiles kernels. */
   readonly milliseconds: number;
@@ -76,7 +76,7 @@ export interface Reading {
 const defaultBatchSize = 16;
 
 /**
- * Reads text from images with a CLIP4STR or PARSeq checkpoint.
+ * Reads text from images with a checkpoint of CLIP4STR, PARSeq or CLIP with an adapter.
  *
  *     const device = await openDevice();
  *     const reader = await Clip4Str.load(device, 'clip4str_base.ckpt');

@@ -1,7 +1,7 @@
 import type { Tensor } from '../engine/index.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
-import type { Clip4StrConfiguration, ParseqConfiguration } from './configuration.js';
+import type { RecognizerConfiguration } from './configuration.js';
 import type { Parameters } from './parameters.js';
 
 /** How a reading is decoded. */
@@ -35,9 +35,9 @@ export interface Recognition {
   readonly attention?: Tensor;
 }
 
-/** A model that reads text from images: CLIP4STR or PARSeq. */
+/** A model that reads text from images: CLIP4STR, PARSeq or CLIP with an adapter. */
 export interface Recognizer {
-  readonly configuration: Clip4StrConfiguration | ParseqConfiguration;
+  readonly configuration: RecognizerConfiguration;
   readonly tokenizer: CharsetTokenizer;
   readonly parameters: Parameters;
   /** @param images `[batch, 3, height, width]` f32, normalised */

@@ -27,7 +27,7 @@ function hyperParameters(configuration: ModelConfiguration): Record<string, unkn
   const { imageSize: img_size, patchSize: patch_size, heads } = configuration.image;
   const image = { img_size, patch_size };
   if (configuration.family === 'clip') return image;
-  const decoder = configuration.family === 'parseq' ? configuration.decoder : configuration.crossDecoder;
+  const decoder = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
   const reader = {
     ...image,
     charset_train: configuration.charset,
@@ -39,6 +39,14 @@ function hyperParameters(configuration: ModelConfiguration): Record<string, unkn
     normalization: configuration.normalization,
   };
   if (configuration.family === 'parseq') return { ...reader, enc_num_heads: heads };
+  if (configuration.family === 'str_adapter') {
+    const { adapter } = configuration;
+    return {
+      ...reader,
+      adapter_type: adapter.type,
+      ...('blocks' in adapter ? { block_ids: adapter.blocks } : {}),
+    };
+  }
   return {
     ...reader,
     context_length: configuration.text.contextLength,

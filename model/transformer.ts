@@ -64,10 +64,11 @@ function computeBlock(x: Tensor, parameters: Parameters, names: BlockNames, opti
   const weight = (name: string): Tensor => parameters.get(`${name}.weight`);
   const bias = (name: string): Tensor => parameters.get(`${name}.bias`);
   return x.device.scope(() => {
-    const width = x.shape[2]!;
     const normalized = layerNorm(x, weight(names.norm1), bias(names.norm1), epsilon);
     const [inputWeight, inputBias] = names.attentionInput;
     const packed = linear(normalized, parameters.get(inputWeight), { bias: parameters.get(inputBias) });
+    // Less than the width of x in pruned blocks.
+    const width = packed.shape[2]! / 3;
     const [query, key, value] = [0, 1, 2].map((part) =>
       packed.slice(2, part * width, (part + 1) * width).splitHeads(heads),
     ) as [Tensor, Tensor, Tensor];

@@ -8,6 +8,7 @@ import { fetchPublished } from '../cli/checkpoints.js';
 import { type Inspection, inspectFile } from '../cli/inspect.js';
 import { defaultCheckpoint, openParameters, writeSafetensors } from '../weights/index.js';
 import { runCommand, samplePath } from './support/command.js';
+import { fixtureAdapterTensors } from './support/fixture_models.js';
 import { formatFixture, parseqFixture, withFolder } from './support/weights_files.js';
 
 describe('inspect', () => {
@@ -128,6 +129,58 @@ describe('convert', () => {
       expect([...(await inspectFile(join(folder, 'l'), undefined)).tensors]).toEqual([
         { name: 'logits', dtype: 'f32', shape: [1, 26, 95], bytes: 26 * 95 * 4 },
       ]);
+    }));
+
+  test('of a ladder adapter also the blocks, and reads with it', () =>
+    withFolder(async (folder) => {
+      const bare = join(folder, 'bare');
+      const out = join(folder, 'out');
+      await writeSafetensors(
+        bare,
+        [...fixtureAdapterTensors('ladder_pruning')].map(([name, { shape, data }]) => ({
+          name,
+          shape,
+          dtype: 'f16' as const,
+          read: () => data as Float32Array,
+        })),
+      );
+      const options = ['--decoder-heads', '4', '--quiet'];
+      const untold = await runCommand(['convert', bare, out, ...options]);
+      expect([untold.code, untold.errors]).toEqual([
+        1,
+        [expect.stringContaining('bare: its shapes do not tell block_ids')],
+      ]);
+      const malformed = await runCommand(['convert', bare, out, '--block-ids', '0,,1', ...options]);
+      expect([malformed.code, malformed.errors]).toEqual([
+        1,
+        [expect.stringContaining('Expected block numbers with commas, as 0,4,8,11.')],
+      ]);
+      expect(await runCommand(['convert', bare, out, '--block-ids', '0,1', ...options])).toEqual({
+        code: 0,
+        stdout: '',
+        errors: [],
+      });
+      expect(await inspectFile(out, undefined)).toMatchObject({
+        family: 'str_adapter',
+        problems: [],
+        differences: { missing: [], unexpected: [], misshaped: [] },
+        configuration: { adapter: { type: 'ladder_pruning', blocks: [0, 1] } },
+        stored: { adapter_type: 'ladder_pruning', block_ids: [0, 1] },
+      });
+      const pictures = join(folder, 'pictures');
+      const read = await runCommand([
+        'read',
+        samplePath('exit.png'),
+        '--checkpoint',
+        out,
+        '--format',
+        'json',
+        '--attention',
+        pictures,
+      ]);
+      expect([read.code, read.errors]).toEqual([0, []]);
+      expect(read.stdout).toContain('"visualText":null');
+      expect(await readdir(pictures)).toHaveLength(1);
     }));
 
   test('refuses half precision for values that it cannot hold', () =>

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { resolveCharset } from '../model/charset.js';
-import type { ModelConfiguration } from '../model/configuration.js';
+import { type ModelConfiguration, adapterTypes } from '../model/configuration.js';
 import { expectedParameters } from '../model/expected_parameters.js';
 import {
   inferConfiguration,
@@ -10,6 +10,7 @@ import {
 } from '../model/infer_configuration.js';
 import { presetNames, presetOf, presets } from '../model/presets.js';
 import { readJsonFixture } from './support/fixtures.js';
+import { adapterOptions, fixtureAdapterShapes } from './support/fixture_models.js';
 import { readSafetensorsMetadata, readSafetensorsShapes } from './support/safetensors.js';
 
 type Shapes = Record<string, number[]>;
@@ -247,6 +248,102 @@ describe('models with hyper-parameters', () => {
       testCharset: resolveCharset('62'),
       crossDecoder: { heads: 8 },
     });
+  });
+});
+
+describe('CLIP with an adapter', () => {
+  test.each(adapterTypes)('%s', (type) => {
+    const source = fixtureAdapterShapes(type);
+    const configuration = inferConfiguration(source, adapterOptions(type));
+    expectCovered(source, configuration);
+    expect(configuration).toMatchObject({
+      family: 'str_adapter',
+      image: { imageSize: [32, 32], width: 64, layers: 2 },
+      embedWidth: 96,
+      decoder: { width: 96, heads: 4, classes: 95 },
+    });
+    const blocks = [0, 1];
+    const sizes = {
+      identity: {},
+      linear: { hiddenWidth: 48 },
+      attention: { heads: 4, mlpWidth: 384 },
+      ladder: { blocks, attentionWidth: 64, mlpWidth: 256 },
+      linear_ladder: { blocks, hiddenWidth: 16 },
+      ladder_pruning: { blocks, attentionWidth: 16, mlpWidth: 64 },
+    };
+    expect(configuration).toHaveProperty('adapter', { type, ...sizes[type] });
+  });
+
+  const infer = (
+    type: (typeof adapterTypes)[number],
+    configuration: Record<string, unknown>,
+    overrides: ConfigurationOverrides = { decoderHeads: 4 },
+    extra: Shapes = {},
+  ) => {
+    const { parameters } = fixtureAdapterShapes(type);
+    const shapes = new Map([...parameters].map(([name, { shape }]) => [name, shape]));
+    const all = new Map([...shapes, ...Object.entries(extra)]);
+    return inferConfiguration(sourceOf(all, 'str_adapter', configuration), overrides);
+  };
+
+  test('the blocks beside a ladder, and heads, are recorded', () => {
+    const recorded = { block_ids: [1, 0], dec_num_heads: 2, adapter_type: 'ladder' };
+    expect(infer('ladder', recorded, {})).toMatchObject({
+      adapter: { blocks: [1, 0] },
+      decoder: { heads: 2 },
+    });
+    expect(infer('ladder', recorded, { ladderBlocks: [0, 1] })).toMatchObject({
+      adapter: { blocks: [0, 1] },
+    });
+  });
+
+  test('types that the original knows by another name', () => {
+    expect(infer('identity', { adapter_type: 'none' })).toMatchObject({ adapter: { type: 'identity' } });
+    expect(infer('ladder', { adapter_type: 'ladder_pruning', block_ids: [0, 1] })).toMatchObject({
+      adapter: { type: 'ladder' },
+    });
+  });
+
+  test.each<[string, () => unknown, string]>([
+    [
+      'blocks told nowhere',
+      () => infer('ladder', {}),
+      'its shapes do not tell block_ids, no hyper-parameter records it, and they match no preset. ' +
+        'Set it once for all with: clip4str-engine convert <in> <out> --block-ids ...',
+    ],
+    [
+      'blocks that CLIP has not',
+      () => infer('linear_ladder', { block_ids: [1, 2] }),
+      "block_ids is [1, 2]; expected 2 numbers below 2, one for each block of the ladder out of CLIP's.",
+    ],
+    ['too few blocks', () => infer('ladder', { block_ids: [0] }), 'block_ids is [0]; expected 2 numbers'],
+    [
+      'blocks that are no numbers',
+      () => infer('ladder', { block_ids: ['0', '1'] }),
+      'hyper-parameter block_ids is ["0","1"]; expected a list of whole numbers from 0.',
+    ],
+    [
+      'another type than recorded',
+      () => infer('linear', { adapter_type: 'attention' }),
+      "hyper-parameter adapter_type is attention; the file's parameters are those of type linear.",
+    ],
+    [
+      'a preset',
+      () => infer('linear', {}, { decoderHeads: 4, preset: 'base' }),
+      'preset base expects [768,3,16,16]. Leave --preset out.',
+    ],
+    [
+      'a decoder of another width',
+      () => infer('linear', {}, { decoderHeads: 4 }, { pos_queries: [1, 26, 64] }),
+      "the decoder is 64 wide, CLIP's features 96; they must agree.",
+    ],
+    [
+      'an adapter of which nothing is known',
+      () => infer('identity', { block_ids: [0] }, undefined, { 'adapter.other.weight': [1] }),
+      '1 unexpected (adapter.other.weight)',
+    ],
+  ])('%s', (_, attempt, message) => {
+    expect(attempt).toThrow(message);
   });
 });
 

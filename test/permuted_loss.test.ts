@@ -10,6 +10,7 @@ import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { type FixtureModel, parseqOptions, useFixtureModels } from './support/fixture_models.js';
 import { type TensorFixture, fixturePath, readJsonFixture, readTensorFixture } from './support/fixtures.js';
+import { furthest, norm, normTolerance, relative, rowsOf } from './support/gradients.js';
 
 const device = useDevice({ device: 'software' });
 const models = useFixtureModels(device);
@@ -35,9 +36,6 @@ interface Case {
   readonly freezing: FreezingRules;
   readonly options: PermutedLossOptions;
 }
-
-/** The gradient of an attention's key bias is zero but for rounding: softmax does not see it. */
-const noisy = /in_proj_bias$/;
 
 const usual: FreezingRules = { textLayers: 1, imageLayers: -1 };
 
@@ -75,9 +73,8 @@ const cases: Case[] = [
 
 /** Rows of a tensor of permutations. */
 function permutationsOf({ tensors, prefix }: Case): number[][] {
-  const flat = tensors.integers(`${prefix}perms`);
-  const [rows, length] = tensors.get(`${prefix}perms`).shape as [number, number];
-  return Array.from({ length: rows }, (_, row) => flat.slice(row * length, (row + 1) * length));
+  const name = `${prefix}perms`;
+  return rowsOf(tensors.integers(name), tensors.get(name).shape);
 }
 
 /** Images of a batch; those of p16 are some of its forward pass. */
@@ -94,20 +91,6 @@ function imagesOf({ tensors, prefix }: Case): { values: Float32Array; shape: rea
     values.set(all.floats('images').subarray(index * length, (index + 1) * length), i * length);
   });
   return { values, shape: [picked.length, ...size] };
-}
-
-function relative(actual: number, expected: number): number {
-  return Math.abs(actual - expected) / Math.abs(expected);
-}
-
-function norm(values: ArrayLike<number>): number {
-  return Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0));
-}
-
-/** Largest difference over the largest value. */
-function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  const largest = Math.max(...Array.from(expected, Math.abs));
-  return Math.max(...Array.from(expected, (value, i) => Math.abs(value - actual[i]!))) / largest;
 }
 
 describe('a training step', () => {
@@ -145,9 +128,8 @@ describe('a training step', () => {
     const gradients = await device().readAll(collected.map(([, tensor]) => tensor.gradient!));
     const worst = { norm: 0, value: 0 };
     collected.forEach(([name], i) => {
-      const limit = noisy.test(name) ? 1e-3 : 1e-4;
       const error = relative(norm(gradients[i]!), step.grad_norms![name]!);
-      if (error >= limit) throw new Error(`${name}: the gradient's norm is off by ${error}`);
+      if (error >= normTolerance(name)) throw new Error(`${name}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
       const stored = `${prefix}grad.${name}`;
       if (!tensors.names.includes(stored)) return;
@@ -175,11 +157,7 @@ describe('a training step of PARSeq', () => {
     const model = (await loadModel(device(), source, parseqOptions)) as Parseq;
     await source.close();
     const parameters = [...model.parameters.entries()];
-    const [rows, length] = stored.get(`${name}_perms`).shape as [number, number];
-    const flat = stored.integers(`${name}_perms`);
-    const permutations = Array.from({ length: rows }, (_, row) =>
-      flat.slice(row * length, (row + 1) * length),
-    );
+    const permutations = rowsOf(stored.integers(`${name}_perms`), stored.get(`${name}_perms`).shape);
     const targets = trainingTargets(labels, model.tokenizer, model.configuration.decoder.maxLabelLength);
     const loss = await device().scope(async () => {
       for (const [, tensor] of parameters) tensor.requireGradient();
@@ -195,7 +173,7 @@ describe('a training step of PARSeq', () => {
     for (const [key, tensor] of parameters) {
       const gradient = await tensor.gradient!.read();
       const error = relative(norm(gradient), norms[key]!);
-      if (error >= (noisy.test(key) ? 1e-3 : 1e-4))
+      if (error >= normTolerance(key))
         throw new Error(`${key}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
       if (!stored.names.includes(`${name}_grad.${key}`)) continue;

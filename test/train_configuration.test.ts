@@ -1,12 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
 import { readFileSync, readdirSync } from 'node:fs';
-import { expectedParameters, presetOf } from '../model/index.js';
+import { adapterTypes, expectedParameters, inferConfiguration, presetOf } from '../model/index.js';
 import { configurationText, parseConfiguration, presetConfiguration } from '../train/configuration.js';
-import type { ParseqRunConfiguration, Vl4StrConfiguration } from '../train/configuration_schema.js';
-import { clip4strConfiguration, parseqConfiguration } from '../train/model_configuration.js';
+import type {
+  ParseqRunConfiguration,
+  StrAdapterRunConfiguration,
+  Vl4StrConfiguration,
+} from '../train/configuration_schema.js';
+import {
+  clip4strConfiguration,
+  parseqConfiguration,
+  strAdapterConfiguration,
+} from '../train/model_configuration.js';
 import { learningRateScale } from '../train/one_cycle.js';
 import { trainingPresetNames } from '../train/presets.js';
 import { defaultCheckpoint } from '../weights/index.js';
+import { adapterOptions, fixtureAdapterShapes } from './support/fixture_models.js';
 import { readJsonFixture } from './support/fixtures.js';
 import { readSafetensorsShapes } from './support/safetensors.js';
 
@@ -89,6 +98,40 @@ describe('presets', () => {
       expect(beside(clip4str(name))).toEqual([null, 0, false]);
     }
     expect(beside(clip4str('tiny'))).toEqual([3e-3, 0.85, true]);
+  });
+});
+
+describe('an adapter', () => {
+  const clipOf = (configuration: ReturnType<typeof inferConfiguration>) => {
+    if (configuration.family !== 'str_adapter') throw new Error('no model with an adapter');
+    const { image, text, embedWidth } = configuration;
+    return { family: 'clip', image, text, embedWidth } as const;
+  };
+  const run = (...settings: string[]) =>
+    presetConfiguration('str-adapter', settings) as StrAdapterRunConfiguration;
+  const fast = inferConfiguration(fixtureAdapterShapes('identity'), adapterOptions('identity'));
+
+  test.each(adapterTypes)("%s has the original's sizes", (type) => {
+    const trained = strAdapterConfiguration(
+      run(`model.adapter_type=${type}`, 'model.block_ids=[0, 1]', 'model.dec_num_heads=4'),
+      clipOf(fast),
+    );
+    const checkpoint = inferConfiguration(fixtureAdapterShapes(type), adapterOptions(type));
+    expect(trained).toEqual({ ...checkpoint, normalization: 'clip' });
+  });
+
+  test("stands beside blocks that CLIP has, with heads that divide CLIP's features", () => {
+    const settings = ['model.dec_num_heads=4', 'model.block_ids=[0, 2]'];
+    expect(() =>
+      strAdapterConfiguration(run(...settings, 'model.adapter_type=ladder'), clipOf(fast)),
+    ).toThrow("model.block_ids has 2; expected numbers below 2, the blocks of CLIP's image encoder.");
+    expect(strAdapterConfiguration(run(...settings), clipOf(fast)).adapter.type).toBe('linear');
+    expect(() => strAdapterConfiguration(run('model.dec_num_heads=64'), clipOf(fast))).toThrow(
+      "model.dec_num_heads is 64; expected a divisor of 96, the width of CLIP's features.",
+    );
+    expect(() => run('model.prune_reduction=3')).toThrow(
+      'preset str-adapter: model.prune_reduction is 3; expected a divisor of 64, the width of a head in CLIP.',
+    );
   });
 });
 

@@ -173,6 +173,26 @@ describe('conventions', () => {
     await source.close();
   });
 
+  test('CLIP with an adapter is neither PARSeq nor CLIP4STR, also without an adapter of its own', async () => {
+    const names = ['clip_model.visual.conv1.weight', 'decoder.norm.weight', 'text_embed.embedding.weight'];
+    await withFolder(async (folder) => {
+      const path = join(folder, 'adapter');
+      for (const more of [[], ['adapter.fc.0.weight']]) {
+        const tensors = [...names, ...more].map((name) => ({
+          name: `model.${name}`,
+          shape: [1],
+          dtype: 'f32' as const,
+          read: () => new Float32Array(1),
+        }));
+        await writeSafetensors(path, tensors);
+        const source = await openParameters(path);
+        expect(source).toMatchObject({ family: 'str_adapter', convention: 'str_adapter' });
+        expect([...source.parameters.keys()].sort()).toEqual([...more, ...names].sort());
+        await source.close();
+      }
+    });
+  });
+
   test('tensors of no known family are refused', async () => {
     expect(await messageOf(() => openParameters(formatFixture('odd_tensors.pt')))).toBe(
       'odd_tensors.pt: holds no CLIP4STR, PARSeq or CLIP model: its 13 tensors begin with base, view, transposed',

@@ -57,6 +57,13 @@ function rules({ model, trainer }: TrainingConfiguration): (BrokenRule & { holds
         multiple('model.embed_dim', model.embed_dim, model.enc_num_heads, 'model.enc_num_heads'),
       ];
     case 'str_adapter':
-      return common;
+      return [
+        ...common,
+        {
+          option: 'model.prune_reduction',
+          expected: `a divisor of ${clipHeadWidth}, the width of a head in CLIP`,
+          holds: clipHeadWidth % model.prune_reduction === 0,
+        },
+      ];
   }
 }

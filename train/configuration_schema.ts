@@ -174,10 +174,10 @@ export type ModelName = keyof typeof runSchemas;
 
 export type Vl4StrConfiguration = z.infer<typeof runSchemas.vl4str>;
 export type ParseqRunConfiguration = z.infer<typeof runSchemas.parseq>;
-export type StrAdapterConfiguration = z.infer<typeof runSchemas.str_adapter>;
+export type StrAdapterRunConfiguration = z.infer<typeof runSchemas.str_adapter>;
 
 /** All options of a run; the model's kind is `model.name`. */
-export type TrainingConfiguration = Vl4StrConfiguration | ParseqRunConfiguration | StrAdapterConfiguration;
+export type TrainingConfiguration = Vl4StrConfiguration | ParseqRunConfiguration | StrAdapterRunConfiguration;
 
 /** The schema of each option under its dotted name, as `model.lr`. */
 export function optionSchemas(schema: z.ZodObject): Map<string, z.ZodType> {

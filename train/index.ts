@@ -5,14 +5,19 @@ export { configurationText, parseConfiguration, presetConfiguration } from './co
 export { Checkpoints } from './checkpoints.js';
 export type {
   ParseqRunConfiguration,
-  StrAdapterConfiguration,
+  StrAdapterRunConfiguration,
   TrainingConfiguration,
   Vl4StrConfiguration,
 } from './configuration_schema.js';
 export { type FreezingRules, isFrozen } from './freezing.js';
+export { initialAdapter } from './initial_adapter.js';
 export { type FilteredLabel, type LabelRules, labelFilter } from './label_filter.js';
 export { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
-export { clip4strConfiguration, parseqConfiguration } from './model_configuration.js';
+export {
+  clip4strConfiguration,
+  parseqConfiguration,
+  strAdapterConfiguration,
+} from './model_configuration.js';
 export {
   type LearningRateScaling,
   type OneCycle,

@@ -1,14 +1,18 @@
 /** The model that a training configuration describes. */
 import type {
+  AdapterConfiguration,
+  ClipConfiguration,
   Clip4StrConfiguration,
   DecoderConfiguration,
   ImageEncoderConfiguration,
   ParseqConfiguration,
+  StrAdapterConfiguration,
 } from '../model/index.js';
 import { resolveCharset } from '../model/index.js';
 import { clipHeadWidth, clipTextPositions, clipVocabulary } from '../model/presets.js';
 import type {
   ParseqRunConfiguration,
+  StrAdapterRunConfiguration,
   TrainingConfiguration,
   Vl4StrConfiguration,
 } from './configuration_schema.js';
@@ -63,6 +67,61 @@ export function parseqConfiguration({ model, data }: ParseqRunConfiguration): Pa
     image,
     decoder: decoderOf(model, model.embed_dim),
   };
+}
+
+/**
+ * @param clip of the weights that the run starts from: all sizes but the decoder's are theirs
+ * @throws Error if they have no such blocks or do not divide into the decoder's heads
+ */
+export function strAdapterConfiguration(
+  { model, data }: StrAdapterRunConfiguration,
+  { image, text, embedWidth }: ClipConfiguration,
+): StrAdapterConfiguration {
+  const missing = model.block_ids.find((block) => block >= image.layers);
+  if (model.adapter_type.includes('ladder') && missing !== undefined) {
+    throw new Error(
+      `model.block_ids has ${missing}; expected numbers below ${image.layers}, the blocks of CLIP's image encoder.`,
+    );
+  }
+  if (embedWidth % model.dec_num_heads !== 0) {
+    throw new Error(
+      `model.dec_num_heads is ${model.dec_num_heads}; expected a divisor of ${embedWidth}, the width of CLIP's features.`,
+    );
+  }
+  return {
+    family: 'str_adapter',
+    ...readerSettings(model, data),
+    image,
+    text,
+    embedWidth,
+    adapter: adapterOf(model, image.width, embedWidth),
+    decoder: decoderOf(model, embedWidth),
+  };
+}
+
+/** @param width of CLIP's blocks */
+function adapterOf(
+  model: StrAdapterRunConfiguration['model'],
+  width: number,
+  embedWidth: number,
+): AdapterConfiguration {
+  const { adapter_type: type, block_ids: blocks } = model;
+  switch (type) {
+    case 'identity':
+      return { type };
+    case 'linear':
+      return { type, hiddenWidth: Math.floor(embedWidth / 2) };
+    case 'attention':
+      return { type, heads: model.dec_num_heads, mlpWidth: 4 * embedWidth };
+    case 'linear_ladder':
+      return { type, blocks, hiddenWidth: Math.floor(width / 4) };
+    case 'ladder':
+      return { type, blocks, attentionWidth: width, mlpWidth: 4 * width };
+    case 'ladder_pruning': {
+      const attentionWidth = width / model.prune_reduction;
+      return { type, blocks, attentionWidth, mlpWidth: 4 * attentionWidth };
+    }
+  }
 }
 
 function readerSettings(model: TrainingConfiguration['model'], data: TrainingConfiguration['data']) {

@@ -13,18 +13,19 @@ import {
 } from '../engine/index.js';
 import {
   CharsetAdapter,
-  Clip4StrModel,
+  type Clip4StrModel,
   type Decoder,
-  type Parseq,
   type PreparedMemory,
+  SingleBranchModel,
   captionFromIds,
 } from '../model/index.js';
 import { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
 import { type TargetIds, type TrainingTargets, targetsOfPermutation } from './targets.js';
+import type { TrainableModel } from './trainable_model.js';
 
 /** The original's options of the cross branch, and dropout. */
 export interface PermutedLossOptions {
-  /** Trains the visual branch alone. PARSeq has no other. */
+  /** Trains the visual branch alone. Only CLIP4STR has another. */
   readonly visualOnly?: boolean;
   /** Keeps the cross branch's gradients out of the image encoder (`image_detach`). */
   readonly imageDetach?: boolean;
@@ -62,7 +63,7 @@ interface BranchLoss {
  * @param options default to the original's recipe
  */
 export async function permutedLoss(
-  model: Clip4StrModel | Parseq,
+  model: TrainableModel,
   images: Tensor,
   targets: TrainingTargets,
   permutations: readonly (readonly number[])[],
@@ -75,7 +76,7 @@ export async function permutedLoss(
   const masks = permutations.map(permutationMasks);
   const batch = new Batch(device, targets, model.tokenizer.padId, options.dropout);
 
-  if (!(model instanceof Clip4StrModel)) {
+  if (model instanceof SingleBranchModel) {
     const memory = model.decoder.prepareMemory(model.encode(images));
     const { totals } = batch.lossOf(model.decoder, () => memory, masks, wanted);
     return { loss: scale(sum(totals, [0]), factor), visual: means(totals, counts), captions: [] };

@@ -6,6 +6,7 @@ import {
   type Parameters,
   Parseq,
   type ParseqConfiguration,
+  type SingleBranchModel,
 } from '../model/index.js';
 import type { ParseqRunConfiguration, Vl4StrConfiguration } from './configuration_schema.js';
 import { clip4strConfiguration, parseqConfiguration } from './model_configuration.js';
@@ -13,7 +14,7 @@ import type { GroupingRules } from './parameter_groups.js';
 
 /** Runs of models that read by themselves. */
 export type TrainableConfiguration = Vl4StrConfiguration | ParseqRunConfiguration;
-export type TrainableModel = Clip4StrModel | Parseq;
+export type TrainableModel = Clip4StrModel | SingleBranchModel;
 
 export function readerConfiguration(
   run: TrainableConfiguration,

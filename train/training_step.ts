@@ -10,10 +10,10 @@ import {
   controlGradients,
   scale,
 } from '../engine/index.js';
-import type { Clip4StrModel, Parseq } from '../model/index.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
 import { trainingTargets } from './targets.js';
+import type { TrainableModel } from './trainable_model.js';
 
 /** Images with their labels, and the orders in which their characters are predicted. */
 export interface TrainingBatch {
@@ -56,7 +56,7 @@ export class TrainingStep {
   private readonly device: Device;
 
   constructor(
-    private readonly model: Clip4StrModel | Parseq,
+    private readonly model: TrainableModel,
     groups: readonly ParameterGroup[],
     adamW: { readonly betas: readonly [number, number]; readonly epsilon: number },
   ) {

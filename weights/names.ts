@@ -4,8 +4,9 @@ import { CheckpointError, shownName } from './errors.js';
 import { huggingFaceRecipes } from './names_hugging_face.js';
 import type { Recipe } from './recipe.js';
 
-export type Family = 'clip4str' | 'parseq' | 'clip';
-export type Convention = 'clip4str' | 'parseq' | 'openai-clip' | 'open-clip' | 'hugging-face-clip';
+export type Family = 'clip4str' | 'parseq' | 'str_adapter' | 'clip';
+export type Convention =
+  'clip4str' | 'parseq' | 'str_adapter' | 'openai-clip' | 'open-clip' | 'hugging-face-clip';
 
 export interface NameMap {
   readonly family: Family;
@@ -30,6 +31,9 @@ export function mapNames(checkpoint: Checkpoint): NameMap {
 
   if (has('clip_model.') && has('visual_decoder.')) {
     return { family: 'clip4str', convention: 'clip4str', recipes: unchanged(names), ignored };
+  }
+  if (has('clip_model.') && has('decoder.') && has('text_embed.')) {
+    return { family: 'str_adapter', convention: 'str_adapter', recipes: unchanged(names), ignored };
   }
   if (has('encoder.') && has('decoder.') && has('text_embed.')) {
     return { family: 'parseq', convention: 'parseq', recipes: unchanged(names), ignored };

@@ -13,7 +13,7 @@ export interface ParameterInfo {
   readonly byteLength: number;
 }
 
-/** An open checkpoint of CLIP4STR, PARSeq or CLIP, by canonical names. */
+/** An open checkpoint of CLIP4STR, PARSeq, CLIP with an adapter or CLIP alone, by canonical names. */
 export interface ParameterSource {
   /** File name for messages. */
   readonly name: string;
@@ -22,7 +22,8 @@ export interface ParameterSource {
   readonly configuration: Readonly<Record<string, unknown>>;
   /**
    * By canonical name, which is the original's: CLIP4STR `clip_model.*`, `visual_decoder.*`, `cross_decoder.*`; PARSeq
-   * `encoder.*`, `decoder.*`, `head.*`, `text_embed.*`, `pos_queries`; CLIP as OpenAI's, `visual.*`, `transformer.*` ...
+   * `encoder.*`, `decoder.*`, `head.*`, `text_embed.*`, `pos_queries`; an adapter's model as PARSeq, with `clip_model.*`
+   * and `adapter.*` for the encoder; CLIP as OpenAI's, `visual.*`, `transformer.*` ...
    */
   readonly parameters: ReadonlyMap<string, ParameterInfo>;
   /** Stored tensors that are no parameters: masks and sizes kept as buffers. */

@@ -2,11 +2,14 @@
 import type { Device } from '../../engine/index.js';
 import { Clip } from '../../model/clip.js';
 import { Clip4StrModel } from '../../model/clip4str.js';
+import type { ConfigurationSource } from '../../model/infer_configuration.js';
 import { type LoadOptions, loadModel } from '../../model/load_model.js';
+import type { AdapterType } from '../../model/configuration.js';
 import { Parseq } from '../../model/parseq.js';
+import { StrAdapterModel } from '../../model/str_adapter.js';
 import { type ParameterInfo, type ParameterSource, openParameters } from '../../weights/index.js';
 import { fixturePath } from './fixtures.js';
-import { type StoredTensor, readSafetensors } from './safetensors.js';
+import { type StoredTensor, readSafetensors, readSafetensorsShapes } from './safetensors.js';
 
 /** Decoders that stand beside the CLIP of `fast`, and what their shapes do not tell. */
 export const variants = {
@@ -76,6 +79,40 @@ export async function loadFixtureParseq(device: Device, options: LoadOptions = {
   }
 }
 
+/** What the shapes of the reference's models with adapters do not tell. */
+export function adapterOptions(type: AdapterType): LoadOptions {
+  return { decoderHeads: 4, ...(type.includes('ladder') ? { ladderBlocks: [0, 1] } : {}) };
+}
+
+/** Files of the reference's model with an adapter of a type; its CLIP is that of `fast`. */
+function adapterFiles(type: AdapterType): string[] {
+  const own = type === 'identity' ? ['decoder'] : ['decoder', type];
+  return ['models/fast', ...own.map((name) => `adapters/${name}.weights`)].map((name) =>
+    fixturePath(`${name}.safetensors`),
+  );
+}
+
+const isOfFastDecoders = (name: string): boolean => /^(?:visual|cross)_decoder\./.test(name);
+
+/** Names and shapes of {@link loadFixtureAdapter}'s models. */
+export function fixtureAdapterShapes(type: AdapterType): ConfigurationSource {
+  const shapes = adapterFiles(type).flatMap((file) => [...readSafetensorsShapes(file)]);
+  const parameters = new Map(shapes.filter(([name]) => !isOfFastDecoders(name)));
+  return { name: `${type}.ckpt`, family: 'str_adapter', configuration: {}, parameters };
+}
+
+export function fixtureAdapterTensors(type: AdapterType): Map<string, StoredTensor> {
+  const tensors = adapterFiles(type).flatMap((file) => [...readSafetensors(file)]);
+  return new Map(tensors.filter(([name]) => !isOfFastDecoders(name)));
+}
+
+export async function loadFixtureAdapter(device: Device, type: AdapterType): Promise<StrAdapterModel> {
+  const source = new StoredParameters(`${type}.ckpt`, 'str_adapter', fixtureAdapterTensors(type));
+  const model = await loadModel(device, source, adapterOptions(type));
+  if (!(model instanceof StrAdapterModel)) throw new Error(`${type}: is no model with an adapter.`);
+  return model;
+}
+
 /** The CLIP of `fast` as a plain CLIP with all 77 positions. */
 export function fastClipParameters(): ParameterSource {
   const prefix = 'clip_model.';
@@ -104,7 +141,7 @@ class StoredParameters implements ParameterSource {
 
   constructor(
     readonly name: string,
-    readonly family: 'clip4str' | 'clip',
+    readonly family: 'clip4str' | 'str_adapter' | 'clip',
     private readonly tensors: ReadonlyMap<string, StoredTensor>,
   ) {
     this.convention = family === 'clip' ? 'openai-clip' : family;

@@ -1,0 +1,66 @@
+import type { Device, Tensor } from '../engine/index.js';
+import { Branch, clozeMask, cutReading, originalStepCount } from './branch.js';
+import { CharsetTokenizer } from './charset_tokenizer.js';
+import type { ParseqConfiguration, StrAdapterConfiguration } from './configuration.js';
+import { Decoder, parseqDecoderNames } from './decoder.js';
+import type { Parameters } from './parameters.js';
+import { patchAttention } from './patch_attention.js';
+import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
+
+/** A model of one decoder, which reads encoded images: PARSeq, or CLIP with an adapter. */
+export abstract class SingleBranchModel<
+  Configuration extends ParseqConfiguration | StrAdapterConfiguration =
+    ParseqConfiguration | StrAdapterConfiguration,
+> implements Recognizer {
+  readonly tokenizer: CharsetTokenizer;
+  readonly decoder: Decoder;
+  /** Whether gradients compute each transformer block again, which saves memory and costs a forward pass. */
+  recomputeBlocks = false;
+  private readonly branch: Branch;
+
+  constructor(
+    readonly device: Device,
+    readonly parameters: Parameters,
+    readonly configuration: Configuration,
+  ) {
+    this.tokenizer = new CharsetTokenizer(configuration.charset);
+    this.decoder = new Decoder(device, parameters, parseqDecoderNames, configuration.decoder);
+    this.branch = new Branch(device, this.decoder, this.tokenizer);
+  }
+
+  /** What the decoder looks at, `[batch, tokens, width]`, of images `[batch, 3, height, width]`. */
+  abstract encode(images: Tensor): Tensor;
+
+  recognize(images: Tensor, options: DecodingOptions): Promise<Recognition> {
+    const { device, branch } = this;
+    const { decoder, image } = this.configuration;
+    return device.scope(async () => {
+      const batch = images.shape[0]!;
+      const positions = positionCount(options, decoder.maxLabelLength);
+      const encoded = this.encode(images);
+      await options.onStage?.('memory', encoded);
+      const memory = branch.prepareMemory(encoded);
+      const looked = options.attention
+        ? device.empty('f32', [batch, positions, encoded.shape[1]!])
+        : undefined;
+
+      let reading = options.autoregressive
+        ? branch.readStepwise(memory, batch, positions, looked)
+        : branch.readAtOnce(memory, batch, positions, looked);
+      if (options.autoregressive && options.stopping === 'batch') {
+        const ids = (await reading.ids.read()) as Uint32Array;
+        reading = cutReading(reading, originalStepCount(ids, positions, this.tokenizer.endId));
+      }
+      await options.onStage?.('first_logits', reading.logits);
+      const mask = clozeMask(device, positions);
+      for (let pass = 1; pass <= options.refineIterations; pass++) {
+        reading = branch.refine(reading, positions, memory, mask, looked);
+        await options.onStage?.(`refined_logits_${pass}`, reading.logits);
+      }
+      return {
+        logits: reading.logits,
+        ...(looked ? { attention: patchAttention(looked, image, reading.logits.shape[1]!) } : {}),
+      };
+    });
+  }
+}
