@@ -1,5 +1,6 @@
 /** Numeric self-test of an adapter: our kernels on small random operands against double precision on the host. */
 import { type Device, type Tensor, attention, cast, layerNorm, matmul, softmax } from '../engine/index.js';
+import { Mulberry32 } from '../train/mulberry32.js';
 import { f32FromHalf, halfFromF32 } from '../weights/index.js';
 
 export interface SelfTestResult {
@@ -72,9 +73,9 @@ export async function runSelfTest(device: Device): Promise<SelfTestResult[]> {
 async function runCase(device: Device, one: Case, dtype: 'f32' | 'f16'): Promise<SelfTestResult> {
   const { operation } = one;
   const tolerance = tolerances[dtype];
-  const random = uniform(operation.length);
+  const random = new Mulberry32(operation.length);
   const operands = one.shapes.map((shape) => {
-    const values = new Float32Array(count(shape)).map(() => 2 * random() - 1);
+    const values = new Float32Array(count(shape)).map(() => 2 * random.next() - 1);
     if (dtype === 'f16') f32FromHalf(halfFromF32(values), values);
     return values;
   });
@@ -113,17 +114,6 @@ function compute(
 function largestError(found: Float32Array, expected: Float64Array): number {
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   return expected.reduce((most, value, i) => Math.max(most, Math.abs(found[i]! - value)), 0) / largest;
-}
-
-/** Numbers from 0 to 1 that are the same on every run (the mulberry32 generator). */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function count(shape: readonly number[]): number {
