@@ -1,6 +1,14 @@
 /** Numeric self-test of an adapter: our kernels on small random operands against double precision on the host. */
-import { type Device, type Tensor, attention, cast, layerNorm, matmul, softmax } from '../engine/index.js';
-import { Mulberry32 } from '../train/mulberry32.js';
+import {
+  type Device,
+  RandomGenerator,
+  type Tensor,
+  attention,
+  cast,
+  layerNorm,
+  matmul,
+  softmax,
+} from '../engine/index.js';
 import { f32FromHalf, halfFromF32 } from '../weights/index.js';
 
 export interface SelfTestResult {
@@ -73,7 +81,7 @@ export async function runSelfTest(device: Device): Promise<SelfTestResult[]> {
 async function runCase(device: Device, one: Case, dtype: 'f32' | 'f16'): Promise<SelfTestResult> {
   const { operation } = one;
   const tolerance = tolerances[dtype];
-  const random = new Mulberry32(operation.length);
+  const random = new RandomGenerator(operation.length);
   const operands = one.shapes.map((shape) => {
     const values = new Float32Array(count(shape)).map(() => 2 * random.next() - 1);
     if (dtype === 'f16') f32FromHalf(halfFromF32(values), values);

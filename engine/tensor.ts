@@ -8,6 +8,7 @@ import {
   elementCount,
 } from '../kernels/index.js';
 import { DisposedError, ShapeError } from './errors.js';
+import { GraphNode, type ViewStep, isRecording } from './graph.js';
 import type { PooledBuffer } from './memory.js';
 import { contiguousStrides, isContiguous, reshapeStrides, resolveAxis, shapeText } from './shape.js';
 
@@ -39,6 +40,8 @@ export interface TensorDevice {
   releaseBuffer(buffer: PooledBuffer): void;
   /** @internal */
   track(tensor: Tensor): void;
+  /** Takes a tensor out of the scopes it was made in. */
+  keep(tensor: Tensor): Tensor;
 }
 
 /** A buffer of the pool with the number of tensors that lie in it. */
@@ -55,6 +58,10 @@ export class Storage {
     return this;
   }
 
+  get shared(): boolean {
+    return this.references > 1;
+  }
+
   release(): void {
     this.references--;
     if (this.references === 0) this.device.releaseBuffer(this.buffer);
@@ -68,6 +75,7 @@ export class Storage {
  */
 export class Tensor {
   private storage: Storage | undefined;
+  private recorded: GraphNode | undefined;
 
   /** @internal Tensors are made by a device and by operations. */
   constructor(
@@ -77,8 +85,10 @@ export class Tensor {
     readonly strides: readonly number[],
     /** First element within the storage. */
     readonly offset: number,
+    node?: GraphNode,
   ) {
     this.storage = storage;
+    this.recorded = node?.retain();
     storage.device.track(this);
   }
 
@@ -108,6 +118,11 @@ export class Tensor {
     return isContiguous(this.shape, this.strides);
   }
 
+  /** @internal Whether other tensors lie in the same memory. */
+  get shared(): boolean {
+    return this.alive().shared;
+  }
+
   get disposed(): boolean {
     return this.storage === undefined;
   }
@@ -116,6 +131,8 @@ export class Tensor {
   dispose(): void {
     this.storage?.release();
     this.storage = undefined;
+    this.recorded?.release();
+    this.recorded = undefined;
   }
 
   /**
@@ -141,7 +158,7 @@ export class Tensor {
           'call contiguous() first',
       );
     }
-    return this.view(resolved, strides, this.offset);
+    return this.recordedView({ kind: 'reshape' }, resolved, strides, this.offset);
   }
 
   /** Elements `start` to `end` (exclusive; negative counts from the end) along one axis. */
@@ -157,7 +174,8 @@ export class Tensor {
       throw new ShapeError(`slice: ${start}..${end} is outside axis ${axis} of ${shapeText(this.shape)}`);
     }
     const shape = this.shape.with(d, to - from);
-    return this.view(shape, this.strides, this.offset + from * this.strides[d]!);
+    const step = { kind: 'slice', axis: d, start: from, end: to } as const;
+    return this.recordedView(step, shape, this.strides, this.offset + from * this.strides[d]!);
   }
 
   /** One entry along an axis, which disappears. */
@@ -168,10 +186,12 @@ export class Tensor {
     if (!Number.isInteger(at) || at < 0 || at >= size) {
       throw new ShapeError(`select: index ${index} is outside axis ${axis} of ${shapeText(this.shape)}`);
     }
-    return this.view(
-      this.shape.toSpliced(d, 1),
-      this.strides.toSpliced(d, 1),
-      this.offset + at * this.strides[d]!,
+    const entry = this.slice(d, at, at + 1);
+    return entry.recordedView(
+      { kind: 'reshape' },
+      entry.shape.toSpliced(d, 1),
+      entry.strides.toSpliced(d, 1),
+      entry.offset,
     );
   }
 
@@ -183,7 +203,8 @@ export class Tensor {
         `permute: ${shapeText(order)} does not order the dimensions of ${shapeText(this.shape)}`,
       );
     }
-    return this.view(
+    return this.recordedView(
+      { kind: 'permute', order: axes },
       axes.map((axis) => this.shape[axis]!),
       axes.map((axis) => this.strides[axis]!),
       this.offset,
@@ -209,7 +230,7 @@ export class Tensor {
     });
     if (missing < 0)
       throw new ShapeError(`expand: ${shapeText(this.shape)} has more dimensions than ${shapeText(shape)}`);
-    return this.view(shape, strides, this.offset);
+    return this.recordedView({ kind: 'expand' }, shape, strides, this.offset);
   }
 
   /** `[batch, tokens, heads * width]` as `[batch, heads, tokens, width]`. */
@@ -231,9 +252,80 @@ export class Tensor {
     return data!;
   }
 
+  /** @internal How it came about, where gradients are wanted. */
+  get node(): GraphNode | undefined {
+    return this.recorded;
+  }
+
   /** @internal */
-  view(shape: readonly number[], strides: readonly number[], offset: number): Tensor {
-    return new Tensor(this.alive().retain(), this.dtype, shape, strides, offset);
+  recordAs(node: GraphNode): this {
+    this.recorded = node.retain();
+    return this;
+  }
+
+  /**
+   * Collects gradients for this tensor from now on, or no more: {@link backward} adds them up in `gradient`.
+   * @throws ShapeError for integers, or for the result of an operation that is recorded itself
+   */
+  requireGradient(wanted = true): this {
+    if (this.node && this.node.origin.kind !== 'leaf') {
+      throw new ShapeError(
+        `requireGradient: ${this.dtype}${shapeText(this.shape)} is the result of ${this.node.name}; detach() it first`,
+      );
+    }
+    if (!wanted) {
+      this.recorded?.release();
+      this.recorded = undefined;
+      return this;
+    }
+    if (this.dtype === 'i32' || this.dtype === 'u32') {
+      throw new ShapeError(
+        `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; cast it to f32`,
+      );
+    }
+    if (this.node) return this;
+    const target = { dtype: this.dtype, shape: this.shape };
+    return this.recordAs(new GraphNode('parameter', target, { kind: 'leaf', gradient: undefined }));
+  }
+
+  /** Gradient collected so far, of a tensor that requires one. It stays until it is taken. */
+  get gradient(): Tensor | undefined {
+    const origin = this.node?.origin;
+    return origin?.kind === 'leaf' ? origin.gradient : undefined;
+  }
+
+  /** Disposes the gradient collected so far. */
+  clearGradient(): void {
+    const origin = this.node?.origin;
+    if (origin?.kind !== 'leaf') return;
+    origin.gradient?.dispose();
+    origin.gradient = undefined;
+  }
+
+  /** The same elements, a constant for gradients. */
+  detach(): Tensor {
+    return this.view(this.shape, this.strides, this.offset);
+  }
+
+  /** @internal A view that gradients do not go through, or that belongs to the given node. */
+  view(shape: readonly number[], strides: readonly number[], offset: number, node?: GraphNode): Tensor {
+    return new Tensor(this.alive().retain(), this.dtype, shape, strides, offset, node);
+  }
+
+  private recordedView(
+    step: ViewStep,
+    shape: readonly number[],
+    strides: readonly number[],
+    offset: number,
+  ): Tensor {
+    const base = isRecording() ? this.node : undefined;
+    const target = { dtype: this.dtype, shape };
+    return this.view(
+      shape,
+      strides,
+      offset,
+      base && new GraphNode(step.kind, target, { kind: 'view', base, step }),
+    );
   }
 
   private alive(): Storage {

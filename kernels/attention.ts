@@ -1,4 +1,3 @@
-import { rowLanes } from './rows.js';
 import {
   type AdapterTraits,
   type Cost,
@@ -10,6 +9,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
+import { rowLanes } from './row_launch.js';
 
 /** `result = softmax(scale * query keyᵀ + mask) value` per batch entry and head. */
 export interface AttentionProblem {

@@ -35,6 +35,12 @@ export function foldDimensions(
   return { sizes, strides };
 }
 
+/** Whether the elements lie behind each other in memory, in order. */
+export function isDense(shape: readonly number[], strides: readonly number[]): boolean {
+  const folded = foldDimensions(shape, [strides]);
+  return folded.sizes.length === 1 && (folded.sizes[0] === 1 || folded.strides[0]![0] === 1);
+}
+
 /** Uniform parameters of folded dimensions: `size0…`, and `<name>Stride0…` for each operand. */
 export function dimensionParameters(
   folded: FoldedDimensions,

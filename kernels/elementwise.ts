@@ -3,7 +3,9 @@ import {
   type AdapterTraits,
   type Launch,
   type Operand,
+  type Parameter,
   elementCount,
+  f32,
   spreadWorkgroups,
   storageFeatures,
   u32,
@@ -11,10 +13,16 @@ import {
 
 const workgroupSize = 64;
 
+/** Blocks of elements a workgroup takes: on a CPU as many as leave every core some workgroups. */
+function stepsFor(count: number, traits: AdapterTraits): number {
+  return traits.software ? Math.min(64, Math.ceil(count / workgroupSize / 64)) : 1;
+}
+
 /** WGSL of the element-wise functions of one operand, in f32. `copy` converts between any types. */
 export const unaryExpressions = {
   copy: 'x',
   negate: '-x',
+  scale: 'x * params.factor',
   exp: 'exp(x)',
   log: 'log(x)',
   sqrt: 'sqrt(x)',
@@ -35,7 +43,30 @@ export const binaryExpressions = {
   divide: 'x / y',
 } as const;
 
+/**
+ * Gradients of the functions of one operand: whether they are read from the operand or from the function's output, and
+ * WGSL in that (`x`) and the gradient that arrives (`y`). From the output where that is cheaper and loses no digits;
+ * it leaves the operand free to be disposed. Of `copy` the gradient is a copy, of `negate` a negation: neither needs
+ * operand or output.
+ */
+export const unaryGradients = {
+  exp: { from: 'output', expression: 'y * x' },
+  log: { from: 'x', expression: 'y / x' },
+  sqrt: { from: 'output', expression: '0.5 * y / x' },
+  reciprocal: { from: 'output', expression: '-y * x * x' },
+  // As PyTorch, a NaN lets the gradient through.
+  relu: { from: 'output', expression: 'select(y, 0.0, x <= 0.0)' },
+  sigmoid: { from: 'x', expression: 'sigmoid_gradient(x, y)' },
+  tanh: { from: 'x', expression: 'tanh_gradient(x, y)' },
+  gelu: { from: 'x', expression: 'gelu_gradient(x, y)' },
+  quickGelu: { from: 'x', expression: 'quick_gelu_gradient(x, y)' },
+} as const satisfies Partial<
+  Record<keyof typeof unaryExpressions, { from: 'x' | 'output'; expression: string }>
+>;
+
 export type UnaryFunction = keyof typeof unaryExpressions;
+/** Functions of one operand whose gradient has a kernel of its own. */
+export type UnaryGradient = keyof typeof unaryGradients;
 export type BinaryFunction = keyof typeof binaryExpressions;
 
 function launchElementwise(
@@ -45,10 +76,12 @@ function launchElementwise(
   inputs: readonly Operand[],
   result: Operand,
   traits: AdapterTraits,
+  extra: Readonly<Record<string, Parameter>> = {},
 ): Launch {
   const [x, y = x] = inputs as [Operand, Operand?];
   const count = elementCount(result.shape);
   const folded = foldDimensions(result.shape, [x.strides, y.strides, result.strides]);
+  const steps = stepsFor(count, traits);
   return {
     kernel,
     file: 'elementwise.wgsl',
@@ -66,21 +99,30 @@ function launchElementwise(
     access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
       count: u32(count),
+      steps: u32(steps),
       xOffset: u32(x.offset),
       yOffset: u32(y.offset),
       resultOffset: u32(result.offset),
+      ...extra,
       ...dimensionParameters(folded, ['x', 'y', 'result']),
     },
-    workgroups: spreadWorkgroups(Math.ceil(count / workgroupSize), traits),
+    workgroups: spreadWorkgroups(Math.ceil(count / workgroupSize / steps), traits),
   };
 }
 
-/** `result = f(x)`; `x` may be broadcast by strides of 0, `result` may be a slice. */
-export function launchUnary(name: UnaryFunction, x: Operand, result: Operand, traits: AdapterTraits): Launch {
+/** `result = f(x)`; `x` may be broadcast by strides of 0, `result` may be a slice. `factor` is that of `scale`. */
+export function launchUnary(
+  name: UnaryFunction,
+  x: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+  factor = 1,
+): Launch {
   const integers = [x, result].every(({ dtype }) => dtype === 'i32' || dtype === 'u32');
   // Integers keep all of their bits; f32 holds 24 of them.
   const compute = name === 'copy' && integers ? x.dtype : 'f32';
-  return launchElementwise(name, unaryExpressions[name], compute, [x], result, traits);
+  const extra = name === 'scale' ? { factor: f32(factor) } : {};
+  return launchElementwise(name, unaryExpressions[name], compute, [x], result, traits, extra);
 }
 
 /** `result = f(x, y)`, operands broadcast by strides of 0. */
@@ -93,4 +135,19 @@ export function launchBinary(
 ): Launch {
   const compute = result.dtype === 'f16' ? 'f32' : result.dtype;
   return launchElementwise(name, binaryExpressions[name], compute, [x, y], result, traits);
+}
+
+/**
+ * Gradient of a function of one operand: `result = f'(…) * gradient`. `source` is the function's operand or its output,
+ * as `unaryGradients[name].from` says. Operands: source, gradient, result, of one shape; broadcast by strides of 0.
+ */
+export function launchUnaryGradient(
+  name: UnaryGradient,
+  source: Operand,
+  gradient: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+): Launch {
+  const { expression } = unaryGradients[name];
+  return launchElementwise(`${name}_gradient`, expression, 'f32', [source, gradient], result, traits);
 }

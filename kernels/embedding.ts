@@ -4,13 +4,11 @@ import {
   type Operand,
   elementCount,
   f32,
+  notANumberBits,
   spreadWorkgroups,
   storageFeatures,
   u32,
 } from './kernel.js';
-
-/** A quiet NaN, as bits: WGSL has no NaN literal. */
-const notANumberBits = 0x7fc00000;
 
 export interface EmbeddingProblem {
   /** A window of whole rows of the table, `[window rows, width]`. */

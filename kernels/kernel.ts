@@ -31,6 +31,9 @@ export interface Operand {
 
 export type Defines = Readonly<Record<string, string | number | boolean>>;
 
+/** What a kernel does with a bound buffer; `readWrite` works in place. */
+export type Access = 'read' | 'write' | 'readWrite';
+
 /** A member of the uniform block `params`, in the type that WGSL sees. */
 export interface Parameter {
   readonly type: 'u32' | 'f32';
@@ -46,7 +49,7 @@ export interface Launch {
   readonly defines: Defines;
   readonly features: readonly ('f16' | 'subgroups')[];
   /** How each storage binding is used, from `@binding(1)` on; binding 0 is `params`. */
-  readonly access: readonly ('read' | 'write')[];
+  readonly access: readonly Access[];
   /** The uniform block: the WGSL `struct Params` is generated from these names, in this order. */
   readonly params: Readonly<Record<string, Parameter>>;
   readonly workgroups: readonly [number, number, number];
@@ -68,6 +71,9 @@ export function u32(value: number): Parameter {
 export function f32(value: number): Parameter {
   return { type: 'f32', value };
 }
+
+/** A quiet NaN as a `u32` parameter: WGSL has no NaN literal. */
+export const notANumberBits = 0x7fc00000;
 
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((count, size) => count * size, 1);

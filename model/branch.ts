@@ -1,6 +1,7 @@
 /** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
 import { type Device, type Tensor, argmax, copyInto, endPadding } from '../engine/index.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
+import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
 
 /** What a branch has read so far. */
@@ -73,8 +74,10 @@ export class Branch {
     return this.device.scope(() => {
       const [batch, context] = previous.logits.shape as [number, number];
       const ids = previous.ids.slice(1, 0, context);
+      const mask = clozeMask.slice(0, 0, positions).slice(1, 0, context);
       const masks = {
-        mask: clozeMask.slice(0, 0, positions).slice(1, 0, context),
+        mask,
+        contentMask: mask.slice(0, 0, context),
         padding: endPadding(ids, this.tokenizer.endId),
       };
       const logits = this.decoder.readAll(ids, positions, memory, masks, attentionInto);
@@ -97,11 +100,9 @@ export class Branch {
   }
 }
 
-/** Hides from each position its own character, which lies one further in the context: `[positions, positions]`. */
+/** {@link clozeMaskValues} on the device: `[positions, positions]`. */
 export function clozeMask(device: Device, positions: number): Tensor {
-  const mask = new Float32Array(positions * positions);
-  for (let row = 0; row + 1 < positions; row++) mask[row * positions + row + 1] = -Infinity;
-  return device.tensor(mask, [positions, positions]);
+  return device.tensor(clozeMaskValues(positions), [positions, positions]);
 }
 
 /**

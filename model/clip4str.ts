@@ -24,20 +24,22 @@ interface ImageFeatures {
  */
 export class Clip4StrModel implements Recognizer {
   readonly tokenizer: CharsetTokenizer;
+  readonly visualDecoder: Decoder;
+  readonly crossDecoder: Decoder;
   private readonly visual: Branch;
   private readonly cross: Branch;
 
   constructor(
-    private readonly device: Device,
+    readonly device: Device,
     readonly parameters: Parameters,
     readonly configuration: Clip4StrConfiguration,
   ) {
     const { charset, visualDecoder, crossDecoder } = configuration;
     this.tokenizer = new CharsetTokenizer(charset);
-    const visual = new Decoder(device, parameters, branchNames('visual_decoder'), visualDecoder);
-    const cross = new Decoder(device, parameters, branchNames('cross_decoder'), crossDecoder);
-    this.visual = new Branch(device, visual, this.tokenizer);
-    this.cross = new Branch(device, cross, this.tokenizer);
+    this.visualDecoder = new Decoder(device, parameters, branchNames('visual_decoder'), visualDecoder);
+    this.crossDecoder = new Decoder(device, parameters, branchNames('cross_decoder'), crossDecoder);
+    this.visual = new Branch(device, this.visualDecoder, this.tokenizer);
+    this.cross = new Branch(device, this.crossDecoder, this.tokenizer);
   }
 
   /** Features of images `[batch, 3, height, width]`. With `clipClsEotFeature` there is one token, the class token. */

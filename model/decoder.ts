@@ -3,20 +3,9 @@
  * content stream holds the characters read so far; the query stream asks, from a position alone, for the next one. A
  * query attends to the content, then to the memory (the encoded image, and in the cross branch the caption).
  */
-import {
-  type Device,
-  type Tensor,
-  attention,
-  contiguous,
-  copyInto,
-  embedding,
-  layerNorm,
-  linear,
-  matmul,
-  mean,
-  softmax,
-} from '../engine/index.js';
+import { type Device, type Tensor, concat, embedding, layerNorm, linear } from '../engine/index.js';
 import type { DecoderConfiguration } from './configuration.js';
+import { type DecodingContext, DecoderLayer, type KeyValue } from './decoder_layer.js';
 import type { Parameters } from './parameters.js';
 
 /** Names of a branch's parameters: CLIP4STR keeps all of a branch together, PARSeq spreads them. */
@@ -48,49 +37,34 @@ export const parseqDecoderNames: DecoderNames = {
   positionQueries: 'pos_queries',
 };
 
-/** Keys and values of an attention, heads split: `[batch, heads, tokens, head width]` each. */
-interface KeyValue {
-  readonly key: Tensor;
-  readonly value: Tensor;
-}
-
-interface LinearParameters {
-  readonly weight: Tensor;
-  readonly bias: Tensor;
-}
-
 /** The memory, projected once for every layer. */
 export type PreparedMemory = readonly KeyValue[];
 
-/** What hides content from queries and from content. */
-export interface ContentMasks {
-  /** `[positions, positions]`, added to the scores. */
-  readonly mask?: Tensor | undefined;
-  /** `[batch, positions]` u32, 1 = hidden. */
-  readonly padding?: Tensor | undefined;
-}
-
 export class Decoder {
+  private readonly layers: readonly DecoderLayer[];
+
   constructor(
     private readonly device: Device,
     private readonly parameters: Parameters,
     private readonly names: DecoderNames,
     private readonly configuration: DecoderConfiguration,
-  ) {}
-
-  /** Projects the memory `[batch, tokens, width]` to the keys and values of every layer's cross-attention. */
-  prepareMemory(memory: Tensor): PreparedMemory {
-    return Array.from({ length: this.configuration.layers }, (_, layer) =>
-      this.keyValue(this.project(memory, layer, 'cross_attn', 1, 3)),
+  ) {
+    this.layers = Array.from(
+      { length: configuration.layers },
+      (_, layer) => new DecoderLayer(parameters, `${names.layers}.${layer}`, configuration),
     );
+  }
+
+  /** Projects the memory `[batch, tokens, width]` to the keys and values of every layer's memory attention. */
+  prepareMemory(memory: Tensor): PreparedMemory {
+    return this.layers.map((layer) => layer.memoryKeyValue(memory));
   }
 
   /** The state of an autoregressive decoding over `steps` positions for `batch` images. */
   startSteps(batch: number, steps: number): DecodingState {
-    const { device } = this;
-    const { width, layers } = this.configuration;
-    const caches = Array.from({ length: layers }, () => device.empty('f32', [batch, steps, 2 * width]));
-    return { caches, queries: this.projectedQueries(steps) };
+    const shape = [batch, steps, 2 * this.configuration.width];
+    const caches = this.layers.map(() => this.device.empty('f32', shape));
+    return { caches, queries: this.layers[0]!.contentQuery(this.positionQueries(0, steps)) };
   }
 
   /**
@@ -107,31 +81,18 @@ export class Decoder {
     attentionInto?: Tensor,
   ): void {
     this.device.scope(() => {
-      const batch = ids.shape[0]!;
       let content = this.embedContent(ids, step);
-      let query = this.positionQueries(step, step + 1).expand([batch, 1, this.configuration.width]);
-      state.caches.forEach((cache, layer) => {
-        const normalized = this.norm(content, layer, 'norm_c');
-        this.project(normalized, layer, 'self_attn', 1, 3, cache.slice(1, step, step + 1));
-        const seen = this.keyValue(cache.slice(1, 0, step + 1));
-        const projected =
-          layer === 0
-            ? state.queries.slice(1, step, step + 1).expand(query.shape)
-            : this.projectQuery(query, layer);
-        const last = layer === this.configuration.layers - 1;
-        query = this.stream(
-          query,
-          projected,
-          layer,
-          seen,
-          memory[layer]!,
-          {},
-          last ? attentionInto : undefined,
-        );
-        if (!last) {
-          const own = this.project(normalized, layer, 'self_attn', 0, 1);
-          content = this.stream(content, own, layer, seen, memory[layer]!, {});
-        }
+      let query = this.positionQueries(step, step + 1).expand([ids.shape[0]!, 1, this.configuration.width]);
+      this.layers.forEach((layer, i) => {
+        const normalized = layer.normalizeContent(content);
+        const cache = state.caches[i]!;
+        layer.contentKeyValue(normalized, cache.slice(1, step, step + 1));
+        const seen = layer.splitKeyValue(cache.slice(1, 0, step + 1));
+        const asked =
+          i === 0 ? state.queries.slice(1, step, step + 1).expand(query.shape) : layer.contentQuery(query);
+        const last = i === this.layers.length - 1;
+        query = layer.stream(query, asked, seen, memory[i]!, {}, last ? attentionInto : undefined);
+        if (!last) content = layer.stream(content, layer.ownQuery(normalized), seen, memory[i]!, {});
       });
       this.classify(query, logitsInto);
     });
@@ -148,59 +109,45 @@ export class Decoder {
     ids: Tensor,
     positions: number,
     memory: PreparedMemory,
-    masks: ContentMasks,
+    context: DecodingContext,
     attentionInto?: Tensor,
   ): Tensor {
     return this.device.scope(() => {
-      const [batch, context] = ids.shape as [number, number];
-      const { width, layers } = this.configuration;
-      let content = this.embedContent(ids, 0);
-      let query = this.positionQueries(0, positions).expand([batch, positions, width]);
-      const first = this.projectedQueries(positions);
-      for (let layer = 0; layer < layers; layer++) {
-        const normalized = this.norm(content, layer, 'norm_c');
-        const seen = this.keyValue(this.project(normalized, layer, 'self_attn', 1, 3));
-        const projected =
-          layer === 0 ? first.expand([batch, positions, width]) : this.projectQuery(query, layer);
-        const last = layer === layers - 1;
-        query = this.stream(
-          query,
-          projected,
-          layer,
-          seen,
-          memory[layer]!,
-          masks,
-          last ? attentionInto : undefined,
-        );
+      const { dropout } = context;
+      const drop = dropout ?? ((x: Tensor): Tensor => x);
+      const contentContext = { mask: context.contentMask, padding: context.padding, dropout };
+      const shape = [ids.shape[0]!, positions, this.configuration.width];
+      let content = drop(this.embedContent(ids, 0));
+      const asking = this.positionQueries(0, positions);
+      // Without dropout the queries of all images start alike, and are projected once.
+      let query = drop(asking.expand(shape));
+      this.layers.forEach((layer, i) => {
+        const normalized = layer.normalizeContent(content);
+        const seen = layer.splitKeyValue(layer.contentKeyValue(normalized));
+        const asked =
+          i === 0 && !dropout ? layer.contentQuery(asking).expand(shape) : layer.contentQuery(query);
+        const last = i === this.layers.length - 1;
+        query = layer.stream(query, asked, seen, memory[i]!, context, last ? attentionInto : undefined);
         if (!last) {
-          const own = this.project(normalized, layer, 'self_attn', 0, 1);
-          const contentMasks = { ...masks, mask: masks.mask?.slice(0, 0, context) };
-          content = this.stream(content, own, layer, seen, memory[layer]!, contentMasks);
+          content = layer.stream(content, layer.ownQuery(normalized), seen, memory[i]!, contentContext);
         }
-      }
+      });
       return this.classify(query);
     });
   }
 
   /** Token embeddings scaled by sqrt(width), plus position queries for everything after the begin token. */
   private embedContent(ids: Tensor, start: number): Tensor {
-    const { device } = this;
-    const { width } = this.configuration;
-    const [batch, length] = ids.shape as [number, number];
+    const length = ids.shape[1]!;
     const table = this.parameters.get(this.names.textEmbedding);
-    const scale = Math.sqrt(width);
-    return device.scope(() => {
-      const content = device.empty('f32', [batch, length, width]);
-      const begin = start === 0 ? 1 : 0;
-      if (begin > 0) embedding(table, ids.slice(1, 0, 1), { scale, into: content.slice(1, 0, 1) });
-      if (length > begin) {
-        const positions = this.positionQueries(start + begin - 1, start + length - 1).reshape([
-          length - begin,
-          width,
-        ]);
-        embedding(table, ids.slice(1, begin), { scale, positions, into: content.slice(1, begin) });
-      }
-      return content;
+    const scale = Math.sqrt(this.configuration.width);
+    return this.device.scope(() => {
+      const begin = start === 0 ? [embedding(table, ids.slice(1, 0, 1), { scale })] : [];
+      const first = begin.length;
+      if (first === length) return begin[0]!;
+      const positions = this.positionQueries(start + first - 1, start + length - 1).select(0, 0);
+      const rest = embedding(table, ids.slice(1, first), { scale, positions });
+      return first > 0 ? concat([...begin, rest], 1) : rest;
     });
   }
 
@@ -209,96 +156,14 @@ export class Decoder {
     return this.parameters.get(this.names.positionQueries).slice(1, start, end);
   }
 
-  /** The first layer's self-attention queries, which depend on positions alone: `[1, positions, width]`. */
-  private projectedQueries(positions: number): Tensor {
-    return this.device.scope(() => this.projectQuery(this.positionQueries(0, positions), 0));
-  }
-
-  private projectQuery(query: Tensor, layer: number): Tensor {
-    return this.project(this.norm(query, layer, 'norm_q'), layer, 'self_attn', 0, 1);
-  }
-
-  /** One stream through a layer: content attention, memory attention, feed-forward, each with its residual. */
-  private stream(
-    tokens: Tensor,
-    projectedQuery: Tensor,
-    layer: number,
-    content: KeyValue,
-    memory: KeyValue,
-    { mask, padding }: ContentMasks,
-    attentionInto?: Tensor,
-  ): Tensor {
-    const { heads } = this.configuration;
-    return this.device.scope(() => {
-      const own = attention(projectedQuery.splitHeads(heads), content.key, content.value, {
-        mask,
-        keyPadding: padding,
-      });
-      const afterContent = this.output(own, layer, 'self_attn.out_proj', tokens);
-      const asked = this.project(
-        this.norm(afterContent, layer, 'norm1'),
-        layer,
-        'cross_attn',
-        0,
-        1,
-      ).splitHeads(heads);
-      if (attentionInto) copyInto(attentionWeights(asked, memory.key), attentionInto);
-      const looked = attention(asked, memory.key, memory.value);
-      const afterMemory = this.output(looked, layer, 'cross_attn.out_proj', afterContent);
-      const expanded = linear(this.norm(afterMemory, layer, 'norm2'), this.weight(layer, 'linear1.weight'), {
-        bias: this.weight(layer, 'linear1.bias'),
-        activation: 'gelu',
-      });
-      return this.output(expanded, layer, 'linear2', afterMemory);
-    });
-  }
-
   private classify(query: Tensor, into?: Tensor): Tensor {
-    const [norm, head] = [this.names.norm, this.names.head].map((name) => ({
-      weight: this.parameters.get(`${name}.weight`),
-      bias: this.parameters.get(`${name}.bias`),
-    })) as [LinearParameters, LinearParameters];
-    const normalized = layerNorm(query, norm.weight, norm.bias);
-    return linear(normalized, head.weight, { bias: head.bias, ...(into ? { into } : {}) });
-  }
-
-  private output(x: Tensor, layer: number, name: string, residual: Tensor): Tensor {
-    return linear(x, this.weight(layer, `${name}.weight`), {
-      bias: this.weight(layer, `${name}.bias`),
-      residual,
+    const { norm, head } = this.names;
+    const get = (name: string): Tensor => this.parameters.get(name);
+    const normalized = layerNorm(query, get(`${norm}.weight`), get(`${norm}.bias`));
+    return linear(normalized, get(`${head}.weight`), {
+      bias: get(`${head}.bias`),
+      ...(into ? { into } : {}),
     });
-  }
-
-  private norm(x: Tensor, layer: number, name: 'norm_q' | 'norm_c' | 'norm1' | 'norm2'): Tensor {
-    return layerNorm(x, this.weight(layer, `${name}.weight`), this.weight(layer, `${name}.bias`));
-  }
-
-  /** Thirds `from` to `to` of an attention's packed input projection: query, key, value. */
-  private project(
-    x: Tensor,
-    layer: number,
-    name: 'self_attn' | 'cross_attn',
-    from: number,
-    to: number,
-    into?: Tensor,
-  ): Tensor {
-    const { width } = this.configuration;
-    const weight = this.weight(layer, `${name}.in_proj_weight`).slice(0, from * width, to * width);
-    const bias = this.weight(layer, `${name}.in_proj_bias`).slice(0, from * width, to * width);
-    return linear(x, weight, { bias, ...(into ? { into } : {}) });
-  }
-
-  /** Splits `[batch, tokens, 2 * width]` into keys and values by head. */
-  private keyValue(packed: Tensor): KeyValue {
-    const { width, heads } = this.configuration;
-    return {
-      key: packed.slice(2, 0, width).splitHeads(heads),
-      value: packed.slice(2, width, 2 * width).splitHeads(heads),
-    };
-  }
-
-  private weight(layer: number, name: string): Tensor {
-    return this.parameters.get(`${this.names.layers}.${layer}.${name}`);
   }
 }
 
@@ -308,10 +173,4 @@ export interface DecodingState {
   readonly caches: readonly Tensor[];
   /** The first layer's queries of all positions: `[1, steps, width]`. */
   readonly queries: Tensor;
-}
-
-/** Attention probabilities averaged over the heads: `[batch, queries, keys]`. The fused kernel keeps none. */
-function attentionWeights(query: Tensor, key: Tensor): Tensor {
-  const scores = matmul(contiguous(query), key.transpose(), { scale: 1 / Math.sqrt(query.shape[3]!) });
-  return mean(softmax(scores), [1]);
 }

@@ -16,21 +16,35 @@ const channelStatistics: Record<Normalization, readonly { mean: number; deviatio
   ],
 };
 
+/** What each byte becomes, by channel: rounded at each step as torchvision's ToTensor and Normalize round. */
+function levelsOf(normalization: Normalization): Float32Array[] {
+  return channelStatistics[normalization].map(({ mean, deviation }) =>
+    Float32Array.from(
+      { length: 256 },
+      (_, value) => Math.fround(Math.fround(value / 255) - Math.fround(mean)) / Math.fround(deviation),
+    ),
+  );
+}
+
+const levels: Record<Normalization, Float32Array[]> = { half: levelsOf('half'), clip: levelsOf('clip') };
+
 /**
  * @param image `[height, width, 3]`, u8.
- * @returns `[3, height, width]`, f32, rounded at each step as torchvision's ToTensor and Normalize round.
+ * @param output where the numbers go, a new array unless given.
+ * @returns `[3, height, width]`, f32.
  */
-export function normalizeImage(image: RgbImage, normalization: Normalization): Float32Array {
+export function normalizeImage(
+  image: RgbImage,
+  normalization: Normalization,
+  output: Float32Array = new Float32Array(3 * image.width * image.height),
+): Float32Array {
+  const { data } = image;
   const pixels = image.width * image.height;
-  const output = new Float32Array(3 * pixels);
-  for (const [channel, { mean, deviation }] of channelStatistics[normalization].entries()) {
-    const level = new Float32Array(256);
-    for (let value = 0; value < 256; value++) {
-      level[value] = Math.fround(Math.fround(value / 255) - Math.fround(mean)) / Math.fround(deviation);
-    }
-    for (let pixel = 0; pixel < pixels; pixel++) {
-      output[channel * pixels + pixel] = level[image.data[pixel * 3 + channel]!]!;
-    }
+  const [red, green, blue] = levels[normalization] as [Float32Array, Float32Array, Float32Array];
+  for (let pixel = 0, at = 0; pixel < pixels; pixel++, at += 3) {
+    output[pixel] = red[data[at]!]!;
+    output[pixels + pixel] = green[data[at + 1]!]!;
+    output[2 * pixels + pixel] = blue[data[at + 2]!]!;
   }
   return output;
 }
@@ -39,14 +53,16 @@ export function normalizeImage(image: RgbImage, normalization: Normalization): F
  * What a model is given for an image: resized straight to its size, aspect not kept, then normalised.
  *
  * @param size `[height, width]` of the model's input.
+ * @param output where the numbers go, a new array unless given.
  * @returns `[3, height, width]`, f32.
  */
 export function preprocessImage(
   image: RgbImage,
   [height, width]: readonly [number, number],
   normalization: Normalization,
+  output?: Float32Array,
 ): Float32Array {
-  return normalizeImage(resizeBicubic(image, height, width), normalization);
+  return normalizeImage(resizeBicubic(image, height, width), normalization, output);
 }
 
 /**
@@ -59,15 +75,16 @@ export function resizeAndCrop(image: RgbImage, size: number): RgbImage {
   const shorter = Math.min(image.width, image.height);
   const width = Math.trunc((size * image.width) / shorter);
   const height = Math.trunc((size * image.height) / shorter);
-  // A very long image would fill gigabytes if all of it were resized before the crop.
+  // A very long image would fill gigabytes if all of it were resized before the crop. The rounding decides where the
+  // margin is odd.
   return resizeBicubic(image, height, width, {
     rows: { start: roundHalfToEven((height - size) / 2), length: size },
     columns: { start: roundHalfToEven((width - size) / 2), length: size },
   });
 }
 
-/** Rounds as Python does, which decides the crop where the margin is odd. */
-function roundHalfToEven(value: number): number {
+/** Rounds as Python does. */
+export function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }

@@ -1,4 +1,4 @@
-import { type Tensor, add, copyInto, layerNorm, linear, matmul, patches } from '../engine/index.js';
+import { type Tensor, add, concat, layerNorm, linear, matmul, patches } from '../engine/index.js';
 import type { ImageEncoderConfiguration } from './configuration.js';
 import type { Parameters } from './parameters.js';
 import { clipBlockNames, transformerBlock, vitBlockNames } from './transformer.js';
@@ -8,11 +8,10 @@ function embedPatches(
   images: Tensor,
   patchSize: readonly [number, number],
   weight: Tensor,
-  bias: Tensor | undefined,
-  into?: Tensor,
+  bias?: Tensor,
 ): Tensor {
   const cut = patches(images, patchSize);
-  return linear(cut, weight.reshape([weight.shape[0]!, -1]), { bias, ...(into ? { into } : {}) });
+  return linear(cut, weight.reshape([weight.shape[0]!, -1]), { bias });
 }
 
 /**
@@ -29,14 +28,11 @@ export function encodeClipImage(
 ): Tensor {
   const { patchSize, width, layers, heads, activation, layerNormEpsilon: epsilon } = configuration;
   const get = (name: string): Tensor => parameters.get(`${prefix}${name}`);
-  const { device } = images;
-  return device.scope(() => {
+  return images.device.scope(() => {
     const batch = images.shape[0]!;
-    const positions = get('positional_embedding');
-    const tokens = device.empty('f32', [batch, positions.shape[0]!, width]);
-    embedPatches(images, patchSize, get('conv1.weight'), undefined, tokens.slice(1, 1));
-    copyInto(get('class_embedding').reshape([1, 1, width]), tokens.slice(1, 0, 1));
-    const placed = add(tokens, positions);
+    const embedded = embedPatches(images, patchSize, get('conv1.weight'));
+    const classToken = get('class_embedding').expand([batch, 1, width]);
+    const placed = add(concat([classToken, embedded], 1), get('positional_embedding'));
     let x = layerNorm(placed, get('ln_pre.weight'), get('ln_pre.bias'), epsilon);
     const options = { heads, activation, epsilon, causal: false };
     for (let layer = 0; layer < layers; layer++) {

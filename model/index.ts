@@ -1,6 +1,7 @@
 /** Models that read text from images, and plain CLIP. */
 export { CharsetAdapter, resolveCharset } from './charset.js';
 export { CharsetTokenizer } from './charset_tokenizer.js';
+export { clozeMaskValues } from './cloze_mask.js';
 export { Clip } from './clip.js';
 export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
@@ -15,6 +16,8 @@ export type {
   ParseqConfiguration,
   TextEncoderConfiguration,
 } from './configuration.js';
+export { Decoder, type PreparedMemory } from './decoder.js';
+export type { DecodingContext } from './decoder_layer.js';
 export { expectedParameters } from './expected_parameters.js';
 export { type Normalization, preprocessImage } from './image.js';
 export type { ImageInput, NormalizedImage } from './image_input.js';
@@ -24,6 +27,6 @@ export { Parameters, type Precision } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';
 export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './reader.js';
-export type { CharacterReading } from './reading_text.js';
+export { type CharacterReading, captionFromIds } from './reading_text.js';
 export type { DecodingOptions, Recognition, Recognizer } from './recognizer.js';
 export type { RgbImage } from './rgb_image.js';

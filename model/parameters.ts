@@ -60,6 +60,11 @@ export class Parameters {
     return tensor;
   }
 
+  /** Names and tensors, in the order of the file. */
+  entries(): IterableIterator<[string, Tensor]> {
+    return this.tensors.entries();
+  }
+
   /** Bytes of all parameters on the device. */
   get bytes(): number {
     return [...this.tensors.values()].reduce((total, tensor) => total + tensor.bytes, 0);

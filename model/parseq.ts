@@ -10,16 +10,17 @@ import { type DecodingOptions, type Recognition, type Recognizer, positionCount 
 /** PARSeq (Bautista and Atienza, 2022): a ViT encoder and one permuted autoregressive decoder. */
 export class Parseq implements Recognizer {
   readonly tokenizer: CharsetTokenizer;
+  readonly decoder: Decoder;
   private readonly branch: Branch;
 
   constructor(
-    private readonly device: Device,
+    readonly device: Device,
     readonly parameters: Parameters,
     readonly configuration: ParseqConfiguration,
   ) {
     this.tokenizer = new CharsetTokenizer(configuration.charset);
-    const decoder = new Decoder(device, parameters, parseqDecoderNames, configuration.decoder);
-    this.branch = new Branch(device, decoder, this.tokenizer);
+    this.decoder = new Decoder(device, parameters, parseqDecoderNames, configuration.decoder);
+    this.branch = new Branch(device, this.decoder, this.tokenizer);
   }
 
   /** Image tokens `[batch, patches, width]` of images `[batch, 3, height, width]`. */

@@ -13,6 +13,9 @@ const readerDefaults = {
 export const clipHeadWidth = 64;
 /** Tokens of a caption in CLIP4STR. */
 export const captionLength = 16;
+/** Rows of CLIP's token and text position embeddings, whatever its size. */
+export const clipVocabulary = 49408;
+export const clipTextPositions = 77;
 
 interface TransformerSize {
   readonly width: number;
@@ -40,9 +43,9 @@ function clip4str(
       layerNormEpsilon: 1e-5,
     },
     text: {
-      vocabulary: 49408,
+      vocabulary: clipVocabulary,
       contextLength: captionLength,
-      positions: 77,
+      positions: clipTextPositions,
       ...text,
       heads: text.width / clipHeadWidth,
       mlpWidth: 4 * text.width,

@@ -125,12 +125,32 @@ function resizeColumns({ width, height, data }: RgbImage, newHeight: number, win
   const sums = new Int32Array(rowBytes);
   for (let row = 0; row < window.length; row++) {
     sums.fill(roundingTerm);
-    for (let index = 0; index < count[row]!; index++) {
-      const weight = weights[row * stride + index]!;
-      const from = (first[row]! + index) * rowBytes;
-      for (let byte = 0; byte < rowBytes; byte++) sums[byte]! += data[from + byte]! * weight;
-    }
+    addRows(sums, data, first[row]! * rowBytes, weights.subarray(row * stride, row * stride + count[row]!));
     for (let byte = 0; byte < rowBytes; byte++) output[row * rowBytes + byte] = sums[byte]! >> weightBits;
   }
   return { width, height: window.length, data: new Uint8Array(output.buffer) };
+}
+
+/** Adds to each sum the bytes of its column, from `start` on one a weight. */
+function addRows(sums: Int32Array, data: Uint8Array, start: number, weights: Int32Array): void {
+  const rowBytes = sums.length;
+  let index = 0;
+  let from = start;
+  // Four at a time, the sums are read and written a fourth as often.
+  for (; index + 4 <= weights.length; index += 4, from += 4 * rowBytes) {
+    const [w0, w1, w2, w3] = [weights[index]!, weights[index + 1]!, weights[index + 2]!, weights[index + 3]!];
+    for (let byte = 0, at = from; byte < rowBytes; byte++, at++) {
+      sums[byte] =
+        (sums[byte]! +
+          Math.imul(data[at]!, w0) +
+          Math.imul(data[at + rowBytes]!, w1) +
+          Math.imul(data[at + 2 * rowBytes]!, w2) +
+          Math.imul(data[at + 3 * rowBytes]!, w3)) |
+        0;
+    }
+  }
+  for (; index < weights.length; index++, from += rowBytes) {
+    const weight = weights[index]!;
+    for (let byte = 0; byte < rowBytes; byte++) sums[byte]! += Math.imul(data[from + byte]!, weight);
+  }
 }

@@ -20,15 +20,43 @@ export function rotateImage(image: RgbImage, degrees: number): RgbImage {
 const coordinateBits = 16;
 
 function rotateByAnyAngle(image: RgbImage, angle: number): RgbImage {
-  const { width, height } = image;
-  const radians = (-angle * Math.PI) / 180;
+  const { width, height, matrix } = expandedRotation(image, angle);
+  const [cosine, sine, , minusSine] = matrix;
+  const [centerX, centerY] = applyAffine(matrix, 0.5, 0.5);
+
+  const toFixed = (value: number) => Math.floor(value * 2 ** coordinateBits + 0.5);
+  const fixedCosine = toFixed(cosine);
+  const fixedSine = toFixed(sine);
+  const fixedMinusSine = toFixed(minusSine);
+  const startX = toFixed(centerX);
+  const startY = toFixed(centerY);
+  return gather(image, width, height, (x, y) => [
+    (startX + fixedCosine * x + fixedSine * y) >> coordinateBits,
+    (startY + fixedMinusSine * x + fixedCosine * y) >> coordinateBits,
+  ]);
+}
+
+/** Leads from a point of a transform's output to the point of its input that it shows: x' = a x + b y + c, y' = d x + e y + f. */
+export type AffineMatrix = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
+
+export function applyAffine([a, b, c, d, e, f]: AffineMatrix, x: number, y: number): [number, number] {
+  return [a * x + b * y + c, d * x + e * y + f];
+}
+
+/**
+ * The canvas that holds the whole of an image rotated counter-clockwise about its middle, as Pillow lays it.
+ *
+ * @returns the canvas' size, and the matrix that leads from it into the image.
+ */
+export function expandedRotation(
+  { width, height }: Pick<RgbImage, 'width' | 'height'>,
+  degrees: number,
+): { readonly width: number; readonly height: number; readonly matrix: AffineMatrix } {
+  const radians = (-degrees * Math.PI) / 180;
   const cosine = roundTo15Digits(Math.cos(radians));
   const sine = roundTo15Digits(Math.sin(radians));
-  // The transform leads from a point of the output to the point of the input that it shows.
-  const shiftX = width / 2 - (cosine * width) / 2 - (sine * height) / 2;
-  const shiftY = height / 2 + (sine * width) / 2 - (cosine * height) / 2;
-  const sourceX = (x: number, y: number) => cosine * x + sine * y + shiftX;
-  const sourceY = (x: number, y: number) => -sine * x + cosine * y + shiftY;
+  const [middleX, middleY] = applyAffine([cosine, sine, 0, -sine, cosine, 0], -width / 2, -height / 2);
+  const sameSize: AffineMatrix = [cosine, sine, middleX + width / 2, -sine, cosine, middleY + height / 2];
 
   const corners = [
     [0, 0],
@@ -36,23 +64,12 @@ function rotateByAnyAngle(image: RgbImage, angle: number): RgbImage {
     [width, height],
     [0, height],
   ] as const;
-  const xs = corners.map(([x, y]) => sourceX(x, y));
-  const ys = corners.map(([x, y]) => sourceY(x, y));
-  const newWidth = Math.ceil(Math.max(...xs)) - Math.floor(Math.min(...xs));
-  const newHeight = Math.ceil(Math.max(...ys)) - Math.floor(Math.min(...ys));
-  const marginX = -(newWidth - width) / 2;
-  const marginY = -(newHeight - height) / 2;
-
-  const toFixed = (value: number) => Math.floor(value * 2 ** coordinateBits + 0.5);
-  const fixedCosine = toFixed(cosine);
-  const fixedSine = toFixed(sine);
-  const fixedMinusSine = toFixed(-sine);
-  const startX = toFixed(sourceX(marginX, marginY) + (cosine + sine) / 2);
-  const startY = toFixed(sourceY(marginX, marginY) + (cosine - sine) / 2);
-  return gather(image, newWidth, newHeight, (x, y) => [
-    (startX + fixedCosine * x + fixedSine * y) >> coordinateBits,
-    (startY + fixedMinusSine * x + fixedCosine * y) >> coordinateBits,
-  ]);
+  const mapped = corners.map(([x, y]) => applyAffine(sameSize, x, y));
+  const extent = (values: number[]) => Math.ceil(Math.max(...values)) - Math.floor(Math.min(...values));
+  const newWidth = extent(mapped.map(([x]) => x));
+  const newHeight = extent(mapped.map(([, y]) => y));
+  const [shiftX, shiftY] = applyAffine(sameSize, -(newWidth - width) / 2, -(newHeight - height) / 2);
+  return { width: newWidth, height: newHeight, matrix: [cosine, sine, shiftX, -sine, cosine, shiftY] };
 }
 
 function roundTo15Digits(value: number): number {

@@ -1,4 +1,5 @@
-// Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources and the default model.
+// Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources, the default model and the
+// training presets.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -25,6 +26,7 @@ for (const [folder, extension] of [
   ['kernels', '.wgsl'],
   ['weights', '.safetensors'],
   ['model', '.json'],
+  ['train/presets', '.yaml'],
 ]) {
   mkdirSync(`dist/${folder}`, { recursive: true });
   for (const file of readdirSync(folder)) {

@@ -41,6 +41,8 @@ const paths = new Set(files.map(({ path }) => path));
 for (const path of REQUIRED) if (!paths.has(path)) faults.push(`${path} is missing from the package`);
 if (!files.some(({ path }) => /^dist\/kernels\/.*\.wgsl$/.test(path)))
   faults.push('no dist/kernels/*.wgsl in the package');
+if (!files.some(({ path }) => /^dist\/train\/presets\/.*\.yaml$/.test(path)))
+  faults.push('no dist/train/presets/*.yaml in the package');
 if (!files.some(({ path }) => /^dist\/weights\/.*\.safetensors$/.test(path))) {
   faults.push('no default model (dist/weights/*.safetensors) in the package');
 }

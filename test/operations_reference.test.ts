@@ -1,12 +1,15 @@
-/** Every forward case of the operator reference (PyTorch, double precision). */
+/** Every case of the operator reference (PyTorch, double precision), forward and backward. */
 import { describe, expect, test } from '@jest/globals';
 import {
   type Tensor,
   add,
   argmax,
   attention,
+  backward,
+  cast,
   concat,
   contiguous,
+  crossEntropy,
   divide,
   embedding,
   exp,
@@ -24,6 +27,7 @@ import {
   quickGelu,
   reciprocal,
   relu,
+  scale,
   sigmoid,
   softmax,
   sqrt,
@@ -45,15 +49,8 @@ const cases = readJsonFixture<Record<string, ReferenceCase>>('ops/ops.json');
 const tensors = readTensorFixture('ops/ops.safetensors');
 const device = useDevice({ device: 'software' });
 
-/** Operators of training and of no part of the forward pass. */
-const leftToTraining = [
-  'cross_entropy',
-  'cross_entropy_scaled',
-  'masked_fill',
-  'dropout_given_mask',
-  'clip_grad_norm',
-  'adamw',
-];
+/** Not operations of tensors: tested with the optimizers. */
+const ofOptimizers = ['clip_grad_norm', 'adamw'];
 
 /**
  * Limits other than the usual one. The small variance was computed before its inputs (5 ± 0.001) were rounded to
@@ -61,8 +58,12 @@ const leftToTraining = [
  */
 const limits: Readonly<Record<string, number>> = { layernorm_small_var: 1e-4 };
 
+const gradientLimits: Readonly<Record<string, number>> = { layernorm_small_var: 2e-4 };
+
 /** The operands of a case, by the names of the file. */
 class Operands {
+  private readonly tensors = new Map<string, Tensor>();
+
   constructor(
     private readonly name: string,
     private readonly given: ReferenceCase,
@@ -73,11 +74,36 @@ class Operands {
   }
 
   get(input: string): Tensor {
+    const known = this.tensors.get(input);
+    const tensor = known ?? device().keep(this.upload(input));
+    this.tensors.set(input, tensor);
+    if (!known && this.wantsGradient(input)) tensor.requireGradient();
+    return tensor;
+  }
+
+  /** Names of the operands that the reference has a gradient of. */
+  get differentiated(): string[] {
+    return this.given.inputs.filter((input) => this.wantsGradient(input));
+  }
+
+  private wantsGradient(input: string): boolean {
+    return tensors.names.includes(`${this.name}/gin_${input}`);
+  }
+
+  private upload(input: string): Tensor {
     const { dtype, shape } = tensors.get(`${this.name}/in_${input}`);
     if (dtype === 'F32') {
       return device().tensor(Float32Array.from(tensors.floats(`${this.name}/in_${input}`)), shape);
     }
     return device().tensor(Uint32Array.from(tensors.integers(`${this.name}/in_${input}`)), shape);
+  }
+
+  integers(input: string): number[] {
+    return tensors.integers(`${this.name}/in_${input}`);
+  }
+
+  dispose(): void {
+    for (const tensor of this.tensors.values()) tensor.dispose();
   }
 
   optional(input: string): Tensor | undefined {
@@ -147,6 +173,16 @@ function residualBlock(o: Operands): Tensor {
 }
 
 const normalize = (x: Tensor): Tensor => divide(x, sqrt(sum(multiply(x, x), [-1], true)));
+const values = (list: readonly number[]): Tensor => device().tensor(Float32Array.from(list), [list.length]);
+
+/** Over the targets that are not ignored, which the host knows. */
+function meanLoss(o: Operands): Tensor {
+  const ignored = o.attribute<number>('ignore_index');
+  const targets = o.integers('t');
+  const counted = targets.filter((target) => target !== ignored).length;
+  return scale(sum(crossEntropy(o.get('x'), o.get('t'), ignored), [0]), 1 / counted);
+}
+
 const normalization = (o: Operands): Tensor =>
   layerNorm(o.get('x'), o.get('w'), o.get('b'), o.attribute<number>('eps'));
 const softmaxMasked = (o: Operands): Tensor => softmax(add(o.get('x'), o.get('mask')));
@@ -222,28 +258,51 @@ const forward: Readonly<Record<string, (o: Operands) => Tensor>> = {
     const index = o.get('i');
     return gather(o.get('x'), index.reshape([-1, 1]), 1).select(1, 0);
   },
+  cross_entropy: (o) => meanLoss(o),
+  cross_entropy_scaled: (o) => scale(meanLoss(o), 25 / 130),
+  masked_fill: (o) => {
+    const mask = cast(o.get('m'), 'f32');
+    const kept = multiply(o.get('x'), scale(subtract(mask, values([1])), -1));
+    return add(kept, scale(mask, o.attribute<number>('value')));
+  },
+  dropout_given_mask: (o) => scale(multiply(o.get('x'), o.get('m')), 1 / (1 - o.attribute<number>('p'))),
   l2norm: (o) => normalize(o.get('x')),
   clip_logits: (o) =>
     multiply(matmul(normalize(o.get('a')), normalize(o.get('b')).transpose()), exp(o.get('s'))),
 };
 
 describe('operator reference', () => {
-  const forwardCases = Object.entries(cases).filter(([, { op }]) => !leftToTraining.includes(op));
+  const operationCases = Object.entries(cases).filter(([, { op }]) => !ofOptimizers.includes(op));
 
   test('names no operator that this test does not know', () => {
-    const known = [...Object.keys(forward), ...leftToTraining].sort();
+    const known = [...Object.keys(forward), ...ofOptimizers].sort();
     expect([...new Set(Object.values(cases).map(({ op }) => op))].sort()).toEqual(known);
   });
 
-  test.each(forwardCases)('%s', async (name, given) => {
+  test.each(operationCases)('%s', async (name, given) => {
     const compute = forward[given.op]!;
     const expected = tensors.get(`${name}/out`);
-    const result = device().scope(() => contiguous(compute(new Operands(name, given))));
+    const operands = new Operands(name, given);
+    const result = device().scope(() => contiguous(compute(operands)));
     expect(result.shape).toEqual(expected.shape);
     const actual = await result.read();
     if (expected.dtype === 'F32') expectClose(actual, tensors.floats(`${name}/out`), limits[name]);
     else expect([...actual]).toEqual(tensors.integers(`${name}/out`));
+    if (operands.differentiated.length > 0) await expectGradients(name, operands, result);
     result.dispose();
+    operands.dispose();
     expect(device().memory.liveBytes).toBe(0);
   });
 });
+
+async function expectGradients(name: string, operands: Operands, result: Tensor): Promise<void> {
+  const upstream = device().tensor(Float32Array.from(tensors.floats(`${name}/grad_out`)), result.shape);
+  backward(result, upstream);
+  upstream.dispose();
+  for (const input of operands.differentiated) {
+    const { gradient } = operands.get(input);
+    const expected = tensors.floats(`${name}/gin_${input}`);
+    expect(gradient!.shape).toEqual(tensors.get(`${name}/gin_${input}`).shape);
+    expectClose(await gradient!.read(), expected, gradientLimits[name] ?? 1e-4);
+  }
+}

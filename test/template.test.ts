@@ -7,22 +7,32 @@ import {
   type Launch,
   type Operand,
   type UnaryFunction,
+  type UnaryGradient,
   attentionVariants,
   launchArgmax,
   launchBinary,
+  launchColumnSum,
+  launchCrossEntropy,
+  launchCrossEntropyGradient,
   launchEmbedding,
   launchEndPadding,
   launchGather,
   launchLayerNorm,
+  launchLayerNormGradient,
+  launchLayerNormWeightGradient,
   launchReduce,
   launchSoftmax,
+  launchSoftmaxGradient,
   launchUnary,
+  launchUnaryGradient,
   matmulVariants,
   programSource,
+  unaryGradients,
 } from '../kernels/index.js';
 import { type Defines } from '../kernels/kernel.js';
 import { evaluate, expandTemplate } from '../kernels/template.js';
 import { useDevice } from './support/device.js';
+import { trainingLaunches } from './support/training_launches.js';
 
 const expand = (text: string, defines: Defines = {}, files: Record<string, string> = {}): string[] =>
   expandTemplate('main.wgsl', defines, (file) => ({ 'main.wgsl': text, ...files })[file]!)
@@ -172,6 +182,30 @@ describe('every kernel', () => {
     yield launchEndPadding(0, operand('u32', 2, 5), operand('u32', 2, 5), traits);
     yield* attentions(traits);
     yield* products(traits);
+    yield* rowGradients(traits);
+    yield* trainingLaunches(operand, traits);
+  }
+
+  function* rowGradients(traits: AdapterTraits): Generator<Launch> {
+    for (const [a, b] of pairs) {
+      const [x, gradient, result] = [operand(a, 3, 4), operand(b, 3, 4), operand(b, 3, 4)];
+      for (const name of Object.keys(unaryGradients) as UnaryGradient[]) {
+        yield launchUnaryGradient(name, x, gradient, result, traits);
+      }
+      for (const logarithm of [false, true]) {
+        yield launchSoftmaxGradient(logarithm, x, gradient, result, traits);
+      }
+      const statistics = operand('f32', 3, 2);
+      yield launchLayerNormGradient(
+        { x, gradient, weight: operand(a, 4), epsilon: 1e-5, result, statistics },
+        traits,
+      );
+      yield launchLayerNormWeightGradient(x, gradient, statistics, operand('f32', 2, 2, 4), traits);
+      yield launchColumnSum(x, operand(b, 4), traits);
+      const problem = { logits: x, targets: operand('u32', 3), ignoredTarget: 4 };
+      yield launchCrossEntropy(problem, operand('f32', 3), traits);
+      yield launchCrossEntropyGradient(problem, operand('f32', 3), result, traits);
+    }
   }
 
   function* attentions(traits: AdapterTraits): Generator<Launch> {

@@ -1,9 +1,12 @@
 import { type AttentionProblem, attentionCost, attentionVariants } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
-import { type Tensor, allocate } from '../tensor.js';
-import { contiguous } from './elementwise.js';
-import { type Operation, callText, describe, dispatch, needFloats, run } from './operation.js';
+import type { Tensor } from '../tensor.js';
+import { add, cast, contiguous, scale } from './elementwise.js';
+import { matmul } from './matmul.js';
+import { softmaxGradientRow } from './row_gradients.js';
+import { softmax } from './rows.js';
+import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
 
 export interface AttentionOptions {
   /** Whether query i sees keys up to i alone; needs as many keys as queries. */
@@ -24,10 +27,13 @@ type AttentionInputs = {
   readonly keyPadding: Tensor | undefined;
 };
 
-/** The result is laid out `[batch, queries, heads, width]`, so that joining the heads costs nothing. */
+/** The result is `[batch, queries, heads, width]`, so that joining the heads costs nothing. */
 export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: number }> = {
   name: 'attention',
-  output: ({ query }) => ({ dtype: query.dtype, shape: query.shape }),
+  output({ query }) {
+    const [batch, heads, queries, width] = query.shape as [number, number, number, number];
+    return { dtype: query.dtype, shape: [batch, queries, heads, width] };
+  },
   forward({ query, key, value, mask, keyPadding }, output, { causal, scale }) {
     const { device } = output;
     const { traits } = device;
@@ -35,7 +41,7 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
       tensor.strides[3] === 1 ? tensor : contiguous(tensor),
     );
     const rows = mask && mask.strides[3] !== 1 && mask.shape[3]! > 1 ? contiguous(mask) : mask;
-    dispatch('attention', device, [...dense, rows, keyPadding, output], (operands) => {
+    dispatch('attention', device, [...dense, rows, keyPadding, output.transpose(1, 2)], (operands) => {
       const problem: AttentionProblem = {
         query: operands[0]!,
         key: operands[1]!,
@@ -49,13 +55,47 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
       return attentionVariants.find((variant) => variant.canApply(problem, traits))!.launch(problem, traits);
     });
   },
+  backward: {
+    saves: () => ['query', 'key', 'value', 'mask', 'keyPadding'],
+    gradients({ gradient, attributes: { causal, scale: factor }, saved }) {
+      const [query, key, value] = [saved('query'), saved('key'), saved('value')];
+      const { device } = gradient;
+      let scores = matmul(query, key.transpose(), { scale: factor });
+      const mask = saved('mask');
+      if (mask) scores = add(scores, mask);
+      const padding = saved('keyPadding');
+      if (padding) {
+        const [b, k] = padding.shape as [number, number];
+        scores = add(scores, scale(cast(padding, 'f32'), -1e30).reshape([b, 1, 1, k]));
+      }
+      if (causal) {
+        const n = query.shape[2]!;
+        const hidden = Float32Array.from({ length: n * n }, (_, i) =>
+          i % n > Math.floor(i / n) ? -Infinity : 0,
+        );
+        scores = add(scores, device.tensor(hidden, [n, n]));
+      }
+      const weights = softmax(scores);
+      const upstream = gradient.transpose(1, 2);
+      const ofScores = run(
+        softmaxGradientRow,
+        { softmax: weights, gradient: matmul(upstream, value.transpose()) },
+        { logarithm: false },
+      );
+      return {
+        query: matmul(ofScores, key, { scale: factor }),
+        key: matmul(ofScores.transpose(), query, { scale: factor }),
+        value: matmul(weights.transpose(), upstream),
+      };
+    },
+  },
   cost({ query, key, value, mask }, output, { causal, scale }) {
-    const result = { ...output, strides: [], offset: 0 };
+    const result = { dtype: output.dtype, shape: query.shape, strides: [], offset: 0 };
     return attentionCost({ query, key, value, mask, causal, scale, result });
   },
   splits: () => [
     { query: 0, key: 0, value: 0, mask: 0, keyPadding: 0, output: 0 },
-    { query: 1, key: 1, value: 1, mask: 1, output: 1 },
+    { query: 1, key: 1, value: 1, mask: 1, output: 2 },
   ],
 };
 
@@ -88,12 +128,6 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
   }
   needFloats('attention', [query, key, value, mask]);
   return query.device.scope(() => {
-    const result = allocate(
-      query.device,
-      query.dtype,
-      [batch, queries, heads * width],
-      callText('attention', Object.values(operands)),
-    );
     const inputs = {
       query,
       key,
@@ -102,7 +136,6 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
       keyPadding: keyPadding && keyPadding.strides[1] !== 1 && keys > 1 ? contiguous(keyPadding) : keyPadding,
     };
     const scale = options.scale ?? 1 / Math.sqrt(width);
-    run(attentionRow, inputs, { causal, scale }, result.splitHeads(heads));
-    return result;
+    return run(attentionRow, inputs, { causal, scale }).reshape([batch, queries, heads * width]);
   });
 }

@@ -2,23 +2,61 @@ import {
   type BinaryFunction,
   type Dtype,
   type UnaryFunction,
+  type UnaryGradient,
   elementCount,
   launchBinary,
   launchUnary,
+  launchUnaryGradient,
+  unaryGradients,
 } from '../../kernels/index.js';
-import { ShapeError } from '../errors.js';
-import { broadcastShapes, resolveAxis, shapeText } from '../shape.js';
+import { EngineError, ShapeError } from '../errors.js';
+import { isRecording } from '../graph.js';
+import { broadcastShapes, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
-import { type Tensor, allocate } from '../tensor.js';
-import { type Operation, bytesOf, callText, describe, dispatch, needFloats, run } from './operation.js';
+import type { Tensor } from '../tensor.js';
+import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
 
-export const unary: Operation<{ x: Tensor }, { name: UnaryFunction; dtype: Dtype }> = {
+/** Functions whose gradient needs nothing but the gradient of the result. */
+type LinearFunction = Exclude<UnaryFunction, UnaryGradient>;
+
+const isLinear = (name: UnaryFunction): name is LinearFunction => !(name in unaryGradients);
+
+const unaryGradientRow: Operation<{ source: Tensor; gradient: Tensor }, { name: UnaryGradient }> = {
+  name: 'unaryGradient',
+  nameFor: ({ name }) => `${name}Gradient`,
+  output: ({ source: { dtype, shape } }) => ({ dtype, shape }),
+  forward({ source, gradient }, output, { name }) {
+    const { device } = output;
+    dispatch(`${name}Gradient`, device, [source, gradient, output], ([from, upstream, to]) =>
+      launchUnaryGradient(name, from!, upstream!, to!, device.traits),
+    );
+  },
+  cost: ({ source, gradient }, output) => ({
+    flops: 2 * elementCount(output.shape),
+    bytes: bytesOf([source, gradient, output]),
+  }),
+  splits: ({ source }) => anyAxis(source.rank, ['source', 'gradient', 'output']),
+};
+
+type UnaryAttributes = { name: UnaryFunction; dtype: Dtype; factor?: number };
+
+export const unary: Operation<{ x: Tensor }, UnaryAttributes> = {
   name: 'unary',
   nameFor: ({ name }) => name,
   output: ({ x }, { dtype }) => ({ dtype, shape: x.shape }),
-  forward({ x }, output, { name }) {
+  forward({ x }, output, { name, factor }) {
     const { device } = output;
-    dispatch(name, device, [x, output], ([from, to]) => launchUnary(name, from!, to!, device.traits));
+    dispatch(name, device, [x, output], ([from, to]) => launchUnary(name, from!, to!, device.traits, factor));
+  },
+  backward: {
+    saves: ({ name }) => (isLinear(name) ? [] : [unaryGradients[name].from]),
+    gradients({ gradient, attributes: { name, factor }, saved }) {
+      if (name === 'copy') return { x: gradient };
+      if (name === 'negate') return { x: negate(gradient) };
+      if (name === 'scale') return { x: scale(gradient, factor!) };
+      const source = saved(unaryGradients[name].from);
+      return { x: run(unaryGradientRow, { source, gradient }, { name }) };
+    },
   },
   cost: ({ x }, output) => ({ flops: elementCount(x.shape), bytes: bytesOf([x, output]) }),
   splits: ({ x }) => anyAxis(x.rank, ['x', 'output']),
@@ -40,6 +78,22 @@ export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction 
     const build = launchBinary;
     dispatch(name, device, [x, y, output], ([a, b, to]) => build(name, a!, b!, to!, device.traits));
   },
+  backward: {
+    saves: ({ name }) => (name === 'multiply' || name === 'divide' ? ['x', 'y'] : []),
+    gradients({ gradient, attributes: { name }, saved, needs }) {
+      const ofX = (): Tensor => {
+        if (name === 'multiply') return multiply(gradient, saved('y'));
+        return name === 'divide' ? divide(gradient, saved('y')) : gradient;
+      };
+      const ofY = (): Tensor => {
+        if (name === 'multiply') return multiply(gradient, saved('x'));
+        if (name === 'divide')
+          return negate(divide(multiply(gradient, saved('x')), multiply(saved('y'), saved('y'))));
+        return name === 'subtract' ? negate(gradient) : gradient;
+      };
+      return { x: needs('x') ? ofX() : undefined, y: needs('y') ? ofY() : undefined };
+    },
+  },
   cost: ({ x, y }, output) => ({ flops: elementCount(output.shape), bytes: bytesOf([x, y, output]) }),
   splits: ({ x }) => anyAxis(x.rank, ['x', 'y', 'output']),
 };
@@ -52,6 +106,12 @@ function applyUnary(name: UnaryFunction, x: Tensor): Tensor {
 function applyBinary(name: BinaryFunction, x: Tensor, y: Tensor): Tensor {
   const shape = broadcastShapes(name, x.shape, y.shape);
   return x.device.scope(() => run(binary, { x: x.expand(shape), y: y.expand(shape) }, { name }));
+}
+
+/** `factor * x`. */
+export function scale(x: Tensor, factor: number): Tensor {
+  needFloats('scale', [x]);
+  return run(unary, { x }, { name: 'scale', dtype: x.dtype, factor });
 }
 
 export const negate = (x: Tensor): Tensor => applyUnary('negate', x);
@@ -76,13 +136,15 @@ export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x,
 
 /** The same values in another element type, dense, or written into a view of that type. */
 export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
-  return run(unary, { x }, { name: 'copy', dtype }, into ?? x.device.empty(dtype, x.shape));
+  if (dtype === 'f16' && !x.device.traits.f16)
+    throw new EngineError('cast: this adapter has no f16; use f32');
+  return run(unary, { x }, { name: 'copy', dtype }, into);
 }
 
 /** A dense copy, or another view of the same memory where the tensor is dense already. */
 export function contiguous(x: Tensor): Tensor {
   return x.contiguous
-    ? x.view(x.shape, x.strides, x.offset)
+    ? x.view(x.shape, x.strides, x.offset, isRecording() ? x.node : undefined)
     : run(unary, { x }, { name: 'copy', dtype: x.dtype });
 }
 
@@ -95,34 +157,6 @@ export function copyInto(x: Tensor, target: Tensor): void {
     const source = x.buffer === target.buffer ? run(unary, { x }, { name: 'copy', dtype: x.dtype }) : x;
     run(unary, { x: source.expand(target.shape) }, { name: 'copy', dtype: target.dtype }, target);
   });
-}
-
-/**
- * Joins tensors along an axis; all other sizes and the types must agree.
- * @throws ShapeError otherwise
- */
-export function concat(tensors: readonly Tensor[], axis: number): Tensor {
-  const first = tensors[0];
-  if (!first) throw new ShapeError('concat: needs at least one tensor');
-  const d = resolveAxis(axis, first.rank, 'concat');
-  for (const tensor of tensors) {
-    const fits =
-      tensor.rank === first.rank && tensor.shape.every((size, i) => i === d || size === first.shape[i]);
-    if (!fits || tensor.dtype !== first.dtype) {
-      throw new ShapeError(`concat along ${axis}: ${tensors.map(describe).join(', ')} do not fit together`);
-    }
-  }
-  const total = tensors.reduce((size, tensor) => size + tensor.shape[d]!, 0);
-  const result = allocate(first.device, first.dtype, first.shape.with(d, total), callText('concat', tensors));
-  first.device.scope(() => {
-    let start = 0;
-    for (const tensor of tensors) {
-      const end = start + tensor.shape[d]!;
-      copyInto(tensor, result.slice(d, start, end));
-      start = end;
-    }
-  });
-  return result;
 }
 
 /** Images `[batch, channels, height, width]` as rows of patches, `[batch, patches, channels * patch height * patch width]`. */

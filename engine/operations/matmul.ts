@@ -2,14 +2,17 @@ import {
   type Activation,
   type MatmulProblem,
   type Operand,
+  elementCount,
   matmulCost,
   matmulVariants,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
+import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
-import { type Tensor, allocate } from '../tensor.js';
-import { contiguous } from './elementwise.js';
-import { type Operation, callText, describe, dispatch, needFloats, run } from './operation.js';
+import type { Tensor } from '../tensor.js';
+import { add, contiguous, gelu, quickGelu } from './elementwise.js';
+import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
+import { sum } from './rows.js';
 
 export interface MatmulOptions {
   /** `[columns]`. */
@@ -56,6 +59,18 @@ export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale:
       return variant.launch(problem, traits);
     });
   },
+  backward: {
+    saves: () => ['left', 'right'],
+    gradients({ gradient, attributes: { scale }, saved, needs }) {
+      const [left, right] = [saved('left'), saved('right')];
+      return {
+        left: needs('left') ? matmul(gradient, right.transpose(), { scale }) : undefined,
+        right: needs('right') ? rightGradient(left, right, gradient, scale) : undefined,
+        bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
+        residual: gradient,
+      };
+    },
+  },
   cost({ left, right, bias, residual }, output, { activation, scale }) {
     const result: Operand = { ...output, strides: [], offset: 0 };
     return matmulCost({ left, right, bias, residual, activation, scale, result });
@@ -93,23 +108,39 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
   return left.device.scope(() => {
-    const output = options.into ?? allocate(left.device, left.dtype, shape, callText('matmul', operands));
-    if (shapeText(output.shape) !== shapeText(shape) || (output.strides.at(-1) !== 1 && columns > 1)) {
+    if (activation !== 'none' && isRecorded(operands)) {
+      // The gradient of an activation needs what went into it, which the fused form does not keep.
+      const before = matmul(left, right, { bias, scale });
+      const after = activations[activation](before);
+      return residual ? add(after, residual) : after;
+    }
+    const { into } = options;
+    if (into && (shapeText(into.shape) !== shapeText(shape) || (into.strides.at(-1) !== 1 && columns > 1))) {
       throw new ShapeError(
-        `matmul: the result is ${shapeText(shape)}; the given tensor is ${describe(output)}`,
+        `matmul: the result is ${shapeText(shape)}; the given tensor is ${describe(into)}`,
       );
     }
     const dense = residual && residual.strides.at(-1) !== 1 && columns > 1 ? contiguous(residual) : residual;
-    const folded = foldBatch(left, right, dense, output, batch);
+    const folded = foldBatch(left, right, dense, into, batch);
     const inputs = {
       ...folded.inputs,
       left: cuttable(folded.inputs.left, 2),
       right: cuttable(folded.inputs.right, 3),
       bias,
     };
-    run(matmulRow, inputs, { activation, scale }, folded.output);
-    return output;
+    const product = run(matmulRow, inputs, { activation, scale }, folded.output);
+    return into ?? product.reshape(shape);
   });
+}
+
+const activations = { quick_gelu: quickGelu, gelu } as const;
+
+/** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
+function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, scale: number): Tensor {
+  const transposed = right.strides[2]! < right.strides[3]!;
+  return transposed
+    ? matmul(gradient.transpose(), left, { scale }).transpose()
+    : matmul(left.transpose(), gradient, { scale });
 }
 
 /**
@@ -132,19 +163,18 @@ function foldBatch(
   left: Tensor,
   right: Tensor,
   residual: Tensor | undefined,
-  output: Tensor,
+  output: Tensor | undefined,
   batch: readonly number[],
-): { inputs: Omit<MatmulInputs, 'bias'>; output: Tensor } {
-  const count = batch.reduce((product, size) => product * size, 1);
+): { inputs: Omit<MatmulInputs, 'bias'>; output: Tensor | undefined } {
+  const count = elementCount(batch);
   const [rows, depth] = left.shape.slice(-2) as [number, number];
   const columns = right.shape.at(-1)!;
   if (right.shape.slice(0, -2).every((size) => size === 1)) {
-    const flat = [left, residual, output].map(
-      (tensor) => tensor && tryReshape(tensor, [1, 1, count * rows, -1]),
-    );
+    const operands = [left, residual, output];
+    const flat = operands.map((tensor) => tensor && tryReshape(tensor, [1, 1, count * rows, -1]));
     const [leftRows, residualRows, outputRows] = flat;
-    if (leftRows && outputRows && (residualRows || !residual)) {
-      const matrix = right.view([1, 1, depth, columns], [0, 0, ...right.strides.slice(-2)], right.offset);
+    if (leftRows && operands.every((operand, i) => !operand || flat[i])) {
+      const matrix = right.reshape([1, 1, depth, columns]);
       return { inputs: { left: leftRows, right: matrix, residual: residualRows }, output: outputRows };
     }
   }
@@ -163,7 +193,7 @@ function foldBatch(
       right: fold(right, [depth, columns]),
       residual: residual && fold(residual, [rows, columns]),
     },
-    output: output.reshape([outer, inner, rows, columns]),
+    output: output?.reshape([outer, inner, rows, columns]),
   };
 }
 

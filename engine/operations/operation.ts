@@ -1,12 +1,14 @@
 /**
- * An operation is one row: its shape rule, how it runs, what it costs and how it may be cut where an operand is
- * larger than a kernel can see. Gradients will join the row.
+ * An operation is one row: its shape rule, how it runs, its gradients, what it costs and how it may be cut where an
+ * operand is larger than a kernel can see.
  */
 import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
-import { ShapeError } from '../errors.js';
+import { EngineError, ShapeError } from '../errors.js';
+import { isRecorded, noGrad } from '../graph.js';
 import { shapeText } from '../shape.js';
 import { type Split, inParts } from '../splitting.js';
 import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
+import { type Backward, recordOperation } from './backward.js';
 
 /** Named operands; absent optional ones are undefined. */
 export type Inputs = Readonly<Record<string, Tensor | undefined>>;
@@ -27,6 +29,8 @@ export interface Operation<I extends Inputs, A> {
   output(inputs: I, attributes: A): TensorSpecification;
   /** Records the kernels that fill `output`. */
   forward(inputs: I, output: Tensor, attributes: A): void;
+  /** Gradients of the operands. An operation without them gives constants. */
+  readonly backward?: Backward<I, A>;
   /** Floating-point operations and the fewest bytes moved. */
   cost(inputs: I, output: TensorSpecification, attributes: A): Cost;
   /** Ways to cut the work into independent parts. */
@@ -56,15 +60,23 @@ export function run<I extends Inputs, A>(
     );
   }
   if (into) checkTarget(name, into, dtype, tensors);
+  const recorded = operation.backward !== undefined && isRecorded(tensors);
+  if (recorded && into) {
+    throw new EngineError(
+      `${name}: a result written into a given tensor cannot be recorded for gradients; take a new one, or use noGrad`,
+    );
+  }
   return device.scope(() => {
     const output = into ?? allocate(device, dtype, shape, callText(name, tensors));
-    if (output.size === 0) return output;
-    inParts<Readonly<Record<string, Tensor | undefined>> & { output: Tensor }>(
-      { ...inputs, output },
-      (whole) => operation.splits(whole as unknown as I, whole.output),
-      ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
-    );
-    return output;
+    const fill = (): void =>
+      inParts<Readonly<Record<string, Tensor | undefined>> & { output: Tensor }>(
+        { ...inputs, output },
+        (whole) => operation.splits(whole as unknown as I, whole.output),
+        ({ output: part, ...parts }) => operation.forward(parts as unknown as I, part, attributes),
+      );
+    if (output.size > 0 && recorded) noGrad(fill);
+    else if (output.size > 0) fill();
+    return recorded ? recordOperation(name, operation.backward, inputs, output, attributes) : output;
   });
 }
 

@@ -1,23 +1,12 @@
-import { bytesPerElement, launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
+import { launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, run } from './operation.js';
-
-/** A tensor in windows along an axis that lies outermost, each of which fits a binding. */
-function rowWindows(tensor: Tensor, axis: number): { start: number; part: Tensor }[] {
-  const { device } = tensor;
-  if (device.fitsBinding(tensor)) return [{ start: 0, part: tensor }];
-  const rows = tensor.shape[axis]!;
-  const rowBytes = tensor.strides[axis]! * bytesPerElement[tensor.dtype];
-  // A window may begin within the alignment of a binding.
-  const size = Math.max(1, Math.floor((device.maxBindingBytes - 512) / rowBytes));
-  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => ({
-    start: i * size,
-    part: tensor.slice(axis, i * size, Math.min(rows, (i + 1) * size)),
-  }));
-}
+import { sum } from './rows.js';
+import { scatter } from './scatter.js';
+import { axisWindows } from './windows.js';
 
 const embeddingRow: Operation<
   { table: Tensor; ids: Tensor; positions: Tensor | undefined },
@@ -43,7 +32,7 @@ const embeddingRow: Operation<
   forward({ table, ids, positions }, output, { scale }) {
     const { device } = output;
     const tableRows = table.shape[0]!;
-    for (const { start, part } of rowWindows(table, 0)) {
+    for (const { start, part } of axisWindows(table, 0)) {
       dispatch('embedding', device, [part, ids, positions, output], (operands) =>
         launchEmbedding(
           {
@@ -59,6 +48,21 @@ const embeddingRow: Operation<
         ),
       );
     }
+  },
+  backward: {
+    saves: () => ['ids'],
+    gradients({ gradient, attributes: { scale }, saved, target, needs }) {
+      const ofTable = (): Tensor => {
+        const { dtype, shape } = target('table');
+        const picks = contiguous(gradient).reshape([1, -1, shape[1]!]);
+        const index = contiguous(saved('ids')).reshape([1, -1]);
+        return scatter(picks, index, { dtype, axis: shape[0]!, outside: 'nowhere', scale }).select(0, 0);
+      };
+      return {
+        table: needs('table') ? ofTable() : undefined,
+        positions: needs('positions') ? sum(gradient, [0]) : undefined,
+      };
+    },
   },
   cost: ({ ids, positions }, output) => ({
     flops: output.shape.reduce((count, size) => count * size, positions ? 2 : 1),
@@ -77,11 +81,18 @@ const gatherRow: Operation<{ x: Tensor; index: Tensor }, Record<never, never>> =
     const { device } = output;
     const axis = x.shape[1]!;
     const picks = contiguous(index);
-    for (const { start, part } of rowWindows(x, 1)) {
+    for (const { start, part } of axisWindows(x, 1)) {
       dispatch('gather', device, [part, picks, output], ([from, by, to]) =>
         launchGather({ x: from!, windowStart: start, axis, index: by!, result: to! }, device.traits),
       );
     }
+  },
+  backward: {
+    saves: () => ['index'],
+    gradients({ gradient, saved, target }) {
+      const { dtype, shape } = target('x');
+      return { x: scatter(gradient, saved('index'), { dtype, axis: shape[1]!, outside: 'last' }) };
+    },
   },
   cost: ({ index }, output) => ({ flops: 0, bytes: bytesOf([index, output, output]) }),
   splits: () => [
@@ -114,16 +125,16 @@ export const pickingOperations = [embeddingRow, gatherRow, endPaddingRow] as con
  * Rows of a table by id: `scale * table[ids] + positions`.
  * @param table `[rows, width]`, f32 or f16, of any size
  * @param ids `[batch, length]` u32; an id past the table gives a row of NaN
- * @param options `positions` `[length, width]` is added to every batch entry; `into` is filled instead of a new tensor
+ * @param options `positions` `[length, width]` is added to every batch entry
  * @returns `[batch, length, width]` f32
  */
 export function embedding(
   table: Tensor,
   ids: Tensor,
-  options: { scale?: number; positions?: Tensor | undefined; into?: Tensor } = {},
+  options: { scale?: number; positions?: Tensor | undefined } = {},
 ): Tensor {
   const inputs = { table, ids, positions: options.positions };
-  return run(embeddingRow, inputs, { scale: options.scale ?? 1 }, options.into);
+  return run(embeddingRow, inputs, { scale: options.scale ?? 1 });
 }
 
 /**

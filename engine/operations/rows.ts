@@ -11,13 +11,11 @@ import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Split } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { contiguous } from './elementwise.js';
+import { sumRows } from './column_sum.js';
+import { contiguous, scale } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
-
-/** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
-function withContiguousRows(x: Tensor): Tensor {
-  return x.strides.at(-1) === 1 || x.shape.at(-1) === 1 ? x : contiguous(x);
-}
+import { layerNormGradients, softmaxGradientRow, withContiguousRows } from './row_gradients.js';
+import { scatter } from './scatter.js';
 
 /** Rows are independent, so the work can be cut along every other axis. */
 function outerAxes(rank: number, names: readonly string[]): Split[] {
@@ -45,6 +43,12 @@ const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
       launchSoftmax(logarithm, from!, to!, device.traits),
     );
   },
+  backward: {
+    saves: () => ['output'],
+    gradients: ({ gradient, attributes, saved }) => ({
+      x: run(softmaxGradientRow, { softmax: withContiguousRows(saved('output')), gradient }, attributes),
+    }),
+  },
   cost: ({ x }, output) => ({ flops: 5 * x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
 };
@@ -67,6 +71,11 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
     dispatch('layerNorm', device, [withContiguousRows(x), weight, bias, output], ([from, w, b, to]) =>
       launchLayerNorm(from!, w!, b!, epsilon, to!, device.traits),
     );
+  },
+  backward: {
+    saves: () => ['x', 'weight'],
+    gradients: ({ gradient, attributes: { epsilon }, saved }) =>
+      layerNormGradients(saved('x'), saved('weight'), gradient, epsilon),
   },
   cost: ({ x, weight, bias }, output) => ({ flops: 8 * x.size, bytes: bytesOf([x, weight, bias, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
@@ -93,6 +102,21 @@ const reduceRow: Operation<{ x: Tensor }, ReduceAttributes> = {
     dispatch(name, device, [rows, output], ([from, to]) =>
       launchReduce(kind, divisor, from!, to!, device.traits),
     );
+  },
+  backward: {
+    saves: ({ name }) => (name === 'max' ? ['x'] : []),
+    gradients({ gradient, attributes: { name, divisor }, saved, target }) {
+      const { dtype, shape } = target('x');
+      if (name === 'max') {
+        // As PyTorch, the first of several largest entries takes it all.
+        const picks = argmax(saved('x')).reshape([-1, 1]);
+        const spread = contiguous(gradient).reshape([-1, 1, 1]);
+        const axis = shape.at(-1)!;
+        return { x: scatter(spread, picks, { dtype, axis, outside: 'nowhere' }).reshape(shape) };
+      }
+      const share = divisor === 1 ? gradient : scale(gradient, 1 / divisor);
+      return { x: share.reshape([...gradient.shape, 1]).expand(shape) };
+    },
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
@@ -161,12 +185,30 @@ function reduceAxes(
     const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
     const shape = kept.map((d) => x.shape[d]!);
     const length = elementCount(reduced.map((d) => x.shape[d]!));
-    const rows = contiguous(x.permute([...kept, ...reduced])).reshape([...shape, length]);
-    const result = run(reduceRow, { x: rows }, { name, divisor: name === 'mean' ? length : 1 });
+    const divisor = name === 'mean' ? length : 1;
+    const result = reduceTo(shape, x, [...kept, ...reduced], name, divisor);
     return keepDimensions
       ? result.reshape(x.shape.map((size, d) => (reduced.includes(d) ? 1 : size)))
       : result;
   });
+}
+
+/** Reduces the last dimensions of `x`, taken in the given order, to those of `shape`. */
+function reduceTo(
+  shape: readonly number[],
+  x: Tensor,
+  order: readonly number[],
+  name: ReduceAttributes['name'],
+  divisor: number,
+): Tensor {
+  const columns = elementCount(shape);
+  const leading = order.every((axis, i) => axis === (i + order.length - shape.length) % order.length);
+  if (leading && name !== 'max' && shape.length > 0 && columns > 1) {
+    const total = sumRows(contiguous(x).reshape([-1, columns])).reshape(shape);
+    return divisor === 1 ? total : scale(total, 1 / divisor);
+  }
+  const rows = contiguous(x.permute(order)).reshape([...shape, x.size / columns]);
+  return run(reduceRow, { x: rows }, { name, divisor });
 }
 
 /** Sum over axes, which disappear unless `keepDimensions`. */

@@ -19,3 +19,17 @@ export function gelu(x: number): number {
 export function quickGelu(x: number): number {
   return x / (1 + Math.exp(-1.702 * x));
 }
+
+/** Rows of a dense matrix. */
+export function rowsOf(data: ArrayLike<number>, width: number): number[][] {
+  return Array.from({ length: data.length / width }, (_, r) =>
+    Array.from({ length: width }, (_x, i) => data[r * width + i]!),
+  );
+}
+
+/** Softmax of a row, or its logarithm; rows of -inf alone give NaN. */
+export function softmaxRow(row: readonly number[], logarithm = false): number[] {
+  const highest = Math.max(...row);
+  const total = row.reduce((s, x) => s + Math.exp(x - highest), 0);
+  return row.map((x) => (logarithm ? x - highest - Math.log(total) : Math.exp(x - highest) / total));
+}

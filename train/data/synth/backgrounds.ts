@@ -1,5 +1,5 @@
 /** What is behind the letters: plain signs, gradients, walls, cluttered scenes, or parts of the user's photographs. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { between, chance, integer, normal, pick, pickWeighted } from './choices.js';
 import { type Colour, groundColour, shaded, varied } from './colours.js';
 import { fillMask } from './coverage.js';

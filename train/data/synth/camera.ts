@@ -1,7 +1,7 @@
 /** What light, lens and camera do to the scene. */
-import type { RgbImage } from '../../../model/index.js';
+import type { RgbImage } from '../../../model/rgb_image.js';
 import { resizeBicubic } from '../../../model/resize.js';
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { between, chance, clamp, logNormal, normal } from './choices.js';
 import { gaussianBlur, motionBlur } from './filters.js';
 import { compressed } from './jpeg_artifacts.js';

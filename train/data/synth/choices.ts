@@ -1,5 +1,5 @@
 /** Choices by chance. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 
 /** Uniform from `low` to `high`. */
 export function between(random: RandomSource, low: number, high: number): number {

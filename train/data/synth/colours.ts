@@ -1,5 +1,5 @@
 /** Colours of signs and letters, and how far apart they must be to be read. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { between, chance, clamp, normal, pick, pickWeighted } from './choices.js';
 
 /** Red, green and blue, 0 to 255. */

@@ -1,5 +1,5 @@
 /** Chooses fonts, and keeps the ones in use open. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { pick, pickWeighted } from './choices.js';
 import { FontFace } from './font_face.js';
 import type { FontFamily } from './fonts.js';

@@ -1,5 +1,5 @@
 /** Words that sound English and are none, as names of shops and people do. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { pick } from './choices.js';
 
 const shortest = 3;

@@ -3,7 +3,7 @@
  * lossless coding that follows in a file changes nothing and is left out, which makes this several times faster than
  * writing and reading a file. Tables: ITU-T T.81, annex K; colour: JFIF.
  */
-import type { RgbImage } from '../../../model/index.js';
+import type { RgbImage } from '../../../model/rgb_image.js';
 
 const block = 8;
 

@@ -1,5 +1,5 @@
 /** Where everything lies: the word bent and turned, the lines of text beside it, the sign behind it, the edge of the crop. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { between, chance, clamp, integer, logNormal, normal, pick, pickWeighted, sign } from './choices.js';
 import type { FontFace, PlacedCharacter } from './font_face.js';
 import { type Bounds, type Outline, type Warp, boundsOf, joined, rectangle, warped } from './outline.js';

@@ -1,5 +1,5 @@
 /** Paints the letters: their colour, edges and depth, so that they stand out from what is behind them. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { gradientPicture } from './backgrounds.js';
 import { between, chance, clamp, integer, normal, pickWeighted, sign } from './choices.js';
 import { type Colour, groundColour, letterColour, luma, shaded, varied } from './colours.js';

@@ -1,5 +1,5 @@
 /** Smooth noise, the stuff of walls, wood, metal and leaves. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 
 /**
  * Values from 0 to 1 that change smoothly, `[height, width]`: chance decides on a grid, between its points it is

@@ -2,7 +2,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeImage } from '../../../model/decode_image.js';
-import type { RgbImage } from '../../../model/index.js';
+import type { RgbImage } from '../../../model/rgb_image.js';
 import { resizeBicubic } from '../../../model/resize.js';
 import type { Fault } from './fonts.js';
 

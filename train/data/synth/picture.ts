@@ -1,5 +1,5 @@
 /** A picture while it is painted: red, green and blue as floats, `[height, width]` each, 0 to 255. */
-import type { RgbImage } from '../../../model/index.js';
+import type { RgbImage } from '../../../model/rgb_image.js';
 import type { Colour } from './colours.js';
 import type { Mask } from './coverage.js';
 

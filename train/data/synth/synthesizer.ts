@@ -1,6 +1,7 @@
 /** Makes word images: each from a seed and its number alone, the same wherever and whenever it is made. */
-import type { RgbImage } from '../../../model/index.js';
-import { Mulberry32, type RandomSource } from '../../mulberry32.js';
+import type { RgbImage } from '../../../model/rgb_image.js';
+import { RandomGenerator } from '../../../engine/random.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { paintBackground } from './backgrounds.js';
 import { photographed } from './camera.js';
 import { pickWeighted } from './choices.js';
@@ -40,12 +41,13 @@ export class Synthesizer {
 
   /**
    * The image of a number. With the same material and version it has the same bytes on every call.
-   * @param seed a whole number from 0 to 2^32 - 1; others give other images
-   * @param index of the image, from 0
+   * @param seed a whole number from 0 to 2^53 - 1; others give other images
+   * @param index of the image, from 0 to 2^32 - 1
+   * @throws RangeError if one of them is none of these
    * @throws Error if a font can no longer be read, or none can draw any text
    */
   synthesize(seed: number, index: number): SyntheticWord {
-    const random = new Mulberry32(stateOf(seed, index));
+    const random = new RandomGenerator(seed, index);
     for (let attempt = 0; attempt < textsPerImage; attempt++) {
       const writing = this.chooseWriting(random);
       if (!writing) continue;
@@ -89,19 +91,4 @@ function inCapitals(text: string): string {
     const capital = letter.toUpperCase();
     return Array.from(capital).length === 1 ? capital : letter;
   }).join('');
-}
-
-/** Mixes seed and number so that neighbouring numbers have nothing in common. */
-function stateOf(seed: number, index: number): number {
-  // Numbers beyond 32 bits count too.
-  const high = Math.floor(index / 2 ** 32);
-  return scrambled(scrambled(scrambled(seed | 0) ^ high) ^ (index | 0));
-}
-
-/** A permutation of the 32-bit numbers in which every bit depends on every other (the finalizer of MurmurHash3). */
-function scrambled(value: number): number {
-  let mixed = value;
-  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return mixed ^ (mixed >>> 16);
 }

@@ -1,5 +1,5 @@
 /** What is written: mostly words, beside them the numbers, prices, dates and codes that streets and shops are full of. */
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { between, chance, integer, pick, pickWeighted, sign } from './choices.js';
 import { type LetterSuccession, inventedWord } from './invented_words.js';
 import { type EnglishWords, englishWord } from './words.js';

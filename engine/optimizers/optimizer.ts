@@ -1,0 +1,118 @@
+import { EngineError } from '../errors.js';
+import { noGrad } from '../graph.js';
+import { fill } from '../operations/fill.js';
+import { inParts } from '../splitting.js';
+import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
+import type { GradientControl } from './gradient_control.js';
+
+/** Parameters that are trained alike. */
+export interface OptimizedGroup {
+  /** f32 tensors with `requireGradient()`, by names of the caller's. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  /** May be changed between steps, as a schedule does. */
+  learningRate: number;
+  /** Decoupled from the gradient (Loshchilov and Hutter, 2019). */
+  readonly weightDecay: number;
+}
+
+/**
+ * What optimizers share: groups, the state kept for each parameter, and the count of steps. Parameters without a
+ * gradient are left alone.
+ */
+export abstract class Optimizer {
+  /** Steps taken so far. Part of the state. */
+  steps = 0;
+  private readonly kept = new Map<string, Tensor>();
+  private readonly device: TensorDevice;
+
+  constructor(readonly groups: readonly OptimizedGroup[]) {
+    const parameters = groups.flatMap((group) => [...group.parameters]);
+    const first = parameters[0];
+    if (!first) throw new EngineError('optimizer: there is no parameter to train');
+    for (const [name, { dtype, contiguous }] of parameters) {
+      if (dtype !== 'f32' || !contiguous) {
+        throw new EngineError(
+          `optimizer: ${name} is ${dtype}; parameters are dense f32 tensors. Cast copies for use.`,
+        );
+      }
+    }
+    this.device = first[1].device;
+  }
+
+  /** State by name of parameter and kind: to be saved, and to be written into when a run goes on. */
+  get state(): ReadonlyMap<string, Tensor> {
+    for (const { parameters } of this.groups) {
+      for (const [name, parameter] of parameters) {
+        for (const kind of this.kinds) this.stateOf(name, kind, parameter);
+      }
+    }
+    return this.kept;
+  }
+
+  /**
+   * Changes every parameter that has a gradient.
+   * @param control from `controlGradients`; without it gradients are taken as they are
+   */
+  step(control?: GradientControl): void {
+    this.steps++;
+    noGrad(() =>
+      this.device.scope(() => {
+        const given = control ?? this.unchanged();
+        for (const group of this.groups) {
+          for (const [name, parameter] of group.parameters) {
+            if (!parameter.gradient) continue;
+            this.device.scope(() => this.update(name, parameter, parameter.gradient!, group, given));
+          }
+        }
+      }),
+    );
+  }
+
+  /** Takes the last step back out of the count: it was left out for gradients that were not finite. */
+  discountStep(): void {
+    this.steps--;
+  }
+
+  dispose(): void {
+    for (const tensor of this.kept.values()) tensor.dispose();
+    this.kept.clear();
+  }
+
+  /** Kinds of state kept for every parameter. */
+  protected abstract readonly kinds: readonly string[];
+
+  protected abstract update(
+    name: string,
+    parameter: Tensor,
+    gradient: Tensor,
+    group: OptimizedGroup,
+    control: GradientControl,
+  ): void;
+
+  /** A tensor of the parameter's shape, zero before the first step. */
+  protected stateOf(name: string, kind: string, parameter: Tensor): Tensor {
+    const key = `${name}.${kind}`;
+    const known = this.kept.get(key);
+    if (known) return known;
+    const zeros = this.device.keep(fill(allocate(this.device, 'f32', parameter.shape, key), 0));
+    this.kept.set(key, zeros);
+    return zeros;
+  }
+
+  private unchanged(): GradientControl {
+    const [norm, factor] = [NaN, 1].map((value) => this.device.tensor(Float32Array.of(value), [1]));
+    return { norm: norm!, factor: factor!, skip: this.device.tensor(Uint32Array.of(0), [1]) };
+  }
+}
+
+/** Dense tensors of one size as lists, in parts that fit bindings. */
+export function inFlatParts<T extends Readonly<Record<string, Tensor>>>(
+  tensors: T,
+  work: (parts: T) => void,
+): void {
+  const flat = Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [name, tensor.reshape([tensor.size])]),
+  ) as T;
+  const alongAll = Object.fromEntries(Object.keys(tensors).map((name) => [name, 0]));
+  inParts(flat, () => [alongAll], work);
+}

@@ -1,0 +1,68 @@
+/** Sums over rows (all dimensions but the last), as the gradients of biases need them. */
+import {
+  type AdapterTraits,
+  type Launch,
+  type Operand,
+  spreadWorkgroups,
+  storageFeatures,
+  u32,
+} from './kernel.js';
+import { rowPlaces } from './row_launch.js';
+
+/** Columns an invocation adds up: what they share of a row is found once. */
+const columnsPerLane = 4;
+/** Rows added up one by one, and parts of so many rows one by one: f32 sums of n like terms are off by up to n / 2^24. */
+const partRows = 32;
+const groupRowLimit = partRows * 32;
+
+/**
+ * Groups into which the rows of a column sum should be cut: so many that no chain of additions loses digits and that
+ * the adapter is filled. 1: one launch gives the sums. Else the groups' sums are summed again, in the same way.
+ */
+export function columnSumGroups(rows: number, columns: number, traits: AdapterTraits): number {
+  // Below so many rows a second launch costs more than waiting for few invocations.
+  if (rows <= 256) return 1;
+  const forDigits = Math.ceil(rows / groupRowLimit);
+  const invocations = traits.software ? 512 : 131_072;
+  const forFilling = Math.ceil((invocations * columnsPerLane) / columns);
+  return Math.max(forDigits, Math.min(forFilling, Math.floor(rows / partRows)));
+}
+
+/** What kernels that include `column_walk.wgsl` share. */
+export function columnWalk(
+  kernel: string,
+  operands: { readonly x: Operand; readonly gradient?: Operand },
+  groups: number,
+  traits: AdapterTraits,
+): Pick<Launch, 'defines' | 'params' | 'workgroups'> {
+  const { rows, columns, defines, params } = rowPlaces(kernel, operands);
+  const lanes = traits.software && traits.subgroupSize > 0 ? traits.subgroupSize : 64;
+  return {
+    defines: { WORKGROUP: lanes, COLUMNS: columnsPerLane, PART: partRows, ...defines },
+    params: { rows: u32(rows), columns: u32(columns), groups: u32(groups), ...params },
+    workgroups: spreadWorkgroups(Math.ceil(columns / lanes / columnsPerLane) * groups, traits),
+  };
+}
+
+/**
+ * Sums over all rows of `x`, `[..., columns]` with contiguous columns. Operands: x, result: `[columns]`, or
+ * `[groups, columns]` for the sums of groups of rows, columns contiguous (see `columnSumGroups`).
+ */
+export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTraits): Launch {
+  const kernel = 'column_sum';
+  const grouped = result.shape.length === 2;
+  const walk = columnWalk(kernel, { x }, grouped ? result.shape[0]! : 1, traits);
+  return {
+    kernel,
+    file: `${kernel}.wgsl`,
+    defines: { X: x.dtype, RESULT: result.dtype, ...walk.defines },
+    features: storageFeatures([x, result]),
+    access: ['read', 'write'],
+    params: {
+      ...walk.params,
+      resultOffset: u32(result.offset),
+      resultStride: u32(grouped ? result.strides[0]! : 0),
+    },
+    workgroups: walk.workgroups,
+  };
+}

@@ -1,0 +1,47 @@
+// Kernels that add up rows (all dimensions but the last), COLUMNS columns an invocation. Workgroups are blocks of
+// columns times `groups` of rows; a group takes every groups-th row. The including file defines
+//   RowStart, row_start(row)           what the columns of a row share
+//   Terms, row_terms(start, column)    what the row adds to the sums of a column
+#include "grid.wgsl"
+#include "row_offsets.wgsl"
+
+struct Place {
+  column: u32,
+  group: u32,
+}
+
+// The first column of an invocation (the others follow WORKGROUP apart) and its group.
+fn place(workgroup: u32, lane: u32) -> Place {
+  let blocks = (params.columns + ${WORKGROUP * COLUMNS - 1}u) / ${WORKGROUP * COLUMNS}u;
+  return Place(workgroup % blocks * ${WORKGROUP * COLUMNS}u + lane, workgroup / blocks);
+}
+
+fn column_terms(here: Place) -> array<Terms, $COLUMNS> {
+#for c in 0..COLUMNS
+  // Past the end the last column is added once more, and not stored.
+  let column_$c = min(here.column + ${c * WORKGROUP}u, params.columns - 1u);
+  var total_$c = Terms();
+#end
+  var row = here.group;
+  while (row < params.rows) {
+    // Added in parts: one long chain of additions would lose digits.
+#for c in 0..COLUMNS
+    var part_$c = Terms();
+#end
+    for (var i = 0u; i < $PART && row < params.rows; i++) {
+      let start = row_start(row);
+#for c in 0..COLUMNS
+      part_$c += row_terms(start, column_$c);
+#end
+      row += params.groups;
+    }
+#for c in 0..COLUMNS
+    total_$c += part_$c;
+#end
+  }
+  return array<Terms, $COLUMNS>(
+#for c in 0..COLUMNS
+    total_$c,
+#end
+  );
+}

@@ -1,0 +1,53 @@
+// Sums over the rows of a group, for the gradients of layernorm's weight and bias:
+//   result[group, 0, column] = sum of gradient[row, column] * normalized[row, column]
+//   result[group, 1, column] = sum of gradient[row, column]
+// `statistics[row]` is what layernorm_gradient.wgsl found: the mean of the row's differences to its first value, and
+// 1 / sqrt(variance + epsilon).
+#include "column_walk.wgsl"
+
+@group(0) @binding(1) var<storage, read> x_values: array<$X>;
+@group(0) @binding(2) var<storage, read> gradient_values: array<$GRADIENT>;
+@group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> result: array<f32>;
+
+struct RowStart {
+  x: u32,
+  gradient: u32,
+  origin: f32,
+  difference: f32,
+  scale: f32,
+}
+
+alias Terms = vec2<f32>;
+
+fn row_start(row: u32) -> RowStart {
+  let offsets = row_offsets(row);
+  let known = statistics[params.statisticsOffset + row];
+  return RowStart(offsets.x, offsets.gradient, f32(x_values[offsets.x]), known.x, known.y);
+}
+
+fn row_terms(start: RowStart, column: u32) -> Terms {
+  let centred = f32(x_values[start.x + column]) - start.origin - start.difference;
+  let gradient = f32(gradient_values[start.gradient + column]);
+  return vec2<f32>(gradient * (centred * start.scale), gradient);
+}
+
+@compute @workgroup_size($WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let here = place(workgroup_index(group, groups), lane);
+  if (here.group >= params.groups) {
+    return;
+  }
+  let sums = column_terms(here);
+  let result_at = params.resultOffset + here.group * 2u * params.columns;
+#for c in 0..COLUMNS
+  if (here.column + ${c * WORKGROUP}u < params.columns) {
+    result[result_at + here.column + ${c * WORKGROUP}u] = sums[$c].x;
+    result[result_at + params.columns + here.column + ${c * WORKGROUP}u] = sums[$c].y;
+  }
+#end
+}

@@ -1,0 +1,79 @@
+/** Gradients of the kernels that work on rows, the last dimension. */
+import { columnWalk } from './column_sum.js';
+import { type AdapterTraits, type Launch, type Operand, f32, storageFeatures, u32 } from './kernel.js';
+import { launchRows } from './row_launch.js';
+
+/**
+ * Gradient of softmax's operand, or of its logarithm's, from the function's output. Operands: output, gradient (of
+ * the output), result, all of one shape; the rows of output and gradient contiguous.
+ */
+export function launchSoftmaxGradient(
+  logarithm: boolean,
+  output: Operand,
+  gradient: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+): Launch {
+  return launchRows('softmax_gradient', output, result, { gradient, defines: { LOG: logarithm } }, traits);
+}
+
+export interface LayerNormGradientProblem {
+  /** The forward's operand, its rows contiguous. */
+  readonly x: Operand;
+  /** Gradient of the forward's result, of the shape of `x`, its rows contiguous. */
+  readonly gradient: Operand;
+  /** `[width]`, contiguous. */
+  readonly weight: Operand;
+  readonly epsilon: number;
+  /** Gradient of `x`. */
+  readonly result: Operand;
+  /** `[rows, 2]` f32, contiguous: filled for `launchLayerNormWeightGradient`. */
+  readonly statistics: Operand;
+}
+
+/** Gradient of layernorm's operand, and its rows' statistics. Operands: x, gradient, weight, result, statistics. */
+export function launchLayerNormGradient(problem: LayerNormGradientProblem, traits: AdapterTraits): Launch {
+  const { x, gradient, weight, result, statistics } = problem;
+  const extra = {
+    gradient,
+    inputs: [weight],
+    outputs: [statistics],
+    defines: { WEIGHT: weight.dtype },
+    params: {
+      epsilon: f32(problem.epsilon),
+      weightOffset: u32(weight.offset),
+      statisticsOffset: u32(statistics.offset / 2),
+    },
+  };
+  return launchRows('layernorm_gradient', x, result, extra, traits);
+}
+
+/**
+ * What groups of rows add to the gradients of layernorm's weight and bias. The gradients themselves are the sum over
+ * the groups, by `launchColumnSum`, or `result` itself where there is one group.
+ * Operands: x, gradient, statistics (of `launchLayerNormGradient`), result `[groups, 2, width]` f32, contiguous:
+ * weight, then bias. `columnSumGroups` says how many groups there should be.
+ */
+export function launchLayerNormWeightGradient(
+  x: Operand,
+  gradient: Operand,
+  statistics: Operand,
+  result: Operand,
+  traits: AdapterTraits,
+): Launch {
+  const kernel = 'layernorm_weight_gradient';
+  const walk = columnWalk(kernel, { x, gradient }, result.shape[0]!, traits);
+  return {
+    kernel,
+    file: `${kernel}.wgsl`,
+    defines: { X: x.dtype, GRADIENT: gradient.dtype, ...walk.defines },
+    features: storageFeatures([x, gradient]),
+    access: ['read', 'read', 'read', 'write'],
+    params: {
+      ...walk.params,
+      statisticsOffset: u32(statistics.offset / 2),
+      resultOffset: u32(result.offset),
+    },
+    workgroups: walk.workgroups,
+  };
+}

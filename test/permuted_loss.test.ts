@@ -1,0 +1,164 @@
+/** Losses and gradients of training against the original's. */
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { backward } from '../engine/index.js';
+import type { Clip4StrModel } from '../model/index.js';
+import { type FreezingRules, isFrozen } from '../train/freezing.js';
+import { type PermutedLossOptions, permutedLoss } from '../train/permuted_loss.js';
+import { trainingTargets } from '../train/targets.js';
+import { useDevice } from './support/device.js';
+import { useSummary } from './support/error_report.js';
+import { type FixtureModel, useFixtureModels } from './support/fixture_models.js';
+import { type TensorFixture, readJsonFixture, readTensorFixture } from './support/fixtures.js';
+
+const device = useDevice({ device: 'software' });
+const models = useFixtureModels(device);
+const lines = useSummary('training against the original');
+
+/** What the original computed for one batch. */
+interface Step {
+  readonly labels: readonly string[];
+  readonly captions: readonly (readonly string[])[];
+  readonly loss: number;
+  readonly ce_visual: readonly number[];
+  readonly ce_cross: readonly number[];
+  readonly grad_norms?: Readonly<Record<string, number>>;
+}
+
+interface Case {
+  readonly name: string;
+  readonly model: FixtureModel;
+  readonly step: Step;
+  readonly tensors: TensorFixture;
+  /** What the tensors' names start with. */
+  readonly prefix: string;
+  readonly freezing: FreezingRules;
+  readonly options: PermutedLossOptions;
+}
+
+/** The gradient of an attention's key bias is zero but for rounding: softmax does not see it. */
+const noisy = /in_proj_bias$/;
+
+const usual: FreezingRules = { textLayers: 1, imageLayers: -1 };
+
+function batchesOfOneFile(): Case[] {
+  const all = readJsonFixture<Readonly<Record<string, unknown>>>('train/fast_grads.json');
+  const tensors = readTensorFixture('train/fast_grads.safetensors');
+  return ['mix', 'one', 'two', 'three', 'four'].map((batch) => {
+    const own = Object.entries(all).flatMap(([key, value]) =>
+      key.startsWith(`${batch}.`) ? [[key.slice(batch.length + 1), value]] : [],
+    );
+    const step = Object.fromEntries(own) as unknown as Step;
+    return { name: batch, model: 'fast', step, tensors, prefix: `${batch}.`, freezing: usual, options: {} };
+  });
+}
+
+function variant(name: string, own: Partial<Pick<Case, 'model' | 'freezing' | 'options'>>): Case {
+  const step = readJsonFixture<Step>(`train/${name}.json`);
+  const tensors = readTensorFixture(`train/${name}.safetensors`);
+  return { name, model: 'fast', step, tensors, prefix: '', freezing: usual, options: {}, ...own };
+}
+
+const cases: Case[] = [
+  ...batchesOfOneFile(),
+  variant('p16_grads', { model: 'p16', freezing: { textLayers: 6, imageLayers: -1 } }),
+  variant('fast_variant_cloze', { options: { crossClozeMask: true } }),
+  variant('fast_variant_cross_w', { options: { crossLossWeight: 0.3 } }),
+  variant('fast_variant_pred_context', { options: { crossGtContext: false } }),
+  variant('fast_variant_image_not_detached', { options: { imageDetach: false } }),
+  variant('fast_variant_no_forward_perm', {}),
+  variant('fast_variant_freeze_all_text', { freezing: { textLayers: 12, imageLayers: -1 } }),
+  variant('fast_variant_freeze_none', { freezing: { textLayers: -1, imageLayers: -1 } }),
+  variant('fast_variant_image_freeze0', { freezing: { textLayers: 1, imageLayers: 0 } }),
+  variant('fast_variant_image_freeze1', { freezing: { textLayers: 1, imageLayers: 1 } }),
+];
+
+/** Rows of a tensor of permutations. */
+function permutationsOf({ tensors, prefix }: Case): number[][] {
+  const flat = tensors.integers(`${prefix}perms`);
+  const [rows, length] = tensors.get(`${prefix}perms`).shape as [number, number];
+  return Array.from({ length: rows }, (_, row) => flat.slice(row * length, (row + 1) * length));
+}
+
+/** Images of a batch; those of p16 are some of its forward pass. */
+function imagesOf({ tensors, prefix }: Case): { values: Float32Array; shape: readonly number[] } {
+  if (tensors.names.includes(`${prefix}images`)) {
+    return { values: tensors.floats(`${prefix}images`), shape: tensors.get(`${prefix}images`).shape };
+  }
+  const all = readTensorFixture('forward/p16_A.safetensors');
+  const [, ...size] = all.get('images').shape;
+  const length = size.reduce((count, side) => count * side, 1);
+  const picked = tensors.integers('image_index');
+  const values = new Float32Array(picked.length * length);
+  picked.forEach((index, i) => {
+    values.set(all.floats('images').subarray(index * length, (index + 1) * length), i * length);
+  });
+  return { values, shape: [picked.length, ...size] };
+}
+
+function relative(actual: number, expected: number): number {
+  return Math.abs(actual - expected) / Math.abs(expected);
+}
+
+function norm(values: ArrayLike<number>): number {
+  return Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0));
+}
+
+/** Largest difference over the largest value. */
+function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  const largest = Math.max(...Array.from(expected, Math.abs));
+  return Math.max(...Array.from(expected, (value, i) => Math.abs(value - actual[i]!))) / largest;
+}
+
+describe('a training step', () => {
+  let model: Clip4StrModel | undefined;
+  afterEach(() => {
+    for (const [, tensor] of model?.parameters.entries() ?? []) tensor.requireGradient(false);
+  });
+
+  test.each(cases)('$name', async (given) => {
+    const { step, tensors, prefix, freezing, options } = given;
+    model = await models(given.model);
+    const { parameters, tokenizer, configuration } = model;
+    const trained = [...parameters.entries()].filter(([name]) => !isFrozen(name, freezing));
+    const before = device().memory.liveBytes;
+    const targets = trainingTargets(step.labels, tokenizer, configuration.visualDecoder.maxLabelLength);
+    const { losses, captions } = await device().scope(async () => {
+      for (const [, tensor] of trained) tensor.requireGradient();
+      const { values, shape } = imagesOf(given);
+      const images = device().tensor(Float32Array.from(values), shape);
+      const result = await permutedLoss(model!, images, targets, permutationsOf(given), options);
+      backward(result.loss);
+      const read = await device().readAll([result.loss, result.visual, result.cross!]);
+      return { losses: read, captions: result.captions };
+    });
+    expect(captions).toEqual(step.captions);
+    const [[loss], visual, cross] = losses as [Float32Array, Float32Array, Float32Array];
+    expect(relative(loss!, step.loss)).toBeLessThan(1e-5);
+    step.ce_visual.forEach((value, i) => expect(relative(visual[i]!, value)).toBeLessThan(1e-5));
+    step.ce_cross.forEach((value, i) => expect(relative(cross[i]!, value)).toBeLessThan(1e-5));
+
+    // Of two batches the losses alone are stored.
+    if (!step.grad_norms) return;
+    const collected = trained.filter(([, tensor]) => tensor.gradient);
+    expect(collected.map(([name]) => name).sort()).toEqual(Object.keys(step.grad_norms).sort());
+    const gradients = await device().readAll(collected.map(([, tensor]) => tensor.gradient!));
+    const worst = { norm: 0, value: 0 };
+    collected.forEach(([name], i) => {
+      const limit = noisy.test(name) ? 1e-3 : 1e-4;
+      const error = relative(norm(gradients[i]!), step.grad_norms![name]!);
+      if (error >= limit) throw new Error(`${name}: the gradient's norm is off by ${error}`);
+      worst.norm = Math.max(worst.norm, error);
+      const stored = `${prefix}grad.${name}`;
+      if (!tensors.names.includes(stored)) return;
+      const difference = furthest(gradients[i]!, tensors.floats(stored));
+      if (difference >= 1e-3) throw new Error(`${name}: the gradient is off by ${difference}`);
+      worst.value = Math.max(worst.value, difference);
+    });
+    const digits = (error: number): string => error.toExponential(1);
+    lines.push(
+      `${given.name}: loss ${digits(relative(loss!, step.loss))}, gradient norms ${digits(worst.norm)}, values ${digits(worst.value)}`,
+    );
+    for (const [, tensor] of trained) tensor.requireGradient(false);
+    expect(device().memory.liveBytes).toBe(before);
+  });
+});

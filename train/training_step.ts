@@ -1,0 +1,135 @@
+/** One optimizer step: losses of one or several batches, their gradients, and the change of the parameters. */
+import {
+  AdamW,
+  type Device,
+  Muon,
+  type OptimizedGroup,
+  type Optimizer,
+  type Tensor,
+  backward,
+  controlGradients,
+  scale,
+} from '../engine/index.js';
+import type { Clip4StrModel, Parseq } from '../model/index.js';
+import type { ParameterGroup } from './parameter_groups.js';
+import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
+import { trainingTargets } from './targets.js';
+
+/** Images with their labels, and the orders in which their characters are predicted. */
+export interface TrainingBatch {
+  /** `[batch, 3, height, width]`, normalised. */
+  readonly pixels: Float32Array<ArrayBuffer>;
+  readonly labels: readonly string[];
+  readonly permutations: readonly (readonly number[])[];
+}
+
+export interface StepOptions extends PermutedLossOptions {
+  /** Learning rate of each group, in their order. */
+  readonly learningRates: readonly number[];
+  /** Gradients of a larger global norm are scaled down to it. */
+  readonly maxGradientNorm?: number;
+  /** What the loss is multiplied by before its gradients are taken, so that f16 holds them. */
+  readonly lossScale?: number;
+}
+
+export interface StepReport {
+  /** Mean over the batches. */
+  readonly loss: number;
+  /** Of each batch and permutation. */
+  readonly visualLosses: readonly (readonly number[])[];
+  readonly crossLosses: readonly (readonly number[])[];
+  /** Global norm before it was clipped. */
+  readonly gradientNorm: number;
+  /** Whether a gradient was not finite, and no parameter changed. */
+  readonly skipped: boolean;
+}
+
+/** The parameters that a model is trained by, and the optimizers that change them. */
+export class TrainingStep {
+  /** Groups in the order given, as each optimizer sees them. */
+  readonly groups: readonly OptimizedGroup[];
+  readonly optimizers: Readonly<Record<'adamw' | 'muon', Optimizer | undefined>>;
+  private readonly device: Device;
+
+  constructor(
+    private readonly model: Clip4StrModel | Parseq,
+    groups: readonly ParameterGroup[],
+    adamW: { readonly betas: readonly [number, number]; readonly epsilon: number },
+  ) {
+    this.device = model.device;
+    this.groups = groups.map(({ names, maxLearningRate, weightDecay }) => ({
+      parameters: new Map(names.map((name) => [name, model.parameters.get(name).requireGradient()])),
+      learningRate: maxLearningRate,
+      weightDecay,
+    }));
+    const of = (optimizer: ParameterGroup['optimizer']): OptimizedGroup[] =>
+      this.groups.filter((_, i) => groups[i]!.optimizer === optimizer && groups[i]!.names.length > 0);
+    const [plain, matrices] = [of('adamw'), of('muon')];
+    this.optimizers = {
+      adamw: plain.length > 0 ? new AdamW(plain, adamW) : undefined,
+      muon: matrices.length > 0 ? new Muon(matrices) : undefined,
+    };
+  }
+
+  /**
+   * Adds up the gradients of the batches and changes the parameters once.
+   * @throws Error for labels that cannot be trained on; see `trainingTargets`
+   */
+  async run(batches: readonly TrainingBatch[], options: StepOptions): Promise<StepReport> {
+    const { device } = this;
+    return device.scope(async () => {
+      const losses: (readonly [loss: Tensor, visual: Tensor, cross: Tensor | undefined])[] = [];
+      for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
+      const parameters = this.groups.flatMap(({ parameters }) => [...parameters.values()]);
+      const gradients = parameters.flatMap(({ gradient }) => (gradient ? [gradient] : []));
+      const { maxGradientNorm, lossScale } = options;
+      const control = controlGradients(gradients, {
+        ...(maxGradientNorm === undefined ? {} : { maxNorm: maxGradientNorm }),
+        ...(lossScale === undefined ? {} : { lossScale }),
+      });
+      this.groups.forEach((group, i) => (group.learningRate = options.learningRates[i]!));
+      const optimizers = Object.values(this.optimizers).filter((optimizer) => optimizer !== undefined);
+      for (const optimizer of optimizers) optimizer.step(control);
+      for (const parameter of parameters) parameter.clearGradient();
+
+      const flat = losses.flatMap((tensors) => tensors.filter((tensor) => tensor !== undefined));
+      const [norm, skip, ...read] = await device.readAll([control.norm, control.skip, ...flat]);
+      const skipped = skip![0] !== 0;
+      if (skipped) for (const optimizer of optimizers) optimizer.discountStep();
+      const next = (tensor: Tensor | undefined): number[] => (tensor ? [...read.shift()!] : []);
+      const values = losses.map((own) => own.map(next) as [number[], number[], number[]]);
+      return {
+        loss: values.reduce((sum, [[loss]]) => sum + loss!, 0) / values.length,
+        visualLosses: values.map(([, visual]) => visual),
+        crossLosses: values.map(([, , cross]) => cross),
+        gradientNorm: norm![0]!,
+        skipped,
+      };
+    });
+  }
+
+  dispose(): void {
+    for (const optimizer of Object.values(this.optimizers)) optimizer?.dispose();
+    for (const { parameters } of this.groups) {
+      for (const parameter of parameters.values()) parameter.requireGradient(false);
+    }
+  }
+
+  private async addGradients(
+    batch: TrainingBatch,
+    batches: number,
+    options: StepOptions,
+  ): Promise<readonly [Tensor, Tensor, Tensor | undefined]> {
+    const { device, model } = this;
+    return device.scope(async () => {
+      const { imageSize } = model.configuration.image;
+      const { maxLabelLength } =
+        'decoder' in model.configuration ? model.configuration.decoder : model.configuration.visualDecoder;
+      const targets = trainingTargets(batch.labels, model.tokenizer, maxLabelLength);
+      const images = device.tensor(batch.pixels, [batch.labels.length, 3, ...imageSize]);
+      const { loss, visual, cross } = await permutedLoss(model, images, targets, batch.permutations, options);
+      backward(scale(loss, (options.lossScale ?? 1) / batches));
+      return [loss.detach(), visual, cross] as const;
+    });
+  }
+}
