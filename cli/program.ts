@@ -6,6 +6,7 @@ import { describeError } from './errors.js';
 import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
+import { addSynth } from './synth.js';
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -35,5 +36,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addConvert(program);
   addDoctor(program);
   addDownload(program);
+  addSynth(program, outputClosed);
   return program;
 }

@@ -24,15 +24,18 @@ export function paintBackground(
   if (photographs.length > 0 && chance(random, photographShare)) {
     return partOf(random, pick(random, photographs), width, height);
   }
-  return pickWeighted<(random: RandomSource, width: number, height: number, size: number) => Picture>(random, [
-    [38, plain],
-    [20, gradient],
-    [16, stained],
-    [6, grained],
-    [5, tiled],
-    [9, cluttered],
-    [6, natural],
-  ])(random, width, height, letterHeight);
+  return pickWeighted<(random: RandomSource, width: number, height: number, size: number) => Picture>(
+    random,
+    [
+      [38, plain],
+      [20, gradient],
+      [16, stained],
+      [6, grained],
+      [5, tiled],
+      [9, cluttered],
+      [6, natural],
+    ],
+  )(random, width, height, letterHeight);
 }
 
 function plain(random: RandomSource, width: number, height: number): Picture {

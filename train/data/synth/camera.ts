@@ -32,8 +32,15 @@ function stored(random: RandomSource, image: RgbImage): RgbImage {
 function lit(random: RandomSource, { width, height, planes }: Picture, letterHeight: number): void {
   if (chance(random, 0.35)) {
     const angle = between(random, 0, 2 * Math.PI);
-    const [across, down] = [Math.cos(angle), Math.sin(angle)].map((part) => part * between(random, 0.05, 0.35));
-    multiplyEach(planes, width, height, (x, y) => 1 + across! * (x / width - 0.5) + down! * (y / height - 0.5));
+    const [across, down] = [Math.cos(angle), Math.sin(angle)].map(
+      (part) => part * between(random, 0.05, 0.35),
+    );
+    multiplyEach(
+      planes,
+      width,
+      height,
+      (x, y) => 1 + across! * (x / width - 0.5) + down! * (y / height - 0.5),
+    );
   }
   if (chance(random, 0.06)) {
     const [angle, darkness] = [between(random, 0, 2 * Math.PI), between(random, 0.15, 0.5)];
@@ -48,7 +55,11 @@ function lit(random: RandomSource, { width, height, planes }: Picture, letterHei
   if (chance(random, 0.07)) {
     const [spotX, spotY] = [between(random, 0, width), between(random, 0, height)];
     const [radius, strength] = [letterHeight * between(random, 0.4, 2), between(random, 20, 110)];
-    addEach(planes, width, (x, y) => strength * Math.exp(-((x - spotX) ** 2 + (y - spotY) ** 2) / radius ** 2));
+    addEach(
+      planes,
+      width,
+      (x, y) => strength * Math.exp(-((x - spotX) ** 2 + (y - spotY) ** 2) / radius ** 2),
+    );
   }
   if (chance(random, 0.08)) {
     const cell = letterHeight * between(random, 0.3, 1.5);
@@ -124,7 +135,12 @@ function grainy(random: RandomSource, { data }: RgbImage): void {
 
 type Planes = Picture['planes'];
 
-function multiplyEach(planes: Planes, width: number, height: number, factor: (x: number, y: number) => number): void {
+function multiplyEach(
+  planes: Planes,
+  width: number,
+  height: number,
+  factor: (x: number, y: number) => number,
+): void {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const by = factor(x, y);

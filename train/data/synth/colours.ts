@@ -30,10 +30,11 @@ const kinds = {
   white: (random: RandomSource) => fromHue(random.next(), between(random, 0, 0.08), between(random, 0.82, 1)),
   cream: (random: RandomSource) =>
     fromHue(between(random, 0.08, 0.15), between(random, 0.1, 0.45), between(random, 0.75, 1)),
-  grey: (random: RandomSource) => fromHue(random.next(), between(random, 0, 0.12), between(random, 0.25, 0.8)),
-  black: (random: RandomSource) => fromHue(random.next(), between(random, 0, 0.5), between(random, 0.02, 0.22)),
-  vivid: (random: RandomSource) =>
-    fromHue(anyHue(random), between(random, 0.6, 1), between(random, 0.45, 1)),
+  grey: (random: RandomSource) =>
+    fromHue(random.next(), between(random, 0, 0.12), between(random, 0.25, 0.8)),
+  black: (random: RandomSource) =>
+    fromHue(random.next(), between(random, 0, 0.5), between(random, 0.02, 0.22)),
+  vivid: (random: RandomSource) => fromHue(anyHue(random), between(random, 0.6, 1), between(random, 0.45, 1)),
   deep: (random: RandomSource) =>
     fromHue(anyHue(random), between(random, 0.5, 1), between(random, 0.15, 0.5)),
   muted: (random: RandomSource) =>
@@ -83,11 +84,7 @@ export function letterColour(random: RandomSource, against: number, contrast: nu
 
 /** The colour brightened (`amount` above 0) or darkened, evenly over the channels. */
 export function shaded([red, green, blue]: Colour, amount: number): Colour {
-  return [
-    clamp(red + amount, 0, 255),
-    clamp(green + amount, 0, 255),
-    clamp(blue + amount, 0, 255),
-  ];
+  return [clamp(red + amount, 0, 255), clamp(green + amount, 0, 255), clamp(blue + amount, 0, 255)];
 }
 
 /** The colour moved by chance, by about `deviation` in each channel. */

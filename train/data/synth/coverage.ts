@@ -20,7 +20,12 @@ export function fillMask({ points, ends }: Outline, width: number, height: numbe
   for (const end of ends) {
     let before = end - 1;
     for (let point = first; point < end; point++) {
-      changes.addEdge(points[2 * before]!, points[2 * before + 1]!, points[2 * point]!, points[2 * point + 1]!);
+      changes.addEdge(
+        points[2 * before]!,
+        points[2 * before + 1]!,
+        points[2 * point]!,
+        points[2 * point + 1]!,
+      );
       before = point;
     }
     first = end;
@@ -31,7 +36,12 @@ export function fillMask({ points, ends }: Outline, width: number, height: numbe
 const joinCorners = 8;
 
 /** A line of the given width in pixels along the edge of a shape, half of it inside and half outside, with round corners. */
-export function strokeMask({ points, ends }: Outline, lineWidth: number, width: number, height: number): Mask {
+export function strokeMask(
+  { points, ends }: Outline,
+  lineWidth: number,
+  width: number,
+  height: number,
+): Mask {
   const changes = new Changes(width, height);
   const radius = lineWidth / 2;
   const corners = Array.from({ length: joinCorners }, (_, corner) => {

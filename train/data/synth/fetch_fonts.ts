@@ -17,15 +17,19 @@ export interface FetchedFonts {
   readonly missing: readonly string[];
 }
 
+export interface FetchOptions {
+  /** Names of npm packages, the recommended families unless given. */
+  readonly packages?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Installs families as npm packages, without running any script of theirs. A second call completes the first.
- * @param packages names of npm packages, the recommended families unless given
  * @throws Error if the folder holds another project, or npm fails
  */
 export async function fetchFonts(
   folder: string,
-  packages: readonly string[] = recommendedFamilies,
-  signal?: AbortSignal,
+  { packages = recommendedFamilies, signal }: FetchOptions = {},
 ): Promise<FetchedFonts> {
   mkdirSync(folder, { recursive: true });
   const manifest = join(folder, 'package.json');
@@ -50,7 +54,8 @@ export async function fetchFonts(
     const licence = typeof installed.license === 'string' ? installed.license : 'unknown';
     licences.set(licence, (licences.get(licence) ?? 0) + 1);
   }
-  if (missing.length === packages.length) throw new Error(`${folder}: npm installed none of ${missing.length} families.`);
+  if (missing.length === packages.length)
+    throw new Error(`${folder}: npm installed none of ${missing.length} families.`);
   return { families: packages.length - missing.length, licences, missing };
 }
 

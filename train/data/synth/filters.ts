@@ -20,7 +20,9 @@ export function gaussianBlur(
 
 function narrowBlur(values: Float32Array, width: number, height: number, deviation: number): Float32Array {
   const radius = Math.ceil(2.3 * deviation);
-  const weights = Float32Array.from({ length: radius + 1 }, (_, i) => Math.exp(-(i * i) / (2 * deviation ** 2)));
+  const weights = Float32Array.from({ length: radius + 1 }, (_, i) =>
+    Math.exp(-(i * i) / (2 * deviation ** 2)),
+  );
   const total = 2 * weights.reduce((sum, weight) => sum + weight, 0) - 1;
   for (let i = 0; i <= radius; i++) weights[i]! /= total;
   const across = new Float32Array(values.length);
@@ -79,7 +81,9 @@ function runningMean(
   const scale = 1 / (2 * radius + 1);
   for (let i = 0; i < length; i++) {
     to[start + stride * i] = sum * scale;
-    sum += from[start + stride * Math.min(i + radius + 1, last)]! - from[start + stride * Math.max(i - radius, 0)]!;
+    sum +=
+      from[start + stride * Math.min(i + radius + 1, last)]! -
+      from[start + stride * Math.max(i - radius, 0)]!;
   }
 }
 

@@ -93,8 +93,7 @@ export class FontFace {
 
   private findCapitals(): boolean {
     if (!this.canDraw('hnpg')) return false;
-    const extent = (letter: string): Bounds =>
-      boundsOf(this.characters.get(letter.codePointAt(0)!)!.outline);
+    const extent = (letter: string): Bounds => boundsOf(this.characters.get(letter.codePointAt(0)!)!.outline);
     const [h, n] = [extent('h'), extent('n')];
     const height = n.most - n.least;
     const hangs = ['p', 'g'].some((letter) => extent(letter).least < n.least - 0.15 * height);

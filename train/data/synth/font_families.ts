@@ -54,5 +54,8 @@ export const recommendedFamilies: readonly string[] = packages(`
 `);
 
 function packages(names: string): string[] {
-  return names.trim().split(/\s+/).map((name) => scope + name);
+  return names
+    .trim()
+    .split(/\s+/)
+    .map((name) => scope + name);
 }

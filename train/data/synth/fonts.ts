@@ -109,11 +109,14 @@ function examine(path: string): Examined {
       return { reason: 'has no outlines of its letters: a bitmap or colour font?' };
     }
     // Pictograms in the places of letters; some fonts say so in their classification.
-    if ((font['OS/2'] as Font['OS/2'] | undefined)?.panose[0] === 5) return { reason: 'is a font of symbols' };
+    if ((font['OS/2'] as Font['OS/2'] | undefined)?.panose[0] === 5)
+      return { reason: 'is a font of symbols' };
     const family = packaged?.family ?? font.getName('preferredFamily', 'en') ?? font.familyName;
     return { family: family || path, category: packaged?.category };
   } catch (error) {
-    return { reason: `is no font that can be read: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      reason: `is no font that can be read: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 

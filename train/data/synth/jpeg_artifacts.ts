@@ -8,13 +8,18 @@ import type { RgbImage } from '../../../model/rgb_image.js';
 const block = 8;
 
 const lumaSteps = [
-  16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-  87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-  72, 92, 95, 98, 112, 100, 103, 99,
+  16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22,
+  29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103,
+  121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 ];
 
 /** The steps of the lower frequencies; all others are 99. */
-const chromaSteps = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56], [47, 66]];
+const chromaSteps = [
+  [17, 18, 24, 47],
+  [18, 21, 26, 66],
+  [24, 26, 56],
+  [47, 66],
+];
 const chromaStepElsewhere = 99;
 
 /** Half of the cosines' length, which makes the transform orthonormal. */
@@ -39,7 +44,10 @@ export function compressed(image: RgbImage, quality: number, halvedColour: boole
   const [colourWidth, colourHeight] = [Math.ceil(width / step), Math.ceil(height / step)];
   const { luma, blue, red } = split(image, step, colourWidth, colourHeight);
   const chroma = scaled(
-    Array.from({ length: block * block }, (_, i) => chromaSteps[Math.floor(i / block)]?.[i % block] ?? chromaStepElsewhere),
+    Array.from(
+      { length: block * block },
+      (_, i) => chromaSteps[Math.floor(i / block)]?.[i % block] ?? chromaStepElsewhere,
+    ),
     quality,
   );
   roundFrequencies(luma, width, height, scaled(lumaSteps, quality));
@@ -93,7 +101,9 @@ function split(
 /** Steps for a quality, as libjpeg scales them. */
 function scaled(steps: readonly number[], quality: number): Float32Array {
   const percent = quality < 50 ? 5000 / quality : 200 - 2 * quality;
-  return Float32Array.from(steps, (step) => Math.min(Math.max(Math.floor((step * percent + 50) / 100), 1), 255));
+  return Float32Array.from(steps, (step) =>
+    Math.min(Math.max(Math.floor((step * percent + 50) / 100), 1), 255),
+  );
 }
 
 /** Rounds the frequencies of every block, in place. Blocks that reach over the border see its values go on. */

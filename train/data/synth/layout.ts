@@ -141,7 +141,9 @@ function chooseWarps(random: RandomSource, ink: Bounds, lineHeight: number): War
     const towardsY = (clamp(0.1 * normal(random), -0.25, 0.25) / lineHeight) * 2;
     warps.push(perspective(middle * stretch, middleY, towardsX, towardsY));
     // What is seen from the side is also foreshortened.
-    warps.push(linear(1 - Math.min(0.45, Math.abs((towardsX * width) / 2) * between(random, 0, 1.5)), 0, 0, 1));
+    warps.push(
+      linear(1 - Math.min(0.45, Math.abs((towardsX * width) / 2) * between(random, 0, 1.5)), 0, 0, 1),
+    );
   }
   warps.push(rotation(viewAngle(random)));
   if (chance(random, 0.25)) warps.push(linear(1, 0.12 * normal(random), 0, 1));
@@ -210,8 +212,18 @@ function neighbouringText(
     if (side === 'above') add(along, ({ least }) => ink.most + gap - least, size);
     if (side === 'below') add(along, ({ most }) => ink.least - gap - most, size);
     const space = Math.max(0.3, 0.35 * height) + gap;
-    if (side === 'after') add(({ left }) => ink.right + space - left, () => 0, size);
-    if (side === 'before') add(({ right }) => ink.left - space - right, () => 0, size);
+    if (side === 'after')
+      add(
+        ({ left }) => ink.right + space - left,
+        () => 0,
+        size,
+      );
+    if (side === 'before')
+      add(
+        ({ right }) => ink.left - space - right,
+        () => 0,
+        size,
+      );
   }
   if (lines.length === 0) return undefined;
   const has = (side: string): boolean => (sides as readonly string[]).includes(side);

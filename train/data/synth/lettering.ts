@@ -96,7 +96,10 @@ const painters: Record<Style, (brush: Brush) => void> = {
     const steps = Math.max(Math.abs(dx), Math.abs(dy));
     let depth = letters;
     for (let step = 1; step <= steps; step++) {
-      depth = union(depth, shifted(letters, Math.round((dx * step) / steps), Math.round((dy * step) / steps)));
+      depth = union(
+        depth,
+        shifted(letters, Math.round((dx * step) / steps), Math.round((dy * step) / steps)),
+      );
     }
     const isDarker = luma(colour) > 90;
     paint(picture, depth, shaded(colour, (isDarker ? -1 : 1) * between(random, 60, 130)));

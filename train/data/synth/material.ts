@@ -70,7 +70,8 @@ export async function gatherMaterial(options: SynthesisOptions = {}): Promise<Ga
     if (list.surplus) notes.push(`${path}: only the first ${list.words.length} words are used.`);
     if (list.words.length === 0) throw new Error(`${path} holds no usable word; expected one a line.`);
   }
-  const photographs = options.backgrounds === undefined ? undefined : await loadPhotographs(options.backgrounds);
+  const photographs =
+    options.backgrounds === undefined ? undefined : await loadPhotographs(options.backgrounds);
   if (photographs && photographs.surplus > 0) {
     notes.push(
       `${options.backgrounds}: ${photographs.photographs.length} images fill the memory set aside for them, ` +

@@ -41,7 +41,8 @@ export async function loadPhotographs(folder: string): Promise<FoundPhotographs>
     }
   }
   if (photographs.length === 0) {
-    const found = names.length === 0 ? 'holds no images' : `holds ${names.length} images, none of which can be used`;
+    const found =
+      names.length === 0 ? 'holds no images' : `holds ${names.length} images, none of which can be used`;
     throw new Error(`${folder} ${found} (JPEG, PNG, WebP, TIFF, AVIF).`);
   }
   return { photographs, faults, surplus: 0 };

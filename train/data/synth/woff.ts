@@ -19,7 +19,8 @@ export function isWoff(bytes: Buffer): boolean {
  */
 export function unpackWoff(woff: Buffer): Buffer<ArrayBuffer> {
   const count = woff.readUInt16BE(12);
-  if (count > mostTables || headerBytes + count * entryBytes > woff.length) throw new Error('damaged WOFF header');
+  if (count > mostTables || headerBytes + count * entryBytes > woff.length)
+    throw new Error('damaged WOFF header');
   const directory = Buffer.alloc(sfntHeaderBytes + count * sfntEntryBytes);
   directory.writeUInt32BE(woff.readUInt32BE(4), 0);
   directory.writeUInt16BE(count, 4);
@@ -27,7 +28,9 @@ export function unpackWoff(woff: Buffer): Buffer<ArrayBuffer> {
   let offset = directory.length;
   for (let index = 0; index < count; index++) {
     const entry = headerBytes + index * entryBytes;
-    const [tag, start, packedBytes, bytes, checksum] = [0, 4, 8, 12, 16].map((at) => woff.readUInt32BE(entry + at));
+    const [tag, start, packedBytes, bytes, checksum] = [0, 4, 8, 12, 16].map((at) =>
+      woff.readUInt32BE(entry + at),
+    );
     if (start! + packedBytes! > woff.length || offset + bytes! > largestFontBytes) {
       throw new Error('damaged WOFF directory');
     }
@@ -35,7 +38,9 @@ export function unpackWoff(woff: Buffer): Buffer<ArrayBuffer> {
     const table = packedBytes! < bytes! ? inflateSync(packed, { maxOutputLength: bytes! }) : packed;
     if (table.length !== bytes) throw new Error('damaged WOFF table');
     const to = sfntHeaderBytes + index * sfntEntryBytes;
-    [tag!, checksum!, offset, bytes].forEach((value, field) => directory.writeUInt32BE(value, to + 4 * field));
+    [tag!, checksum!, offset, bytes].forEach((value, field) =>
+      directory.writeUInt32BE(value, to + 4 * field),
+    );
     const padding = Buffer.alloc(-bytes & 3);
     parts.push(table, padding);
     offset += bytes + padding.length;
