@@ -123,10 +123,10 @@ async function synth(
   };
   if (!options.quiet) {
     notes.forEach((note) => tell(printable(note)));
-    const files = material.families.reduce((sum, { paths }) => sum + paths.length, 0);
-    tell(`${material.families.length} font families in ${files} files, ${options.threads} threads`);
+    const fonts = material.families.reduce((sum, { faces }) => sum + faces.length, 0);
+    tell(`${material.families.length} font families with ${fonts} fonts, ${options.threads} threads`);
   }
-  await claimFolder(folder, await recipeOf(setup, ownVersion()));
+  await claimFolder(folder, recipeOf(setup, ownVersion()));
   return render(folder, setup, options, signal);
 }
 

@@ -1,7 +1,7 @@
-/** Chooses fonts, and keeps the ones in use open. */
+/** Chooses fonts. */
 import type { RandomSource } from '../rand_augment_noise.js';
 import { pick, pickWeighted } from './choices.js';
-import { FontFace } from './font_face.js';
+import { type FaceData, FontFace } from './font_face.js';
 import type { FontFamily } from './fonts.js';
 
 export interface ChosenFont {
@@ -22,13 +22,9 @@ const unknownShare = 40;
 /** With fewer families than this a category counts half or less, so that the same few are not seen all the time. */
 const fewFamilies = 6;
 
-/** The shapes of a font's characters take some 100 kB. */
-const mostOpenFonts = 2000;
-
 export class FontChoice {
   private readonly categories: readonly (readonly [number, readonly FontFamily[]])[];
-  /** By path, least recently used first. */
-  private readonly open = new Map<string, FontFace>();
+  private readonly faces = new Map<FaceData, FontFace>();
 
   constructor(families: readonly FontFamily[]) {
     const byCategory = new Map<string | undefined, FontFamily[]>();
@@ -46,15 +42,9 @@ export class FontChoice {
 
   choose(random: RandomSource): ChosenFont {
     const family = pick(random, pickWeighted(random, this.categories));
-    return { face: this.face(pick(random, family.paths)), isHandwriting: family.category === 'handwriting' };
-  }
-
-  private face(path: string): FontFace {
-    const known = this.open.get(path);
-    const face = known ?? new FontFace(path);
-    this.open.delete(path);
-    this.open.set(path, face);
-    if (this.open.size > mostOpenFonts) this.open.delete(this.open.keys().next().value!);
-    return face;
+    const data = pick(random, family.faces);
+    let face = this.faces.get(data);
+    if (!face) this.faces.set(data, (face = new FontFace(data)));
+    return { face, isHandwriting: family.category === 'handwriting' };
   }
 }

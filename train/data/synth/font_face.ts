@@ -1,34 +1,25 @@
 /** A font as words are set in it: which characters it can draw, and their shapes in a line. */
-import { type Font, create } from 'fontkit';
-import { readFileSync } from 'node:fs';
-import { glyphOutline } from './glyph_outlines.js';
-import { type Bounds, type Outline, boundsOf } from './outline.js';
-import { isWoff, unpackWoff } from './woff.js';
+import type { Outline } from './outline.js';
 
 /**
- * Opens a .ttf, .otf, .woff or .woff2 file.
- * @throws Error if it cannot be read or is no font
+ * The shapes and widths of a font's characters and nothing else of it: hundreds of open fonts would take gigabytes. Shapes
+ * are in memory that threads share. Kerning is left out, as shaping would take ten times as long as all the rest; the
+ * spacing by chance is larger.
  */
-export function openFont(path: string): Font {
-  const bytes = readFileSync(path);
-  const font = create(isWoff(bytes) ? unpackWoff(bytes) : bytes);
-  if ('fonts' in font) throw new Error('it is a collection of fonts; take them apart first');
-  const { unitsPerEm } = font;
-  if (!(unitsPerEm >= 16 && unitsPerEm <= 16384)) throw new Error(`its em has ${unitsPerEm} units`);
-  return font;
-}
-
-/** The shape of a character in ems; undefined if the font has none, or one that cannot be drawn. */
-export function characterOutline(font: Font, codePoint: number): Outline | undefined {
-  return font.hasGlyphForCodePoint(codePoint)
-    ? glyphOutline(font.glyphForCodePoint(codePoint).path, font.unitsPerEm)
-    : undefined;
-}
-
-interface Character {
-  readonly outline: Outline;
+export interface FaceData {
+  readonly codePoints: Uint32Array;
   /** How far the next character is, in ems. */
-  readonly advance: number;
+  readonly advances: Float32Array;
+  /** For each character the number of points of it and of those before, two values each. */
+  readonly pointEnds: Uint32Array;
+  /** The same of polygons. */
+  readonly polygonEnds: Uint32Array;
+  /** Of all characters, in ems, y upwards from the baseline. */
+  readonly points: Float32Array;
+  /** For each polygon the number of points up to its end, counted from the start of its character. */
+  readonly ends: Int32Array;
+  /** Whether small letters look like capitals. */
+  readonly capitalsOnly: boolean;
 }
 
 /** A character of a line: its shape, and how far from the start of the line it begins, in ems. */
@@ -37,37 +28,20 @@ export interface PlacedCharacter {
   readonly x: number;
 }
 
-const space = 0x20;
-/** Printable ASCII. */
-const usual = Array.from({ length: 0x7f - space }, (_, index) => space + index);
-const widestAdvance = 4;
-
-/**
- * Keeps the shapes and widths of characters and nothing else of the font: hundreds of open fonts would take gigabytes.
- * Kerning is left out, as shaping would take ten times as long as opening the font; the spacing by chance is larger.
- */
 export class FontFace {
-  /** By code point; undefined for those that cannot be drawn. */
-  private readonly characters = new Map<number, Character | undefined>();
-  private capitalsKnown: boolean | undefined;
+  private readonly indices: ReadonlyMap<number, number>;
 
-  constructor(private readonly path: string) {}
-
-  /**
-   * Whether every character has a shape; a space needs none.
-   * @throws Error if the font can no longer be read
-   */
-  canDraw(text: string): boolean {
-    const codePoints = Array.from(text, (character) => character.codePointAt(0)!);
-    const unknown = codePoints.filter((codePoint) => !this.characters.has(codePoint));
-    if (unknown.length > 0) this.load(unknown);
-    return codePoints.every((codePoint) => this.characters.get(codePoint) !== undefined);
+  constructor(private readonly data: FaceData) {
+    this.indices = new Map(Array.from(data.codePoints, (codePoint, index) => [codePoint, index]));
   }
 
-  /** Whether small letters look like capitals: none rises above the others or hangs below the line. */
   get capitalsOnly(): boolean {
-    this.capitalsKnown ??= this.findCapitals();
-    return this.capitalsKnown;
+    return this.data.capitalsOnly;
+  }
+
+  /** Whether every character has a shape; a space needs none. */
+  canDraw(text: string): boolean {
+    return Array.from(text).every((character) => this.indices.has(character.codePointAt(0)!));
   }
 
   /**
@@ -76,39 +50,20 @@ export class FontFace {
    */
   setLine(text: string, spacing: number): PlacedCharacter[] {
     let x = 0;
-    return Array.from(text, (letter) => {
-      const { outline, advance } = this.characters.get(letter.codePointAt(0)!)!;
-      const placed = { outline, x };
-      x += advance + spacing;
+    return Array.from(text, (character) => {
+      const index = this.indices.get(character.codePointAt(0)!)!;
+      const placed = { outline: this.outline(index), x };
+      x += this.data.advances[index]! + spacing;
       return placed;
     });
   }
 
-  private load(codePoints: readonly number[]): void {
-    const font = openFont(this.path);
-    for (const codePoint of this.characters.size === 0 ? [...usual, ...codePoints] : codePoints) {
-      this.characters.set(codePoint, loadCharacter(font, codePoint));
-    }
-  }
-
-  private findCapitals(): boolean {
-    if (!this.canDraw('hnpg')) return false;
-    const extent = (letter: string): Bounds => boundsOf(this.characters.get(letter.codePointAt(0)!)!.outline);
-    const [h, n] = [extent('h'), extent('n')];
-    const height = n.most - n.least;
-    const hangs = ['p', 'g'].some((letter) => extent(letter).least < n.least - 0.15 * height);
-    return h.most < n.least + 1.12 * height && !hangs;
-  }
-}
-
-function loadCharacter(font: Font, codePoint: number): Character | undefined {
-  try {
-    const outline = characterOutline(font, codePoint);
-    if (!outline || (outline.ends.length === 0 && codePoint !== space)) return undefined;
-    const advance = font.glyphForCodePoint(codePoint).advanceWidth / font.unitsPerEm;
-    return Math.abs(advance) <= widestAdvance ? { outline, advance } : undefined;
-  } catch {
-    // Damage to one glyph leaves the others as they are.
-    return undefined;
+  private outline(index: number): Outline {
+    const { points, pointEnds, ends, polygonEnds } = this.data;
+    const [firstPoint, firstPolygon] = index === 0 ? [0, 0] : [pointEnds[index - 1]!, polygonEnds[index - 1]!];
+    return {
+      points: points.subarray(2 * firstPoint, 2 * pointEnds[index]!),
+      ends: ends.subarray(firstPolygon, polygonEnds[index]),
+    };
   }
 }

@@ -1,13 +1,13 @@
 /** Finds the fonts to write with, and leaves out those that cannot be used. */
-import glob from 'fast-glob';
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, sep } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Font } from 'fontkit';
+import glob from 'fast-glob';
 import { z } from 'zod';
-import { characterOutline, openFont } from './font_face.js';
+import { examineFonts } from './font_examiner.js';
+import type { FaceData } from './font_face.js';
 import { includedFamilies } from './font_families.js';
+import { folderProblem } from './given_paths.js';
 
 /** Something given by the user that is not used, and why. */
 export interface Fault {
@@ -20,7 +20,7 @@ export interface FontFamily {
   readonly name: string;
   /** As Fontsource tells it: `sans-serif`, `serif`, `display`, `handwriting` or `monospace`; undefined where unknown. */
   readonly category: string | undefined;
-  readonly paths: readonly string[];
+  readonly faces: readonly FaceData[];
 }
 
 export interface FoundFonts {
@@ -30,41 +30,53 @@ export interface FoundFonts {
   readonly otherScripts: number;
 }
 
-const largestFontBytes = 64 * 2 ** 20;
 const largestMetadataBytes = 2 ** 20;
 const endings = ['.ttf', '.otf', '.woff', '.woff2'];
-const capitals = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+const [firstPrintable, lastPrintable] = [0x20, 0x7e];
 
 /**
  * The usable fonts below folders, or the ones that come with the package, sorted by their path in the folder. Of files that
  * differ only in their ending, one is taken.
+ * @param characters that are wanted beside those of ASCII
  * @throws Error if a folder cannot be read
  */
-export async function findFonts(folders: readonly string[]): Promise<FoundFonts> {
+export async function findFonts(
+  folders: readonly string[],
+  characters: ReadonlySet<string>,
+): Promise<FoundFonts> {
   const roots = folders.length > 0 ? folders : includedFamilies.map(packageFolder);
-  const families = new Map<string, { category: string | undefined; paths: string[] }>();
+  const paths = (await Promise.all(roots.map(fontsBelow))).flat();
+  const packages = paths.map(fontsourceMetadata);
+  const latin = paths.filter((path, index) => !isOtherSubset(path, packages[index]));
+  const examined = await examineFonts(latin, codePointsOf(characters));
+  const families = new Map<string, { category: string | undefined; faces: FaceData[] }>();
   const faults: Fault[] = [];
-  let otherScripts = 0;
-  for (const root of roots) {
-    if (!statSync(root).isDirectory()) throw new Error(`${root} is a file, not a folder of fonts.`);
-    for (const path of await fontsBelow(root)) {
-      // Hundreds of fonts take a second: Ctrl-C is to be heard.
-      await setImmediate();
-      const examined = examine(path);
-      if (examined === 'other script') otherScripts++;
-      else if ('reason' in examined) faults.push({ name: path, reason: examined.reason });
-      else {
-        const known = families.get(examined.family);
-        if (known) known.paths.push(path);
-        else families.set(examined.family, { category: examined.category, paths: [path] });
-      }
+  let otherScripts = paths.length - latin.length;
+  for (const [index, font] of examined.entries()) {
+    const path = latin[index]!;
+    if (font.kind === 'other script') otherScripts += 1;
+    else if (font.kind === 'unusable') faults.push({ name: path, reason: font.reason });
+    else {
+      const known = packages[paths.indexOf(path)];
+      const name = known?.family ?? font.family;
+      const family = families.get(name);
+      if (family) family.faces.push(font.face);
+      else families.set(name, { category: known?.category, faces: [font.face] });
     }
   }
   return {
-    families: Array.from(families, ([name, { category, paths }]) => ({ name, category, paths })),
+    families: Array.from(families, ([name, { category, faces }]) => ({ name, category, faces })),
     faults,
     otherScripts,
   };
+}
+
+function codePointsOf(characters: ReadonlySet<string>): number[] {
+  const codePoints = new Set(
+    Array.from({ length: lastPrintable - firstPrintable + 1 }, (_, index) => firstPrintable + index),
+  );
+  for (const character of characters) codePoints.add(character.codePointAt(0)!);
+  return [...codePoints].sort((a, b) => a - b);
 }
 
 /** Folder of an installed font package. */
@@ -73,10 +85,13 @@ function packageFolder(name: string): string {
 }
 
 async function fontsBelow(root: string): Promise<string[]> {
+  const problem = await folderProblem(root);
+  if (problem) throw new Error(`the fonts' folder ${root} ${problem}.`);
   const found = await glob('**/*.{ttf,otf,woff,woff2}', {
     cwd: root,
     caseSensitiveMatch: false,
     followSymbolicLinks: false,
+    suppressErrors: true,
   });
   const chosen = new Map<string, string>();
   for (const path of found) {
@@ -92,42 +107,16 @@ function rank(ending: string): number {
   return endings.indexOf(ending.toLowerCase());
 }
 
-type Examined = { family: string; category: string | undefined } | { reason: string } | 'other script';
-
-function examine(path: string): Examined {
-  try {
-    const { size } = statSync(path);
-    if (size > largestFontBytes) return { reason: `has ${size} bytes; at most ${largestFontBytes} are read` };
-    const packaged = fontsourceMetadata(path);
-    if (packaged?.subsets?.some((subset) => subset !== 'latin' && basename(path).includes(`-${subset}-`))) {
-      return 'other script';
-    }
-    const font = openFont(path);
-    const codePoints = Array.from(capitals, (letter) => letter.codePointAt(0)!);
-    if (!codePoints.every((codePoint) => font.hasGlyphForCodePoint(codePoint))) return 'other script';
-    if (!codePoints.every((codePoint) => characterOutline(font, codePoint)?.ends.length)) {
-      return { reason: 'has no outlines of its letters: a bitmap or colour font?' };
-    }
-    // Pictograms in the places of letters; some fonts say so in their classification.
-    if ((font['OS/2'] as Font['OS/2'] | undefined)?.panose[0] === 5)
-      return { reason: 'is a font of symbols' };
-    const family = packaged?.family ?? font.getName('preferredFamily', 'en') ?? font.familyName;
-    return { family: family || path, category: packaged?.category };
-  } catch (error) {
-    return {
-      reason: `is no font that can be read: ${error instanceof Error ? error.message : String(error)}`,
-    };
-  }
-}
-
 const metadataShape = z.object({
   family: z.string().optional(),
   category: z.string().optional(),
   subsets: z.array(z.string()).optional(),
 });
 
+type Metadata = z.infer<typeof metadataShape>;
+
 /** What the packages of Fontsource tell of their fonts in `metadata.json`, above the folder of files. */
-function fontsourceMetadata(path: string): z.infer<typeof metadataShape> | undefined {
+function fontsourceMetadata(path: string): Metadata | undefined {
   const file = join(dirname(path), '..', 'metadata.json');
   try {
     if (statSync(file).size > largestMetadataBytes) return undefined;
@@ -135,4 +124,10 @@ function fontsourceMetadata(path: string): z.infer<typeof metadataShape> | undef
   } catch {
     return undefined;
   }
+}
+
+/** Whether a file of Fontsource holds only the characters of another script, as its name then says. */
+function isOtherSubset(path: string, metadata: Metadata | undefined): boolean {
+  const subsets = metadata?.subsets ?? [];
+  return subsets.some((subset) => subset !== 'latin' && basename(path).includes(`-${subset}-`));
 }

@@ -49,7 +49,10 @@ export async function gatherMaterial(options: SynthesisOptions = {}): Promise<Ga
   if (!(Number.isInteger(longestText) && longestText >= 1 && longestText <= 100)) {
     throw new RangeError(`longestText is ${longestText}; expected a whole number from 1 to 100.`);
   }
-  const found = await findFonts(fonts);
+  const notes: string[] = [];
+  const lists = await Promise.all(words.map((path) => usableWords(path, longestText, notes)));
+  const listed = lists.flat();
+  const found = await findFonts(fonts, new Set(listed.flatMap((word) => Array.from(word))));
   if (found.families.length === 0) {
     throw new Error(
       `no usable font in ${fonts.join(', ')}: ${found.faults.length} cannot be used` +
@@ -57,19 +60,7 @@ export async function gatherMaterial(options: SynthesisOptions = {}): Promise<Ga
         `${found.otherScripts} have no Latin letters. Expected .ttf, .otf, .woff or .woff2 files.`,
     );
   }
-  const notes: string[] = [];
-  const ownWords: string[] = [];
-  for (const path of words) {
-    const list = await readWordList(path, longestText);
-    ownWords.push(...list.words);
-    const leftOut = [
-      list.tooLong > 0 ? `${list.tooLong} longer than ${longestText} characters` : [],
-      list.notText > 0 ? `${list.notText} with control characters or bytes that are no UTF-8` : [],
-    ].flat();
-    if (leftOut.length > 0) notes.push(`${path}: lines left out: ${leftOut.join(', ')}.`);
-    if (list.surplus) notes.push(`${path}: only the first ${list.words.length} words are used.`);
-    if (list.words.length === 0) throw new Error(`${path} holds no usable word; expected one a line.`);
-  }
+  const ownWords = drawableWords(listed, found.families, notes);
   const photographs =
     options.backgrounds === undefined ? undefined : await loadPhotographs(options.backgrounds);
   if (photographs && photographs.surplus > 0) {
@@ -89,4 +80,33 @@ export async function gatherMaterial(options: SynthesisOptions = {}): Promise<Ga
     faults: [...found.faults, ...(photographs?.faults ?? [])],
     notes,
   };
+}
+
+/** Words of a list; what it holds beside them goes into the notes. */
+async function usableWords(path: string, longest: number, notes: string[]): Promise<readonly string[]> {
+  const list = await readWordList(path, longest);
+  const leftOut = [
+    list.tooLong > 0 ? `${list.tooLong} longer than ${longest} characters` : [],
+    list.notText > 0 ? `${list.notText} with control characters or bytes that are no UTF-8` : [],
+  ].flat();
+  if (leftOut.length > 0) notes.push(`${path}: lines left out: ${leftOut.join(', ')}.`);
+  if (list.surplus) notes.push(`${path}: only the first ${list.words.length} words are used.`);
+  if (list.words.length === 0) throw new Error(`${path} holds no usable word; expected one a line.`);
+  return list.words;
+}
+
+function drawableWords(words: readonly string[], families: readonly FontFamily[], notes: string[]): string[] {
+  const known = new Set<number>();
+  for (const { faces } of families) {
+    for (const { codePoints } of faces) codePoints.forEach((codePoint) => known.add(codePoint));
+  }
+  const drawable = words.filter((word) =>
+    Array.from(word).every((letter) => known.has(letter.codePointAt(0)!)),
+  );
+  const lost = words.length - drawable.length;
+  if (lost > 0) notes.push(`${lost} words have characters that none of the fonts has, and are left out.`);
+  if (words.length > 0 && drawable.length === 0) {
+    throw new Error('none of the words can be drawn by the fonts; give --fonts that have their characters.');
+  }
+  return drawable;
 }

@@ -5,6 +5,7 @@ import { decodeImage } from '../../../model/decode_image.js';
 import type { RgbImage } from '../../../model/rgb_image.js';
 import { resizeBicubic } from '../../../model/resize.js';
 import type { Fault } from './fonts.js';
+import { fileProblem, folderProblem } from './given_paths.js';
 
 /** A photograph in memory that all threads share. */
 export type Photograph = RgbImage;
@@ -26,6 +27,8 @@ const imageEnding = /\.(jpe?g|png|webp|tiff?|avif)$/i;
  * @throws Error if the folder cannot be read or holds no image
  */
 export async function loadPhotographs(folder: string): Promise<FoundPhotographs> {
+  const problem = await folderProblem(folder);
+  if (problem) throw new Error(`the backgrounds' folder ${folder} ${problem}.`);
   const names = (await readdir(folder)).filter((name) => imageEnding.test(name)).sort();
   const photographs: Photograph[] = [];
   const faults: Fault[] = [];
@@ -49,6 +52,8 @@ export async function loadPhotographs(folder: string): Promise<FoundPhotographs>
 }
 
 async function loadPhotograph(path: string): Promise<Photograph> {
+  const problem = await fileProblem(path);
+  if (problem) throw new Error(`${problem}.`);
   const { size } = await stat(path);
   if (size > largestFileBytes) throw new Error(`has ${size} bytes; at most ${largestFileBytes} are read.`);
   const image = await decodeImage(await readFile(path));

@@ -1,7 +1,7 @@
 /** What the images of a folder are made from, written beside them, so that a run is only continued with the same. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, stat, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { SynthesisMaterial } from './material.js';
 import type { RenderSetup } from './render_messages.js';
 
@@ -10,31 +10,35 @@ export type Recipe = Readonly<Record<string, string | number>>;
 const fileName = 'synth.json';
 
 /** @param version of this package: another may draw otherwise */
-export async function recipeOf(
+export function recipeOf(
   { material, seed, format, quality }: RenderSetup,
   version: string,
-): Promise<Recipe> {
+): Recipe {
   return {
     version,
     seed,
     format,
     quality,
     longestText: material.longestText,
-    fonts: await digestOfFonts(material),
+    fonts: digestOfFonts(material),
     ownWords: digest(material.ownWords),
     ownShare: material.ownWords.length > 0 ? material.ownShare : 0,
     photographs: digest(material.photographs.map(({ data }) => data)),
   };
 }
 
-/** Names and sizes tell fonts apart well enough, wherever they are installed. */
-async function digestOfFonts({ families }: SynthesisMaterial): Promise<string> {
-  const parts: string[] = [];
-  for (const { name, category, paths } of families) {
-    parts.push(name, category ?? '');
-    for (const path of paths) parts.push(basename(path), String((await stat(path)).size));
-  }
-  return digest(parts);
+function digestOfFonts({ families }: SynthesisMaterial): string {
+  return digest(
+    families.flatMap(({ name, category, faces }) => [
+      name,
+      category ?? '',
+      ...faces.flatMap(({ points, advances }) => [bytesOf(points), bytesOf(advances)]),
+    ]),
+  );
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function digest(parts: readonly (string | Uint8Array)[]): string {

@@ -3,6 +3,7 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { RandomSource } from '../rand_augment_noise.js';
 import { pick, pickWeighted } from './choices.js';
+import { fileProblem } from './given_paths.js';
 
 /** Words from the most to the least common, by SCOWL's sizes, and how much of the text each class makes up. */
 const classes = [
@@ -47,6 +48,8 @@ const mostWords = 2_000_000;
  * @throws Error if the file cannot be read
  */
 export async function readWordList(path: string, longest: number): Promise<WordList> {
+  const problem = await fileProblem(path);
+  if (problem) throw new Error(`the word list ${path} ${problem}.`);
   const words: string[] = [];
   let [tooLong, notText] = [0, 0];
   let surplus = false;
