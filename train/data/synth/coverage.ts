@@ -99,26 +99,27 @@ class Changes {
     for (let row = Math.max(0, Math.floor(topY)); row < lastRow; row++) {
       const from = Math.max(row, topY);
       const to = Math.min(row + 1, endY);
-      const fromX = Math.min(Math.max(topX + (from - topY) * slope, 0), width);
-      const toX = Math.min(Math.max(topX + (to - topY) * slope, 0), width);
+      const fromX = topX + (from - topY) * slope;
+      const toX = topX + (to - topY) * slope;
       const left = Math.min(fromX, toX);
       const right = Math.max(fromX, toX);
-      const span = right - left;
+      if (left >= width) continue;
       const middle = (left + right) / 2;
       const strength = direction * (to - from);
-      const firstColumn = Math.floor(left);
+      const firstColumn = Math.max(0, Math.floor(left));
       let index = row * stride + firstColumn;
-      if (right <= firstColumn + 1) {
+      if (right <= firstColumn + 1 && left >= firstColumn) {
         const inside = firstColumn + 1 - middle;
         values[index]! += strength * inside;
         values[index + 1]! += strength * (1 - inside);
         continue;
       }
-      // The area to the right of the edge and to the left of a column's end grows quadratically while the edge goes on.
-      let areaBefore = 0;
+      // Between the edge and the end of a column lies an area that grows quadratically while the edge goes on.
+      const square = 2 * (right - left);
+      let areaBefore = firstColumn >= right ? firstColumn - middle : Math.max(0, firstColumn - left) ** 2 / square;
       let coverageBefore = 0;
-      for (let end = firstColumn + 1; coverageBefore < 1; end++, index++) {
-        const area = end < right ? (end - left) ** 2 / (2 * span) : end - middle;
+      for (let end = firstColumn + 1; coverageBefore < 1 && end <= width + 1; end++, index++) {
+        const area = end < right ? (end - left) ** 2 / square : end - middle;
         const coverage = end - 1 >= right ? 1 : area - areaBefore;
         values[index]! += strength * (coverage - coverageBefore);
         areaBefore = area;

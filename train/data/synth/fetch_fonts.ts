@@ -21,6 +21,8 @@ export interface FetchOptions {
   /** Names of npm packages, the recommended families unless given. */
   readonly packages?: readonly string[];
   readonly signal?: AbortSignal;
+  /** Command in place of `npm`. */
+  readonly npm?: string;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface FetchOptions {
  */
 export async function fetchFonts(
   folder: string,
-  { packages = recommendedFamilies, signal }: FetchOptions = {},
+  { packages = recommendedFamilies, signal, npm = 'npm' }: FetchOptions = {},
 ): Promise<FetchedFonts> {
   mkdirSync(folder, { recursive: true });
   const manifest = join(folder, 'package.json');
@@ -42,7 +44,7 @@ export async function fetchFonts(
     manifest,
     `${JSON.stringify({ name: manifestName, private: true, optionalDependencies }, null, 2)}\n`,
   );
-  await runNpm(folder, signal);
+  await runNpm(npm, folder, signal);
   const licences = new Map<string, number>();
   const missing: string[] = [];
   for (const name of packages) {
@@ -67,8 +69,8 @@ function manifestOf(path: string): { name?: unknown; license?: unknown } {
   }
 }
 
-async function runNpm(folder: string, signal: AbortSignal | undefined): Promise<void> {
-  const child = spawn('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+async function runNpm(npm: string, folder: string, signal: AbortSignal | undefined): Promise<void> {
+  const child = spawn(npm, ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
     // On Windows npm is a script of the shell; nothing of the user's is in the command.
