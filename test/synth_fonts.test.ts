@@ -108,7 +108,9 @@ describe('fonts', () => {
     await withFolder(async (folder) => {
       await expect(gatherMaterial({ fonts: [folder] })).rejects.toThrow(/no usable font in .*Expected \.ttf/);
       await writeFile(join(folder, 'bad.ttf'), 'bad');
-      await expect(gatherMaterial({ fonts: [folder] })).rejects.toThrow(/1 cannot be used \(.*bad\.ttf is no font/);
+      await expect(gatherMaterial({ fonts: [folder] })).rejects.toThrow(
+        /1 cannot be used \(.*bad\.ttf is no font/,
+      );
     });
   });
 });
@@ -170,7 +172,10 @@ describe('fetching families', () => {
         });
         expect(await readFile(join(folder, 'arguments'), 'utf8')).toContain('install --ignore-scripts');
         const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as object;
-        expect(manifest).toMatchObject({ private: true, optionalDependencies: { '@fontsource/gone': '^5.0.0' } });
+        expect(manifest).toMatchObject({
+          private: true,
+          optionalDependencies: { '@fontsource/gone': '^5.0.0' },
+        });
         // Once more: the folder is known.
         await fetchFonts(folder, { packages, npm });
       },

@@ -69,7 +69,10 @@ describe('coverage', () => {
 
 describe('bending', () => {
   test('arcs keep lengths along the baseline and turn letters outwards', () => {
-    const line = { points: Float32Array.from({ length: 42 }, (_, i) => (i % 2 ? 0 : i / 10)), ends: Int32Array.of(21) };
+    const line = {
+      points: Float32Array.from({ length: 42 }, (_, i) => (i % 2 ? 0 : i / 10)),
+      ends: Int32Array.of(21),
+    };
     const bent = warped(line, [arc(2, 4, 1.5)]).points;
     let length = 0;
     for (let i = 2; i < bent.length; i += 2) {
@@ -189,7 +192,10 @@ function rootMeanSquare(first: ArrayLike<number>, second: ArrayLike<number>): nu
 
 /** Signed area of the part of a polygon in one pixel, by clipping it to each side of the pixel in turn. */
 function areaInPixel(points: Float32Array, x: number, y: number): number {
-  let polygon = Array.from({ length: points.length / 2 }, (_, i) => [points[2 * i]! - x, points[2 * i + 1]! - y]);
+  let polygon = Array.from({ length: points.length / 2 }, (_, i) => [
+    points[2 * i]! - x,
+    points[2 * i + 1]! - y,
+  ]);
   for (const axis of [0, 1]) {
     for (const [limit, side] of [
       [0, 1],

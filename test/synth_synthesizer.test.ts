@@ -70,7 +70,12 @@ describe('images', () => {
   test('say in capitals what fonts without small letters draw', () => {
     const families = gathered.material.families.filter(({ name }) => name === 'Bebas Neue');
     expect(families).toHaveLength(1);
-    const synthesizer = new Synthesizer({ ...gathered.material, families, ownWords: ['small-7'], ownShare: 1 });
+    const synthesizer = new Synthesizer({
+      ...gathered.material,
+      families,
+      ownWords: ['small-7'],
+      ownShare: 1,
+    });
     expect(synthesizer.synthesize(1, 1).label).toBe('SMALL-7');
     const others = gathered.material.families.filter(({ faces }) => faces.some((face) => face.capitalsOnly));
     expect(others.map(({ name }) => name)).toContain('Permanent Marker');
@@ -81,7 +86,9 @@ describe('images', () => {
   test('never hold characters that the font lacks', () => {
     // A font of which only the digits are left.
     const family = gathered.material.families.find(({ name }) => name === 'Abel')!;
-    const codePoints = family.faces[0]!.codePoints.map((codePoint) => (codePoint < 0x3a ? codePoint : 0xe000));
+    const codePoints = family.faces[0]!.codePoints.map((codePoint) =>
+      codePoint < 0x3a ? codePoint : 0xe000,
+    );
     const families = [{ ...family, faces: [{ ...family.faces[0]!, codePoints }] }];
     const synthesizer = new Synthesizer({ ...gathered.material, families });
     for (let index = 0; index < 30; index++) {

@@ -72,7 +72,16 @@ describe('word lists', () => {
   });
 
   test('leave out lines that are no labels, and say how many', async () => {
-    const lines = ['good', 'bell\u0007', 'zero\u200bwidth', 'turned\u202e', 'x'.repeat(26), '\u0000', 'tab\tin', 'last'];
+    const lines = [
+      'good',
+      'bell\u0007',
+      'zero\u200bwidth',
+      'turned\u202e',
+      'x'.repeat(26),
+      '\u0000',
+      'tab\tin',
+      'last',
+    ];
     const list = await readText(lines.join('\n'));
     expect(list).toMatchObject({ words: ['good', 'last'], tooLong: 1, notText: 5 });
     expect(await readText(Uint8Array.of(0x61, 0xff, 0xfe, 0x0a, 0x62))).toMatchObject({

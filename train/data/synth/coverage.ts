@@ -116,7 +116,8 @@ class Changes {
       }
       // Between the edge and the end of a column lies an area that grows quadratically while the edge goes on.
       const square = 2 * (right - left);
-      let areaBefore = firstColumn >= right ? firstColumn - middle : Math.max(0, firstColumn - left) ** 2 / square;
+      let areaBefore =
+        firstColumn >= right ? firstColumn - middle : Math.max(0, firstColumn - left) ** 2 / square;
       let coverageBefore = 0;
       for (let end = firstColumn + 1; coverageBefore < 1 && end <= width + 1; end++, index++) {
         const area = end < right ? (end - left) ** 2 / square : end - middle;

@@ -60,7 +60,8 @@ export class FontFace {
 
   private outline(index: number): Outline {
     const { points, pointEnds, ends, polygonEnds } = this.data;
-    const [firstPoint, firstPolygon] = index === 0 ? [0, 0] : [pointEnds[index - 1]!, polygonEnds[index - 1]!];
+    const [firstPoint, firstPolygon] =
+      index === 0 ? [0, 0] : [pointEnds[index - 1]!, polygonEnds[index - 1]!];
     return {
       points: points.subarray(2 * firstPoint, 2 * pointEnds[index]!),
       ends: ends.subarray(firstPolygon, polygonEnds[index]),

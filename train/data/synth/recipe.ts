@@ -10,10 +10,7 @@ export type Recipe = Readonly<Record<string, string | number>>;
 const fileName = 'synth.json';
 
 /** @param version of this package: another may draw otherwise */
-export function recipeOf(
-  { material, seed, format, quality }: RenderSetup,
-  version: string,
-): Recipe {
+export function recipeOf({ material, seed, format, quality }: RenderSetup, version: string): Recipe {
   return {
     version,
     seed,
