@@ -81,7 +81,8 @@ export function attentionLaunch(
   };
 }
 
-function strideParameters(name: string, operand: Operand | undefined): Launch['params'] {
+/** Where an operand `[batch, heads, rows, columns]` lies; zeros for an absent one. */
+export function strideParameters(name: string, operand: Operand | undefined): Launch['params'] {
   const [batch = 0, head = 0, row = 0] = operand?.strides ?? [];
   return {
     [`${name}Offset`]: u32(operand?.offset ?? 0),
@@ -89,6 +90,13 @@ function strideParameters(name: string, operand: Operand | undefined): Launch['p
     [`${name}HeadStride`]: u32(head),
     [`${name}RowStride`]: u32(row),
   };
+}
+
+/** Whether rows of that width can be read as vectors of four components. */
+export function areVectors(width: number, operands: readonly Operand[]): boolean {
+  const aligned = ({ offset, strides }: Operand): boolean =>
+    [offset, ...strides.slice(0, -1)].every((elements) => elements % 4 === 0);
+  return width % 4 === 0 && operands.every(aligned);
 }
 
 const attentionRow: AttentionVariant = {
@@ -118,11 +126,7 @@ function tiledLaunch(
 ): Launch {
   const { query, key, value, result } = problem;
   const [batch, heads, queries, width] = query.shape as [number, number, number, number];
-  const vectors =
-    width % 4 === 0 &&
-    [query, key, value, result].every(({ offset, strides }) =>
-      [offset, ...strides.slice(0, 3)].every((elements) => elements % 4 === 0),
-    );
+  const vectors = areVectors(width, [query, key, value, result]);
   const rowTiles = Math.ceil(queries / lanes);
   const tiles = batch * heads * rowTiles;
   const launch = attentionLaunch(

@@ -3,6 +3,7 @@
  * exponentials and its mean slope), the query's gradient, and those of key and value. Scores are computed again in
  * each, never stored; every sum has a fixed order.
  */
+import { areVectors, strideParameters } from './attention.js';
 import {
   type AdapterTraits,
   type Cost,
@@ -78,24 +79,6 @@ interface Layout {
   readonly subgroup: boolean;
 }
 
-/** The strides of dimensions before the last two, then the last but one, in elements. */
-function strideParameters(name: string, operand: Operand | undefined): Launch['params'] {
-  const [batch = 0, head = 0, row = 0] = operand?.strides ?? [];
-  return {
-    [`${name}Offset`]: u32(operand?.offset ?? 0),
-    [`${name}BatchStride`]: u32(batch),
-    [`${name}HeadStride`]: u32(head),
-    [`${name}RowStride`]: u32(row),
-  };
-}
-
-/** Whether rows can be read as vectors of four components. */
-function areVectors(width: number, operands: readonly Operand[]): boolean {
-  const aligned = ({ offset, strides }: Operand): boolean =>
-    [offset, ...strides.slice(0, -1)].every((elements) => elements % 4 === 0);
-  return width % 4 === 0 && operands.every(aligned);
-}
-
 function backwardLaunch(
   step: StepName,
   layout: Layout,
@@ -117,7 +100,7 @@ function backwardLaunch(
   const inputs = [...rows, ...(mask ? [mask] : []), ...(padding ? [padding] : [])];
   const [valueStride = 0, ...keyStrides] = step === 'key_value' ? gradient!.strides : [];
   return {
-    kernel: `${layout.kernel}_${step}`,
+    kernel: step === 'statistics' ? layout.kernel : `${layout.kernel}_${step}`,
     file: `${layout.kernel}.wgsl`,
     defines: {
       OF: step,
@@ -215,7 +198,7 @@ function step(name: StepName): AttentionBackwardStep {
   };
 }
 
-/** What to launch, in this order. The last may be left out where key and value need no gradient. */
+/** What to launch, in this order. The gradients need the statistics, and not each other. */
 export const attentionBackwardSteps: readonly AttentionBackwardStep[] = [
   step('statistics'),
   step('query'),

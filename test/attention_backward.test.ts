@@ -21,7 +21,7 @@ import { Random, poisoned, stored } from './support/numbers.js';
 const device = useDevice({ device: 'software' });
 
 /** Errors relative to the largest value of a gradient. */
-const tolerance = { f32: 1e-4, f16: 4e-3 } as const;
+const tolerance = { f32: 1e-5, f16: 3e-3 } as const;
 type Float = keyof typeof tolerance;
 
 type Tensors = Readonly<Record<Exclude<AttentionBackwardOperand, 'mask' | 'padding'>, Tensor>> & {

@@ -2,12 +2,15 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import {
   type AdapterTraits,
+  type AttentionBackwardProblem,
   type AttentionProblem,
   type Dtype,
   type Launch,
   type Operand,
   type UnaryFunction,
   type UnaryGradient,
+  attentionBackwardSteps,
+  attentionBackwardVariants,
   attentionVariants,
   launchArgmax,
   launchBinary,
@@ -181,6 +184,7 @@ describe('every kernel', () => {
     }
     yield launchEndPadding(0, operand('u32', 2, 5), operand('u32', 2, 5), traits);
     yield* attentions(traits);
+    yield* attentionGradients(traits);
     yield* products(traits);
     yield* rowGradients(traits);
     yield* trainingLaunches(operand, traits);
@@ -226,6 +230,35 @@ describe('every kernel', () => {
           };
           for (const variant of attentionVariants) {
             if (variant.canApply(problem, traits)) yield variant.launch(problem, traits);
+          }
+        }
+      }
+    }
+  }
+
+  function* attentionGradients(traits: AdapterTraits): Generator<Launch> {
+    for (const width of [1, 24, 64, 128]) {
+      for (const [own, other] of pairs) {
+        for (let bits = 0; bits < 8; bits++) {
+          if (bits > 0 && width !== 24) continue;
+          const rows = (dtype: Dtype): Operand => operand(dtype, 2, 3, 9, width);
+          const problem: AttentionBackwardProblem = {
+            query: rows(own),
+            key: rows(other),
+            value: rows(other),
+            mask: bits & 1 ? operand(other, 2, 3, 9, 9) : undefined,
+            padding: bits & 2 ? operand('u32', 2, 9) : undefined,
+            causal: (bits & 4) !== 0,
+            scale: 1,
+            output: rows(own),
+            outputGradient: rows(other),
+            statistics: operand('f32', 2, 3, 9, 2),
+            queryGradient: rows(other),
+            keyValueGradient: operand(own, 2, 2, 3, 9, width),
+          };
+          for (const variant of attentionBackwardVariants) {
+            if (!variant.canApply(problem, traits)) continue;
+            for (const { name } of attentionBackwardSteps) yield variant.launch(name, problem, traits);
           }
         }
       }

@@ -3,9 +3,11 @@ import { describe, expect, test } from '@jest/globals';
 import { linear, operations } from '../engine/index.js';
 import {
   type AdapterTraits,
+  type AttentionBackwardProblem,
   type AttentionProblem,
   type Launch,
   type MatmulProblem,
+  attentionBackwardSteps,
   attentionVariants,
   matmulCost,
   matmulVariants,
@@ -93,17 +95,42 @@ describe('the attention of GPUs', () => {
     }, 0);
   }
 
+  async function expectFits(launch: Launch): Promise<void> {
+    const source = programSource(launch);
+    expect(workgroupBytes(source)).toBeLessThanOrEqual(gpu.maxWorkgroupStorageBytes);
+    const module = device().gpu.createShaderModule({ code: source });
+    const { messages } = await module.getCompilationInfo();
+    expect(messages.filter(({ type }) => type === 'error').map(({ message }) => message)).toEqual([]);
+  }
+
   test.each([24, 32, 64, 80, 128])(
     'of heads %i wide is valid and fits the least workgroup memory',
     async (width) => {
       const problem = attentionOf(197, width);
       expect(tile.canApply(problem, gpu)).toBe(true);
-      const launch: Launch = tile.launch(problem, gpu);
-      const source = programSource(launch);
-      expect(workgroupBytes(source)).toBeLessThanOrEqual(gpu.maxWorkgroupStorageBytes);
-      const module = device().gpu.createShaderModule({ code: source });
-      const { messages } = await module.getCompilationInfo();
-      expect(messages.filter(({ type }) => type === 'error').map(({ message }) => message)).toEqual([]);
+      await expectFits(tile.launch(problem, gpu));
+    },
+  );
+
+  test.each([24, 32, 64, 80, 128])(
+    'of heads %i wide has gradients that are valid and fit the least workgroup memory and 8 bindings',
+    async (width) => {
+      const { result, ...operands } = attentionOf(197, width);
+      const problem: AttentionBackwardProblem = {
+        ...operands,
+        mask: { ...result, shape: [1, 2, 197, 197] },
+        padding: { dtype: 'u32', shape: [1, 197], strides: [197, 1], offset: 0 },
+        output: result,
+        outputGradient: result,
+        statistics: { dtype: 'f32', shape: [1, 2, 197, 2], strides: [788, 394, 2, 1], offset: 0 },
+        queryGradient: result,
+        keyValueGradient: { ...result, shape: [2, ...result.shape], strides: [0, ...result.strides] },
+      };
+      for (const step of attentionBackwardSteps) {
+        const launch = step.launch(problem, gpu);
+        expect(launch.access.length).toBeLessThanOrEqual(8);
+        await expectFits(launch);
+      }
     },
   );
 });
