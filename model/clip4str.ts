@@ -111,7 +111,9 @@ export class Clip4StrModel implements Recognizer {
       return {
         logits: read.logits,
         visualLogits: seen.logits,
-        ...(looked ? { attention: patchAttention(looked, this.configuration.image) } : {}),
+        ...(looked
+          ? { attention: patchAttention(looked, read.logits.shape[1]!, this.configuration.image) }
+          : {}),
       };
     });
   }

@@ -57,9 +57,10 @@ export abstract class SingleBranchModel<
         reading = branch.refine(reading, positions, memory, mask, looked);
         await options.onStage?.(`refined_logits_${pass}`, reading.logits);
       }
+      const { logits } = reading;
       return {
-        logits: reading.logits,
-        ...(looked ? { attention: patchAttention(looked, image) } : {}),
+        logits,
+        ...(looked ? { attention: patchAttention(looked, logits.shape[1]!, image) } : {}),
       };
     });
   }

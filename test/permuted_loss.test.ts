@@ -173,8 +173,7 @@ describe('a training step of PARSeq', () => {
     for (const [key, tensor] of parameters) {
       const gradient = await tensor.gradient!.read();
       const error = relative(norm(gradient), norms[key]!);
-      if (error >= normTolerance(key))
-        throw new Error(`${key}: the gradient's norm is off by ${error}`);
+      if (error >= normTolerance(key)) throw new Error(`${key}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
       if (!stored.names.includes(`${name}_grad.${key}`)) continue;
       const difference = furthest(gradient, stored.floats(`${name}_grad.${key}`));
