@@ -5,6 +5,8 @@ import {
   type Normalization,
   expectedParameters,
   inferConfiguration,
+  normalizations,
+  readingLimits,
   resolveCharset,
   storedConfiguration,
 } from '../model/index.js';
@@ -72,8 +74,12 @@ export function addConvert(program: Command): void {
     .option('--encoder-heads <count>', "attention heads of PARSeq's encoder", wholeNumber(1, 1024))
     .option('--decoder-heads <count>', 'attention heads of the decoder', wholeNumber(1, 1024))
     .option('--block-ids <numbers>', "CLIP's blocks beside a ladder adapter's, as 0,4,8,11", blockNumbers)
-    .option('--refine-iters <count>', 'passes over the whole text after the first', wholeNumber(0, 32))
-    .addOption(new Option('--normalization <kind>', 'how pixels become numbers').choices(['half', 'clip']))
+    .option(
+      '--refine-iters <count>',
+      'passes over the whole text after the first',
+      wholeNumber(0, readingLimits.refineIterations),
+    )
+    .addOption(new Option('--normalization <kind>', 'how pixels become numbers').choices(normalizations))
     .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
     .action(async (from: string, to: string, options: ConvertOptions) => {

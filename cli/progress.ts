@@ -10,6 +10,13 @@ export interface Progress {
 
 const silent: Progress = { update() {}, stop() {} };
 
+/** The package's estimate is NULL where nothing is left, and INF where nothing has been done. */
+function timeLeft(estimate: number, options: cliProgress.Options, multipleSeconds: number): string {
+  const seconds: unknown = estimate;
+  if (seconds === 'NULL') return '0s';
+  return seconds === 'INF' ? '?' : cliProgress.Format.TimeFormat(estimate, options, multipleSeconds);
+}
+
 /** A bar on the standard error where that is a terminal, else nothing. It is gone when the work is done. */
 export function showProgress(what: string, unit: 'bytes' | 'images', wanted = true): Progress {
   if (!wanted || !process.stderr.isTTY) return silent;
@@ -24,6 +31,7 @@ export function showProgress(what: string, unit: 'bytes' | 'images', wanted = tr
             clearOnComplete: true,
             barsize: 30,
             format: `${what} ${format}`,
+            formatTime: timeLeft,
             formatValue: (value, _options, type) =>
               unit === 'bytes' && (type === 'value' || type === 'total') ? formatBytes(value) : String(value),
           },

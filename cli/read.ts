@@ -6,6 +6,9 @@ import {
   type Normalization,
   type Precision,
   type ReadOptions,
+  normalizations,
+  precisions,
+  readingLimits,
   resolveCharset,
 } from '../model/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
@@ -62,7 +65,7 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
     .addOption(deviceOption())
     .addOption(
       new Option('--precision <type>', 'how weights are stored on the device')
-        .choices(['f32', 'f16'])
+        .choices(precisions)
         .default('f32'),
     )
     .option('--batch-size <images>', 'images computed together', wholeNumber(1, 4096), 16)
@@ -74,7 +77,7 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
     .option(
       '--refine-iters <count>',
       "passes over the whole text after the first (default: the model's)",
-      wholeNumber(0, 32),
+      wholeNumber(0, readingLimits.refineIterations),
     )
     .option('--no-ar', 'read all characters at once instead of one after another')
     .option(
@@ -82,10 +85,9 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
       'let a batch stop together, as the original does: readings depend on batch mates',
     )
     .addOption(
-      new Option('--normalization <kind>', "how pixels become numbers (default: the model's)").choices([
-        'half',
-        'clip',
-      ]),
+      new Option('--normalization <kind>', "how pixels become numbers (default: the model's)").choices(
+        normalizations,
+      ),
     )
     .option(
       '--clip-refine <file|name>',

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openDevice } from '../engine/index.js';
 import {
   Checkpoints,
   type TrainingConfiguration,
+  type TrainingObserver,
   configurationText,
   findRunData,
   parseConfiguration,
@@ -13,6 +14,13 @@ import {
   train,
   trainingPresetNames,
 } from '../train/index.js';
+import {
+  MetricsFile,
+  ProgressLine,
+  TensorBoardLog,
+  TrainingHistory,
+  TrainingReport,
+} from '../train/logs/index.js';
 import { writeWholeFile } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { droppedTable, reportTable } from './dataset_report.js';
@@ -20,7 +28,7 @@ import { EXIT_DONE, type ExitCode, UsageError, fileReason } from './errors.js';
 import { watchForInterruption } from './interruption.js';
 import { deviceOption, deviceOptions } from './options.js';
 import { tell } from './output.js';
-import { trainingJson, trainingLines } from './training_lines.js';
+import { trainingJson } from './training_json.js';
 
 interface TrainOptions {
   readonly preset?: string;
@@ -42,8 +50,8 @@ Examples:
   clip4str-engine train --resume --output runs/mine            go on after an interruption
 
 Training data is looked for in train/<data.train_dir>, validation data in val, below the root of the data.
-The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors; all of them are read by
-clip4str-engine read --checkpoint. Ctrl-C saves and ends.`;
+The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (read by clip4str-engine read
+--checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends.`;
 
 const configurationFile = 'config.yaml';
 
@@ -95,7 +103,11 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
     folder: output,
     source,
     validation,
-    observers: [...(quiet ? [] : [trainingLines()]), ...(json ? [trainingJson()] : [])],
+    observers: [
+      new ProgressLine({ quiet: quiet === true }),
+      ...(json ? [trainingJson()] : []),
+      ...(await openLogs(output, configuration, options.resume === true)),
+    ],
     openDevice: () => openDevice(deviceOptions(options.device)),
     signal,
   });
@@ -103,6 +115,29 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
     tell(`saved; go on with: clip4str-engine train --resume --output ${output}`);
   signal.throwIfAborted();
   return EXIT_DONE;
+}
+
+/** Metrics, TensorBoard's events and the report, going on after the last checkpoint of a run that is resumed. */
+async function openLogs(
+  output: string,
+  configuration: TrainingConfiguration,
+  resume: boolean,
+): Promise<readonly TrainingObserver[]> {
+  const text = configurationText(configuration);
+  const stored = await (await Checkpoints.open(output)).steps();
+  const resumed = resume ? { resumedFrom: Math.max(0, ...stored.map(({ step }) => step)) } : {};
+  const metricsPath = join(output, 'metrics.jsonl');
+  const metrics = await MetricsFile.open(metricsPath, resumed);
+  const history =
+    resumed.resumedFrom === undefined
+      ? {}
+      : { history: await TrainingHistory.read(metricsPath, resumed.resumedFrom) };
+  const title = `Training in ${basename(resolve(output))}`;
+  return [
+    metrics,
+    await TensorBoardLog.open(join(output, 'tensorboard'), { configuration: text, ...resumed }),
+    new TrainingReport(join(output, 'report.html'), { title, configuration: text, ...history }),
+  ];
 }
 
 /** @throws UsageError for options that contradict one another or the output folder; Error for a wrong configuration */

@@ -150,6 +150,7 @@ export class Device implements TensorDevice {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
+    this.needOwn([tensor], () => 'write');
     const dtype = dtypeOf('write', data);
     const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
     if (!tensor.contiguous || tensor.dtype !== dtype || !inside) {
@@ -163,10 +164,11 @@ export class Device implements TensorDevice {
 
   /**
    * Reads several tensors with one wait for the GPU.
-   * @throws the first error of anything that was recorded before
+   * @throws the first error of anything that was recorded before; ShapeError for a tensor of another device
    */
   async readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
     this.check();
+    this.needOwn(tensors, () => 'readAll');
     const dense = this.scopes.run(() => {
       const copies = tensors.map((tensor) => this.denseWords(tensor));
       copies.forEach((copy) => this.scopes.release(copy));
@@ -227,7 +229,7 @@ export class Device implements TensorDevice {
 
   /**
    * @internal Records a launch over tensors that each fit a binding.
-   * @throws EngineError where one does not
+   * @throws EngineError where one does not, ShapeError for a tensor of another device
    */
   dispatch(
     build: (operands: readonly Operand[]) => Launch,
@@ -235,6 +237,7 @@ export class Device implements TensorDevice {
     label: () => string,
   ): void {
     this.check();
+    this.needOwn(tensors, label);
     const large = tensors.find((tensor) => !this.fitsBinding(tensor));
     if (large) {
       throw new EngineError(
@@ -276,6 +279,15 @@ export class Device implements TensorDevice {
   /** @internal */
   track(tensor: Tensor): void {
     this.scopes.track(tensor);
+  }
+
+  /** WebGPU would report the buffer of another device at some later call. */
+  private needOwn(tensors: readonly Tensor[], label: () => string): void {
+    const foreign = tensors.find((tensor) => tensor.device !== this);
+    if (!foreign) return;
+    throw new ShapeError(
+      `${label()}: ${foreign.dtype}${shapeText(foreign.shape)} lies on another device; read it and make a tensor here`,
+    );
   }
 
   /** A dense copy in 4-byte elements, or another view of the tensor where it is one already. */

@@ -223,6 +223,7 @@ export class Tensor {
 
   /** Dimensions of size 1 repeated without copying; new ones may be added in front. */
   expand(shape: readonly number[]): Tensor {
+    needSizes('expand', shape);
     const missing = shape.length - this.rank;
     const strides = shape.map((size, d) => {
       const own = d < missing ? 1 : this.shape[d - missing]!;
@@ -339,6 +340,13 @@ export class Tensor {
   }
 }
 
+function needSizes(operation: string, shape: readonly number[]): void {
+  const whole = shape.every((size) => Number.isInteger(size) && size >= 0);
+  if (!whole || !Number.isSafeInteger(elementCount(shape))) {
+    throw new ShapeError(`${operation}: ${shapeText(shape)} is no shape; expected whole sizes from 0`);
+  }
+}
+
 /** Makes a dense tensor in fresh memory. @internal */
 export function allocate(
   device: TensorDevice,
@@ -346,11 +354,12 @@ export function allocate(
   shape: readonly number[],
   purpose: string,
 ): Tensor {
-  const count = elementCount(shape);
-  if (shape.some((size) => !Number.isInteger(size) || size < 0) || !Number.isSafeInteger(count)) {
-    throw new ShapeError(`${purpose}: ${shapeText(shape)} is no shape`);
+  if (!Object.hasOwn(bytesPerElement, dtype)) {
+    const known = Object.keys(bytesPerElement).join(', ');
+    throw new ShapeError(`${purpose}: unknown type ${JSON.stringify(dtype)}; expected one of ${known}`);
   }
-  const bytes = count * bytesPerElement[dtype];
+  needSizes(purpose, shape);
+  const bytes = elementCount(shape) * bytesPerElement[dtype];
   const buffer = device.acquireBuffer(bytes, `${purpose} -> ${dtype}${shapeText(shape)}`);
   return new Tensor(new Storage(device, buffer), dtype, shape, contiguousStrides(shape), 0);
 }

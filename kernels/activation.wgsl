@@ -23,6 +23,17 @@ fn erfc(x: f32) -> f32 {
   return select(tail, 2.0 - tail, x < 0.0);
 }
 
+// Drivers make tanh from exponentials, which cancel near 0, where a polynomial is right to the last digits, and overflow
+// far from it, where tanh is 1 in f32 long before 15. The clamp would drop a
+// NaN, and compilers drop x != x.
+fn hyperbolic_tangent(x: f32) -> f32 {
+  let z = x * x;
+  let near = x + x * z * (-0.33333333 + z * (0.13333333 + z * (-0.053968254 + z * 0.021869488)));
+  let far = tanh(clamp(x, -15.0, 15.0));
+  let is_nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+  return select(select(far, near, z < 0.0625), x, is_nan);
+}
+
 fn gelu(x: f32) -> f32 {
   return 0.5 * x * erfc(-0.70710678 * x);
 }

@@ -29,8 +29,7 @@ export const unaryExpressions = {
   reciprocal: '1.0 / x',
   relu: 'max(x, 0.0)',
   sigmoid: '1.0 / (1.0 + exp(-x))',
-  // tanh overflows in some drivers' exp; it is 1 in f32 long before 15.
-  tanh: 'tanh(clamp(x, -15.0, 15.0))',
+  tanh: 'hyperbolic_tangent(x)',
   gelu: 'gelu(x)',
   quickGelu: 'quick_gelu(x)',
 } as const;

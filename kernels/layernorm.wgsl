@@ -1,6 +1,6 @@
 // (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension. One row a workgroup; the variance
 // is summed from centred values in a second pass, and the mean from differences to the first value, so that a small
-// variance on a large mean keeps its digits.
+// variance on a large mean keeps its digits. The second pass also finds how far the first one's mean is off.
 #include "row.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -19,20 +19,37 @@ fn main(
     return;
   }
   let offsets = row_offsets(row);
+  let count = f32(params.columns);
   let origin = f32(x_values[offsets.x]);
+  // Added in parts: one long chain of additions would lose digits.
+  const part_columns = 128u * $WORKGROUP;
   var sum = 0.0;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    sum += f32(x_values[offsets.x + i]) - origin;
+  for (var start = lane; start < params.columns; start += part_columns) {
+    var part = 0.0;
+    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+      part += f32(x_values[offsets.x + i]) - origin;
+    }
+    sum += part;
   }
-  let mean = row_sum(sum, lane) / f32(params.columns);
+  let middle = origin + row_sum(sum, lane) / count;
   var squares = 0.0;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    let centred = f32(x_values[offsets.x + i]) - origin - mean;
-    squares += centred * centred;
+  var rest = 0.0;
+  for (var start = lane; start < params.columns; start += part_columns) {
+    var part_squares = 0.0;
+    var part_rest = 0.0;
+    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+      let centred = f32(x_values[offsets.x + i]) - middle;
+      part_squares += centred * centred;
+      part_rest += centred;
+    }
+    squares += part_squares;
+    rest += part_rest;
   }
-  let scale = 1.0 / sqrt(row_sum(squares, lane) / f32(params.columns) + params.epsilon);
+  let correction = row_sum(rest, lane) / count;
+  let variance = max(row_sum(squares, lane) / count - correction * correction, 0.0);
+  let scale = 1.0 / sqrt(variance + params.epsilon);
   for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    let normalized = (f32(x_values[offsets.x + i]) - origin - mean) * scale;
+    let normalized = (f32(x_values[offsets.x + i]) - middle - correction) * scale;
     result[offsets.result + i] =
       $RESULT(normalized * f32(weight[params.weightOffset + i]) + f32(bias[params.biasOffset + i]));
   }

@@ -2,7 +2,7 @@
 // layernorm_weight_gradient.wgsl). One row a workgroup. With c = x - mean, s = 1 / sqrt(variance + epsilon) and
 // g = gradient * weight:
 //   result = s * (g - mean(g) - c * s^2 * mean(g * c))
-// Mean and variance are found as in layernorm.wgsl.
+// Mean and variance are found in two passes, from differences to the first value.
 #include "row.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;

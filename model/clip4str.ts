@@ -112,7 +112,7 @@ export class Clip4StrModel implements Recognizer {
         logits: read.logits,
         visualLogits: seen.logits,
         ...(looked
-          ? { attention: patchAttention(looked, read.logits.shape[1]!, this.configuration.image) }
+          ? { attention: patchAttention(looked, this.configuration.image, read.logits.shape[1]!) }
           : {}),
       };
     });

@@ -29,7 +29,7 @@ export class ClipRefiner {
    */
   static async load(
     device: Device,
-    source: string | ByteSource,
+    source: string | Uint8Array | ByteSource,
     options: Partial<ClipRefineOptions> & { precision?: Precision | undefined } = {},
   ): Promise<ClipRefiner> {
     const parameters = await openParameters(source);

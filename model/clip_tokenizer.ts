@@ -48,21 +48,6 @@ export function encodeText(text: string): number[] {
   return Array.from(cleanCaption(text).matchAll(wordPattern), ([word]) => encodeWord(word)).flat();
 }
 
-/** The text of token ids, as CLIP's `SimpleTokenizer.decode` gives it: a blank after each word. */
-export function decodeText(ids: readonly number[]): string {
-  const { tokens } = vocabulary();
-  const joined = ids
-    .map((id) => {
-      const token = tokens[id];
-      if (token === undefined)
-        throw new Error(`CLIP token id ${id}: expected 0 to ${clipVocabularySize - 1}.`);
-      return token;
-    })
-    .join('');
-  const bytes = Uint8Array.from(joined, (symbol) => byteSymbols.indexOf(symbol));
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes).replaceAll(endOfWord, ' ');
-}
-
 const wordPattern =
   /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 

@@ -1,5 +1,15 @@
 import type { Normalization } from './image.js';
 
+/** What a file or a caller may ask for at most, so that reading ends. */
+export const readingLimits = {
+  /** Passes over the whole text after the first. */
+  refineIterations: 32,
+  /** Characters of a text. */
+  labelLength: 1024,
+  /** Height or width of a model's images in pixels. */
+  imageSide: 4096,
+} as const;
+
 /** Sizes of an image, or of a patch of it: `[height, width]` in pixels. */
 export type ImageSize = readonly [height: number, width: number];
 

@@ -1,3 +1,4 @@
+import { resolveCharset } from './charset.js';
 import type { ImageSize } from './configuration.js';
 
 /** Hyper-parameters stored beside the weights; each is checked when it is asked for. */
@@ -8,15 +9,24 @@ export class HyperParameters {
     private readonly values: Readonly<Record<string, unknown>>,
   ) {}
 
-  /** @throws Error if the value is there but no whole number of at least `least`. */
-  integer(key: string, least: number): number | undefined {
-    return this.#checked(key, `a whole number from ${least}`, (value): value is number =>
-      isWhole(value, least),
-    );
+  /** @throws Error if the value is there but no whole number from `least` to `most`. */
+  integer(key: string, least: number, most = Infinity): number | undefined {
+    const expected = `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`;
+    return this.#checked(key, expected, (value): value is number => isWhole(value, least) && value <= most);
   }
 
   boolean(key: string): boolean | undefined {
     return this.#checked(key, 'true or false', (value) => typeof value === 'boolean');
+  }
+
+  charset(key: string): string | undefined {
+    const text = this.text(key);
+    if (text === undefined) return undefined;
+    try {
+      return resolveCharset(text);
+    } catch (error) {
+      throw new Error(`${this.file}: hyper-parameter ${key}: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   text(key: string): string | undefined {

@@ -5,7 +5,8 @@ import type { RgbImage } from './rgb_image.js';
  * How pixels become numbers around zero: `half` subtracts 0.5 and divides by 0.5, as the original does for reading and
  * testing; `clip` takes OpenAI's mean and deviation of each channel, as it does for training.
  */
-export type Normalization = 'half' | 'clip';
+export const normalizations = ['half', 'clip'] as const;
+export type Normalization = (typeof normalizations)[number];
 
 const channelStatistics: Record<Normalization, readonly { mean: number; deviation: number }[]> = {
   half: Array.from({ length: 3 }, () => ({ mean: 0.5, deviation: 0.5 })),

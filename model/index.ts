@@ -7,7 +7,7 @@ export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
 export { Clip4StrModel } from './clip4str.js';
 export { tokenizeCaptions } from './clip_tokenizer.js';
-export { adapterTypes } from './configuration.js';
+export { adapterTypes, readingLimits } from './configuration.js';
 export type {
   AdapterConfiguration,
   AdapterType,
@@ -24,11 +24,11 @@ export type {
 export { Decoder, type PreparedMemory } from './decoder.js';
 export type { DecodingContext } from './decoder_layer.js';
 export { expectedParameters } from './expected_parameters.js';
-export { type Normalization, preprocessImage } from './image.js';
+export { type Normalization, normalizations, preprocessImage } from './image.js';
 export type { ImageInput, NormalizedImage } from './image_input.js';
 export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 export { type LoadOptions, type Model, loadModel } from './load_model.js';
-export { Parameters, type Precision } from './parameters.js';
+export { Parameters, type Precision, precisions } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';
 export { Clip4Str, type PositionRows, type ReadOptions, type Reading } from './reader.js';

@@ -1,15 +1,16 @@
 import { resolveCharset } from './charset.js';
-import type {
-  ClipConfiguration,
-  Clip4StrConfiguration,
-  ImageSize,
-  ModelConfiguration,
-  ParseqConfiguration,
-  RecognizerConfiguration,
-  StrAdapterConfiguration,
+import {
+  type ClipConfiguration,
+  type Clip4StrConfiguration,
+  type ImageSize,
+  type ModelConfiguration,
+  type ParseqConfiguration,
+  type RecognizerConfiguration,
+  type StrAdapterConfiguration,
+  readingLimits,
 } from './configuration.js';
 import { HyperParameters } from './hyper_parameters.js';
-import type { Normalization } from './image.js';
+import { type Normalization, normalizations } from './image.js';
 import { nameDifferencesText } from './expected_names.js';
 import { inferAdapter } from './infer_adapter.js';
 import { checkedHeads, clipTowers, decoderOf, imageSizeOf, untold } from './infer_parts.js';
@@ -211,7 +212,7 @@ function readerSettings(
   // Without a record, only the named charsets can be told by their length.
   const named = ['36', '62', '94'].find((name) => Number(name) === characters);
   const charset = resolveCharset(
-    overrides.charset ?? stored.text('charset_train') ?? named ?? untold(shapes, 'charset_train'),
+    overrides.charset ?? stored.charset('charset_train') ?? named ?? untold(shapes, 'charset_train'),
   );
   const length = Array.from(charset).length;
   if (length !== characters) {
@@ -223,9 +224,10 @@ function readerSettings(
   const usual = Array.from(lowerCase).every((character) => charset.includes(character)) ? lowerCase : charset;
   return {
     charset,
-    testCharset: resolveCharset(overrides.testCharset ?? stored.text('charset_test') ?? usual),
+    testCharset: resolveCharset(overrides.testCharset ?? stored.charset('charset_test') ?? usual),
     decodeAutoregressive: overrides.decodeAutoregressive ?? stored.boolean('decode_ar') ?? true,
-    refineIterations: overrides.refineIterations ?? stored.integer('refine_iters', 0) ?? 1,
-    normalization: overrides.normalization ?? stored.oneOf('normalization', ['half', 'clip']) ?? 'half',
+    refineIterations:
+      overrides.refineIterations ?? stored.integer('refine_iters', 0, readingLimits.refineIterations) ?? 1,
+    normalization: overrides.normalization ?? stored.oneOf('normalization', normalizations) ?? 'half',
   };
 }

@@ -1,9 +1,10 @@
 /** What the shapes of a checkpoint tell of the parts that models share. */
-import type {
-  DecoderConfiguration,
-  ImageEncoderConfiguration,
-  ImageSize,
-  TextEncoderConfiguration,
+import {
+  type DecoderConfiguration,
+  type ImageEncoderConfiguration,
+  type ImageSize,
+  type TextEncoderConfiguration,
+  readingLimits,
 } from './configuration.js';
 import type { ParameterShapes } from './parameter_shapes.js';
 import { clipHeadWidth } from './presets.js';
@@ -56,6 +57,11 @@ export function decoderOf(
   heads: number | undefined,
 ): DecoderConfiguration {
   const [positions, width] = owner.batchedMatrix('pos_queries');
+  if (positions - 1 > readingLimits.labelLength) {
+    owner.fail(
+      `${owner.fullName('pos_queries')} is for texts of ${positions - 1} characters; at most ${readingLimits.labelLength} are read.`,
+    );
+  }
   const [classes] = owner.matrix('head.weight');
   return {
     width,
@@ -77,6 +83,12 @@ export function imageSizeOf(
 ): ImageSize {
   const where = shapes.fullName(table);
   const patch = `${patchHeight}x${patchWidth}`;
+  const bounded = (size: ImageSize): ImageSize => {
+    if (Math.max(...size) <= readingLimits.imageSide) return size;
+    return shapes.fail(
+      `its images are ${size.join('x')} pixels; at most ${readingLimits.imageSide}x${readingLimits.imageSide} are read.`,
+    );
+  };
   if (requested !== undefined) {
     const [height, width] = requested;
     if (
@@ -88,7 +100,7 @@ export function imageSizeOf(
         `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches.`,
       );
     }
-    return requested;
+    return bounded(requested);
   }
   const side = Math.round(Math.sqrt(patches));
   if (side === 0 || side * side !== patches) {
@@ -96,7 +108,7 @@ export function imageSizeOf(
       `${where} is for ${patches} patches, which form no square, and the file records no img_size.`,
     );
   }
-  return [side * patchHeight, side * patchWidth];
+  return bounded([side * patchHeight, side * patchWidth]);
 }
 
 export function checkedHeads(shapes: ParameterShapes, width: number, heads: number): number {

@@ -1,10 +1,13 @@
 import type { Device } from '../engine/index.js';
 import { type ParameterSource, compareParameters } from '../weights/index.js';
+import { checkChoice, checkWhole } from './arguments.js';
 import { Clip } from './clip.js';
 import { Clip4StrModel } from './clip4str.js';
+import { readingLimits } from './configuration.js';
 import { expectedParameters } from './expected_parameters.js';
+import { normalizations } from './image.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
-import { Parameters, type Precision } from './parameters.js';
+import { Parameters, type Precision, precisions } from './parameters.js';
 import { Parseq } from './parseq.js';
 import { StrAdapterModel } from './str_adapter.js';
 
@@ -27,6 +30,9 @@ export async function loadModel(
   source: ParameterSource,
   options: LoadOptions = {},
 ): Promise<Model> {
+  checkChoice('precision', options.precision, precisions);
+  checkChoice('normalization', options.normalization, normalizations);
+  checkWhole('refineIterations', options.refineIterations, 0, readingLimits.refineIterations);
   const configuration = inferConfiguration(source, options);
   compareParameters(source, expectedParameters(configuration));
   const parameters = await Parameters.load(device, source, options.precision ?? 'f32', options.onProgress);

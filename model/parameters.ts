@@ -1,7 +1,8 @@
 import { type Device, type Tensor, cast } from '../engine/index.js';
 import type { ParameterSource } from '../weights/index.js';
 
-export type Precision = 'f32' | 'f16';
+export const precisions = ['f32', 'f16'] as const;
+export type Precision = (typeof precisions)[number];
 
 /** Bytes uploaded between waits, so that the driver's staging memory stays small. */
 const uploadWindowBytes = 64 << 20;

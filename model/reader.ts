@@ -5,10 +5,12 @@ import {
   defaultCheckpoint,
   openParameters,
 } from '../weights/index.js';
+import { checkChoice, checkWhole } from './arguments.js';
 import { CharsetAdapter } from './charset.js';
 import { Clip } from './clip.js';
+import { readingLimits } from './configuration.js';
 import type { ClipRefiner } from './clip_refiner.js';
-import { type Normalization, preprocessImage } from './image.js';
+import { type Normalization, normalizations, preprocessImage } from './image.js';
 import { type ImageInput, resolveImage } from './image_input.js';
 import { type LoadOptions, loadModel } from './load_model.js';
 import { type CharacterReading, readingFromLogits } from './reading_text.js';
@@ -17,7 +19,7 @@ import type { Recognition, Recognizer } from './recognizer.js';
 export interface ReadOptions {
   /** Images computed together. Default 16; a smaller one takes less memory. Readings do not depend on it. */
   readonly batchSize?: number | undefined;
-  /** Passes over the whole text after the first. Default: the checkpoint's, usually 1. */
+  /** Passes over the whole text after the first, at most 32. Default: the checkpoint's, usually 1. */
   readonly refineIterations?: number | undefined;
   /** Whether characters are read one after another. Default: the checkpoint's, usually true. */
   readonly autoregressive?: boolean | undefined;
@@ -96,7 +98,7 @@ export class Clip4Str {
    */
   static async load(
     device: Device,
-    source: string | ByteSource | ParameterSource = defaultCheckpoint(),
+    source: string | Uint8Array | ByteSource | ParameterSource = defaultCheckpoint(),
     options: LoadOptions = {},
   ): Promise<Clip4Str> {
     const parameters =
@@ -128,8 +130,9 @@ export class Clip4Str {
   async read(images: readonly ImageInput[], options: ReadOptions = {}): Promise<Reading[]> {
     const batchSize = options.batchSize ?? defaultBatchSize;
     checkWhole('batchSize', batchSize, 1);
-    checkWhole('refineIterations', options.refineIterations, 0);
+    checkWhole('refineIterations', options.refineIterations, 0, readingLimits.refineIterations);
     checkWhole('maxLabelLength', options.maxLabelLength, 1);
+    checkChoice('normalization', options.normalization, normalizations);
     const readings: Reading[] = [];
     for (let start = 0; start < images.length; start += batchSize) {
       const batch = images.slice(start, start + batchSize);
@@ -181,9 +184,10 @@ export class Clip4Str {
       }),
     );
     const textAdapter = options.charset === undefined ? undefined : new CharsetAdapter(options.charset);
-    const readings = rows.map(({ logits, visualLogits, attention }): Omit<Reading, 'milliseconds'> => {
-      const read = readingFromLogits(logits.values, tokenizer);
-      const visual = visualLogits && readingFromLogits(visualLogits.values, tokenizer).text;
+    const readings = rows.map(({ logits, visualLogits, attention }, index): Omit<Reading, 'milliseconds'> => {
+      const where = `${this.checkpointName}, image ${start + index + 1}`;
+      const read = readingFromLogits(logits.values, tokenizer, where);
+      const visual = visualLogits && readingFromLogits(visualLogits.values, tokenizer, where).text;
       return {
         ...read,
         text: textAdapter?.adapt(read.text) ?? read.text,
@@ -234,10 +238,4 @@ interface ImageRows {
   readonly logits: PositionRows;
   readonly visualLogits: PositionRows | undefined;
   readonly attention: PositionRows | undefined;
-}
-
-function checkWhole(name: string, value: number | undefined, least: number): void {
-  if (value !== undefined && (!Number.isInteger(value) || value < least)) {
-    throw new Error(`${name} ${value}: expected a whole number from ${least} on.`);
-  }
 }

@@ -61,17 +61,22 @@ export function greedyIds(scores: Float32Array, classes: number): Int32Array {
  * The text before the first end token, with probabilities.
  *
  * @param logits `[positions, classes]`, f32; classes are the tokenizer's.
+ * @param label what messages call them
  * @throws Error if the logits do not fill whole rows or are not numbers.
  */
-export function readingFromLogits(logits: Float32Array, tokenizer: CharsetTokenizer): TextReading {
+export function readingFromLogits(
+  logits: Float32Array,
+  tokenizer: CharsetTokenizer,
+  label = 'logits',
+): TextReading {
   const { classes } = tokenizer;
   if (logits.length % classes !== 0) {
-    throw new Error(`logits: ${logits.length} values are no whole number of rows of ${classes} classes.`);
+    throw new Error(`${label}: ${logits.length} values are no whole number of rows of ${classes} classes.`);
   }
   const invalid = logits.findIndex((logit) => Number.isNaN(logit));
   if (invalid >= 0) {
     throw new Error(
-      `logits: position ${Math.floor(invalid / classes)}, class ${invalid % classes} is not a number. ` +
+      `${label}: the logit of position ${Math.floor(invalid / classes)}, class ${invalid % classes} is not a number. ` +
         'The weights may be damaged, or too large for f16: try --precision f32.',
     );
   }

@@ -57,10 +57,9 @@ export abstract class SingleBranchModel<
         reading = branch.refine(reading, positions, memory, mask, looked);
         await options.onStage?.(`refined_logits_${pass}`, reading.logits);
       }
-      const { logits } = reading;
       return {
-        logits,
-        ...(looked ? { attention: patchAttention(looked, logits.shape[1]!, image) } : {}),
+        logits: reading.logits,
+        ...(looked ? { attention: patchAttention(looked, image, reading.logits.shape[1]!) } : {}),
       };
     });
   }

@@ -56,7 +56,7 @@ export function transformerBlock(
   options: BlockOptions,
 ): Tensor {
   const work = (input: Tensor): Tensor => computeBlock(input, parameters, names, options);
-  return options.recompute ? checkpoint((input) => work(input!), [x]) : work(x);
+  return options.recompute ? checkpoint(work, [x]) : work(x);
 }
 
 function computeBlock(x: Tensor, parameters: Parameters, names: BlockNames, options: BlockOptions): Tensor {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   clipVocabularySize,
-  decodeText,
   encodeText,
   endOfTextId,
   startOfTextId,
@@ -31,10 +30,9 @@ describe('CLIP tokenizer against the original', () => {
 
   test.each(reference.samples.map((sample, index) => ({ index, ...sample })))(
     '$index: ids, both contexts and decoding',
-    ({ text, ids, tokens16, tokens77_unpadded: tokens77, decoded }) => {
+    ({ text, ids, tokens16, tokens77_unpadded: tokens77 }) => {
       expect(encodeText(text)).toEqual(ids);
       expect(Array.from(tokenizeCaptions([text], 16))).toEqual(tokens16);
-      expect(decodeText(ids)).toBe(decoded);
       if (tokens77 === null) {
         expect(() => tokenizeCaptions([text], 77, 'reject')).toThrow(/tokens, at most 77 fit/);
       } else {
@@ -56,15 +54,6 @@ describe('CLIP tokenizer against the original', () => {
 describe('CLIP tokenizer on odd input', () => {
   test('no texts give no ids', () => {
     expect(tokenizeCaptions([], 16)).toEqual(new Int32Array(0));
-  });
-
-  test('every token decodes and the ids of whole words come back', () => {
-    for (let id = 0; id < clipVocabularySize; id++) expect(decodeText([id]).length).toBeGreaterThan(0);
-    expect(encodeText(decodeText([3460, 1691]))).toEqual([3460, 1691]);
-  });
-
-  test('an unknown id is refused by number', () => {
-    expect(() => decodeText([clipVocabularySize])).toThrow('CLIP token id 49408: expected 0 to 49407.');
   });
 
   test('a lone surrogate and control references do no harm', () => {

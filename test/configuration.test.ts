@@ -492,7 +492,32 @@ describe('checkpoints that contradict themselves', () => {
     [
       'a negative count',
       failing({}, { refine_iters: -1 }),
-      'refine_iters is -1; expected a whole number from 0.',
+      'model.ckpt: hyper-parameter refine_iters is -1; expected a whole number from 0 to 32.',
+    ],
+    [
+      'refinement without end',
+      failing({}, { refine_iters: 1e12 }),
+      'model.ckpt: hyper-parameter refine_iters is 1000000000000; expected a whole number from 0 to 32.',
+    ],
+    [
+      'texts of absurd length',
+      failing({ 'visual_decoder.pos_queries': [1, 100_000, 96] }),
+      'model.ckpt: visual_decoder.pos_queries is for texts of 99999 characters; at most 1024 are read.',
+    ],
+    [
+      'images of absurd size',
+      failing({ 'clip_model.visual.positional_embedding': [1_000_001, 64] }),
+      'model.ckpt: its images are 8000x8000 pixels; at most 4096x4096 are read.',
+    ],
+    [
+      'a charset with a character twice',
+      failing({}, { charset_test: 'aab' }),
+      'model.ckpt: hyper-parameter charset_test: charset: "a" occurs twice.',
+    ],
+    [
+      'an empty charset',
+      failing({}, { charset_train: '' }),
+      'model.ckpt: hyper-parameter charset_train: charset: no characters.',
     ],
     [
       'a charset of another length',

@@ -11,6 +11,9 @@ import {
   openDevice,
   relu,
   softmax,
+  matmul,
+  copyInto,
+  concat,
 } from '../engine/index.js';
 import { type Launch, type Operand, launchUnary } from '../kernels/index.js';
 import { runChild } from './support/child_script.js';
@@ -141,7 +144,17 @@ describe('errors', () => {
   test('operands of two devices are refused', () =>
     withDevice(async (first) =>
       withDevice(async (second) => {
-        expect(() => add(ones(first, [1, 2]), ones(second, [1, 2]))).toThrow(/different devices/);
+        const [x, foreign] = [ones(first, [2, 2]), ones(second, [2, 2])];
+        const message = /f32\[[12,]+\] lies on another device; read it and make a tensor here$/;
+        expect(() => add(x, foreign)).toThrow(message);
+        expect(() => matmul(x, x, { into: foreign })).toThrow(message);
+        expect(() => copyInto(x, foreign)).toThrow(message);
+        expect(() => concat([x, foreign], 0)).toThrow(message);
+        expect(() => first.write(foreign, new Float32Array(4))).toThrow(message);
+        await expect(first.readAll([x, foreign])).rejects.toThrow(message);
+        // Nothing of it is left over for calls that are right.
+        expect([...(await add(x, x).read())]).toEqual([2, 2, 2, 2]);
+        expect([...(await add(foreign, foreign).read())]).toEqual([2, 2, 2, 2]);
       }),
     ));
 

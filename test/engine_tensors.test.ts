@@ -84,6 +84,15 @@ describe('views', () => {
   });
 });
 
+test('sizes and types that are none', () => {
+  const x = counting([1, 3]);
+  expect(() => x.expand([-3, 3])).toThrow('expand: [-3,3] is no shape; expected whole sizes from 0');
+  expect(() => x.expand([1.5, 3])).toThrow('expand: [1.5,3] is no shape');
+  expect(() => device().empty('bf16' as 'f16', [2])).toThrow(
+    'empty: unknown type "bf16"; expected one of f32, f16, i32, u32',
+  );
+});
+
 describe('host values', () => {
   test('must fill the shape and be of its type', () => {
     expect(() => device().tensor(new Float32Array(5), [2, 3])).toThrow(/5 values do not fill \[2,3\]/);

@@ -48,7 +48,7 @@ import {
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { erfc } from './support/error_function.js';
-import { rowsOf, softmaxRow } from './support/float64.js';
+import { gelu as geluReference, rowsOf, softmaxRow } from './support/float64.js';
 import { Random, expectClose, poisonPool, poisoned, sizeOf, stored, tolerance } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
@@ -306,6 +306,65 @@ describe('row kernels', () => {
     expectClose(await mean(halves, [1]).read(), [half!], tolerance.f16);
     expectClose(await max(x, [1]).read(), [tenth!], 0);
     expectClose(await softmax(x).slice(1, 0, 7).read(), new Array<number>(7).fill(1 / length));
+  });
+
+  test('tanh keeps its digits near 0, and a NaN', async () => {
+    const x = [1e-30, -1e-8, 1e-4, -0.003, 0.02, 0.2499, -0.2501, 0.4, NaN].map(Math.fround);
+    const result = [...(await tanh(values(x)).read())];
+    x.slice(0, -1).forEach((value, i) => {
+      expect(Math.abs(result[i]! / Math.tanh(value) - 1)).toBeLessThan(1e-5);
+    });
+    expect(result.at(-1)).toBeNaN();
+  });
+
+  test('a deep product of positive numbers, with all that may follow it', async () => {
+    const [rows, depth, columns] = [2, 300_007, 3];
+    const random = new Random(5);
+    const draw = (shape: readonly number[]) => {
+      const data = random.floats(sizeOf(shape), 0, 1);
+      return { data, tensor: device().tensor(data, shape) };
+    };
+    const [left, right] = [draw([rows, depth]), draw([depth, columns])];
+    const [bias, residual] = [draw([columns]), draw([rows, columns])];
+    const expected = Array.from({ length: rows * columns }, (_, i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      let total = 0;
+      for (let k = 0; k < depth; k++)
+        total += left.data[row * depth + k]! * right.data[k * columns + column]!;
+      return total;
+    });
+    const close = (actual: ArrayLike<number>, after: (value: number, i: number) => number) =>
+      expectClose(actual, expected.map(after), 2e-6);
+    close(await matmul(left.tensor, right.tensor).read(), (value) => value);
+    const into = poisoned(device(), [rows, columns]);
+    const options = {
+      bias: bias.tensor,
+      residual: residual.tensor,
+      activation: 'gelu',
+      scale: 1e-5,
+    } as const;
+    matmul(left.tensor, right.tensor, { ...options, into });
+    close(await into.read(), (value, i) => {
+      const before = 1e-5 * value + bias.data[i % columns]!;
+      return geluReference(before) + residual.data[i]!;
+    });
+  });
+
+  test('layernorm of a long row after one value far off', async () => {
+    const length = 1_000_003;
+    const row = new Random(3).floats(length);
+    row[0] = 1e6;
+    const middle = row.reduce((total, value) => total + value, 0) / length;
+    const variance = row.reduce((total, value) => total + (value - middle) ** 2, 0) / length;
+    const [weight, bias] = [new Float32Array(length).fill(1), new Float32Array(length)];
+    const tensor = (data: Float32Array<ArrayBuffer>) => device().tensor(data, [length]);
+    const x = tensor(row).reshape([1, length]);
+    const result = await layerNorm(x, tensor(weight), tensor(bias)).read();
+    expectClose(
+      result.slice(0, 1000),
+      [...row.subarray(0, 1000)].map((value) => (value - middle) / Math.sqrt(variance + 1e-5)),
+    );
+    expect(Math.abs(result[1]! / ((row[1]! - middle) / Math.sqrt(variance + 1e-5)) - 1)).toBeLessThan(1e-3);
   });
 
   test('reduce over any axes, of views too', async () => {

@@ -135,7 +135,7 @@ test('loads, reads one image and two, and stays within memory', async () => {
     expect(two!.texts[0]).toBe(one!.texts[0]);
     expect(Math.abs(two!.confidences[0]! - one!.confidences[0]!)).toBeLessThan(1e-6);
   });
-});
+}, 600_000);
 
 function inMegabytes(bytes: number): string {
   return `${(bytes / megabyte).toFixed(0)} MB`;

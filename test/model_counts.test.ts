@@ -127,4 +127,4 @@ test('200 readings with the shipped checkpoint leave memory flat', async () => {
   });
   expect(liveBytes).toBe(before.liveBytes);
   reader.dispose();
-});
+}, 600_000);

@@ -158,6 +158,34 @@ describe('work and memory are bounded', () => {
     await refusal(pickle);
   });
 
+  test.each(['collections OrderedDict', '__builtin__ set'])(
+    'a list of 1,000 items that 200,000 calls of %s copy',
+    async (name) => {
+      const pairs = bytesOf(
+        '](',
+        ...Array.from({ length: 1000 }, (_, i) => bytesOf(pickled(i), 'N', 0x86)),
+        'e',
+      );
+      const calls = many(200_000, bytesOf('h', 1, 'h', 0, 'R'));
+      const pickle = pickleOf(pairs, 0x85, 'q', 0, '0', named(name), 'q', 1, calls);
+      expect(await refusal(pickle)).toMatch(
+        /opcode REDUCE at byte \d+ copies more than 100000 items in all$/,
+      );
+    },
+  );
+
+  test('a path of 100,000 parts in 100,000 places', async () => {
+    const parts = bytesOf(named('pathlib PosixPath'), '(', many(100_000, bytesOf('N')), 'tR', 'q', 0);
+    const root = pickledDictionary({
+      state_dict: pickledDictionary({ w: WEIGHT }),
+      hyper_parameters: pickledDictionary({
+        a: parts,
+        b: bytesOf('](', many(100_000, bytesOf('h', 0)), 'e'),
+      }),
+    });
+    expect(await refusal(pickleOf(root))).toContain('hyper_parameters expands to more than 200000 values');
+  });
+
   test('keys and names that would grow without end as text', async () => {
     const doubled = bytesOf(
       ']',
@@ -205,16 +233,41 @@ describe('work and memory are bounded', () => {
     expect(await refusal(pickleOf(root))).toContain('hyper_parameters expands to more than 200000 values');
   });
 
-  test('TorchScript modules that contain themselves', async () => {
-    const module = (attributes: Uint8Array) =>
-      bytesOf('c__torch__.a\nB\n', pickled([]), 0x81, 'q', 0, attributes, 'b');
-    const pickle = pickleOf(module(pickledDictionary({ w: WEIGHT, self: bytesOf('h', 0) })));
-    const archive = zipOf([
+  const torchScript = (pickle: Uint8Array) =>
+    zipOf([
       { name: 'm/data.pkl', data: pickle },
       { name: 'm/constants.pkl', data: pickleOf(')') },
       { name: 'm/data/0', data: STORAGE[0] },
     ]);
-    expect(await messageOf(() => open(archive))).toContain('nests its modules too deeply at self.self.self.');
+  const module = (memo: number, attributes: Uint8Array, className = 'a\nB') =>
+    bytesOf(`c__torch__.${className}\n`, pickled([]), 0x81, 'q', memo, attributes, 'b');
+
+  test('TorchScript modules that contain themselves', async () => {
+    const pickle = pickleOf(module(0, pickledDictionary({ w: WEIGHT, self: bytesOf('h', 0) })));
+    expect(await messageOf(() => open(torchScript(pickle)))).toContain(
+      'nests its modules too deeply at self.self.self.',
+    );
+  });
+
+  test('TorchScript modules shared so that their tensors multiply', async () => {
+    const times = (count: number, name: string, memo: number) =>
+      pickledDictionary(
+        Object.fromEntries(Array.from({ length: count }, (_, i) => [`${name}${i}`, bytesOf('h', memo)])),
+      );
+    const pickle = pickleOf(
+      ...[WEIGHT, 'q', 0, '0', module(1, times(1000, 'tensor', 0)), '0'],
+      ...[module(2, times(300, 'inner', 1)), '0', module(3, times(300, 'outer', 2))],
+    );
+    const started = performance.now();
+    expect(await messageOf(() => open(torchScript(pickle)))).toBe(
+      'x.ckpt: has more than 100000 attributes in its modules',
+    );
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  test('a long class name that is used again and again', async () => {
+    const pickle = pickleOf(module(0, pickledDictionary({ w: WEIGHT }), `a\n${'B'.repeat(100_000)}`));
+    expect(await messageOf(() => open(torchScript(pickle)))).toContain('names a global too long to be one');
   });
 });
 

@@ -163,6 +163,19 @@ describe('reading', () => {
       ),
       'names the same tensor twice',
     ],
+    [
+      'metadata nested without end',
+      safetensorsBytes({ __metadata__: { a: '['.repeat(100_000) + ']'.repeat(100_000) } }, 0),
+      'has metadata a nested more than 64 deep',
+    ],
+    [
+      'a tensor of a hundred thousand dimensions',
+      safetensorsBytes(
+        { a: { dtype: 'F32', shape: new Array<number>(100_001).fill(1), data_offsets: [0, 4] } },
+        4,
+      ),
+      'a has 100001 dimensions; at most 64 are read',
+    ],
     ['metadata that is a list', safetensorsBytes({ __metadata__: [] }, 0), '__metadata__'],
     [
       'metadata that is a number',

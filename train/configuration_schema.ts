@@ -1,6 +1,6 @@
 /** Every option of a training run, by the original's names, and what each may be. Presets set all of them. */
 import { z } from 'zod';
-import { resolveCharset } from '../model/index.js';
+import { readingLimits, resolveCharset } from '../model/index.js';
 
 // The message of a check is what would have been right: whoever reports an issue writes the option and its value before it.
 
@@ -24,7 +24,8 @@ function options<T extends z.ZodRawShape>(shape: T) {
 
 const boolean = z.boolean({ error: 'true or false' });
 const rate = number(1e-12, 1e3);
-const size = z.tuple([whole(1, 4096), whole(1, 4096)], { error: '[height, width] in pixels' });
+const side = whole(1, readingLimits.imageSide);
+const size = z.tuple([side, side], { error: '[height, width] in pixels' });
 const width = whole(1, 2 ** 16);
 const path = z.string({ error: 'a path' }).min(1, { error: 'a path' });
 const pathOrNone = path.nullable();
@@ -52,13 +53,13 @@ const everyModel = {
 
   charset_train: charset,
   charset_test: charset,
-  max_label_length: whole(1, 1024),
+  max_label_length: whole(1, readingLimits.labelLength),
   perm_num: whole(1, 1024),
   perm_forward: boolean,
   perm_mirrored: boolean,
   dropout: number(0, 0.99),
   decode_ar: boolean,
-  refine_iters: whole(0, 64),
+  refine_iters: whole(0, readingLimits.refineIterations),
 
   /** Images of one forward pass. */
   batch_size: whole(1, 2 ** 16),

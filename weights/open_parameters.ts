@@ -8,6 +8,8 @@ import { parametersOf, type ParameterSource } from './parameters.js';
  * @param pathOrSource as for `openCheckpoint`
  * @throws CheckpointError one line that starts with the file's name
  */
-export async function openParameters(pathOrSource: string | ByteSource): Promise<ParameterSource> {
+export async function openParameters(
+  pathOrSource: string | Uint8Array | ByteSource,
+): Promise<ParameterSource> {
   return parametersOf(await openCheckpoint(pathOrSource));
 }

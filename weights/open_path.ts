@@ -1,7 +1,7 @@
 /** Opening checkpoints by path: single files, sharded safetensors, folders. For Node. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { ByteSource } from './byte_source.js';
+import { type ByteSource, MemorySource } from './byte_source.js';
 import type { Checkpoint } from './checkpoint.js';
 import { CheckpointError, shownName } from './errors.js';
 import { fileError, FileSource } from './file_source.js';
@@ -15,14 +15,23 @@ const MOST_SHARDS = 1000;
 /**
  * Opens a checkpoint: safetensors, a PyTorch file (zip or legacy, Lightning's too), a TorchScript archive, the index of
  * a sharded safetensors checkpoint, or a folder with one of the last two. The format is recognised by content.
- * @param pathOrSource a path, or the bytes themselves, which the checkpoint then owns and closes
+ * @param pathOrSource a path, the bytes of one file, or a source of them, which the checkpoint then owns and closes
  * @throws CheckpointError one line that starts with the file's name
  */
-export async function openCheckpoint(pathOrSource: string | ByteSource): Promise<Checkpoint> {
-  if (typeof pathOrSource !== 'string') return openCheckpointSource(pathOrSource);
+export async function openCheckpoint(pathOrSource: string | Uint8Array | ByteSource): Promise<Checkpoint> {
+  if (typeof pathOrSource !== 'string') return openCheckpointSource(sourceOf(pathOrSource));
   const path = await fileOf(pathOrSource);
   const source = await FileSource.open(path);
   return (await isIndex(source)) ? openShards(source, dirname(path)) : openCheckpointSource(source);
+}
+
+function sourceOf(given: Uint8Array | ByteSource): ByteSource {
+  // By its tag, which arrays of other realms have too.
+  const kind = Object.prototype.toString.call(given).slice(8, -1);
+  if (kind === 'Uint8Array') return new MemorySource(given as Uint8Array, 'checkpoint in memory');
+  const source = Object(given) as Partial<ByteSource>;
+  if (typeof source.read === 'function' && typeof source.close === 'function') return given as ByteSource;
+  throw new CheckpointError('checkpoint', `is ${kind}; give a path, a Uint8Array or a ByteSource`);
 }
 
 /** The file meant by a path: itself, or a folder's index, or its only safetensors file. */

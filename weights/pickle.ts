@@ -7,7 +7,14 @@
  */
 import { BufferReader, Parser } from 'pickleparser';
 import { CheckpointError } from './errors.js';
-import { buildState, callGlobal, PickleRefusal, resolveGlobal, resolveStorage } from './pickle_globals.js';
+import {
+  buildState,
+  callGlobal,
+  CopyBudget,
+  PickleRefusal,
+  resolveGlobal,
+  resolveStorage,
+} from './pickle_globals.js';
 import type { PickledStorage } from './pickle_values.js';
 
 /** A pickle of a checkpoint holds names and shapes, no weights; those of real models take less than 1 MB. */
@@ -185,6 +192,7 @@ function signedInteger(bytes: Uint8Array): string {
 /** Reads the pickles that lie one after the other in `bytes`. */
 export class PickleStream {
   readonly #reader: GuardedReader;
+  readonly #budget = new CopyBudget();
   #storages: ReadonlyMap<string, PickledStorage> = new Map();
 
   /**
@@ -223,7 +231,7 @@ export class PickleStream {
       const [target, argument] = operand as [unknown, unknown];
       return this.#reader.opcodeName === 'BUILD'
         ? buildState(target, argument)
-        : callGlobal(target, argument);
+        : callGlobal(target, argument, this.#budget);
     };
     const parser = new Parser({
       // The parser's types ask for a function, which it would call for the opcodes that never reach it.

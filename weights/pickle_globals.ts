@@ -7,7 +7,7 @@ import { shownName } from './errors.js';
 import { PickledObject, PickledStorage, PickledTensor } from './pickle_values.js';
 
 /** Builds the value that a Python callable would return for the arguments. */
-type Builder = (args: readonly unknown[]) => unknown;
+type Builder = (args: readonly unknown[], budget: CopyBudget) => unknown;
 
 /** An allowed Python name; as data it is just that. */
 export class PickledGlobal {
@@ -33,27 +33,36 @@ const STORAGES: Readonly<Record<string, StoredDtype>> = {
   'torch.BoolStorage': 'bool',
 };
 
-/** Pairs that may be copied into one dictionary or set; they can be shared, so that copies multiply. */
-const MOST_COPIED = 1000;
+/** Longest name of a global; one pickle may use a long one again and again. */
+const LONGEST_NAME = 512;
+/** Items that all dictionaries and sets of one file may copy; they can be shared, so that copies multiply. */
+const MOST_COPIED = 100_000;
 /** Characters that may be encoded: enough for the numbers of NumPy. */
 const LONGEST_ENCODED = 64;
 const MOST_DIMENSIONS = 64;
 
-function items(container: unknown): readonly unknown[] {
-  if (!Array.isArray(container)) return [];
-  if (container.length > MOST_COPIED) throw new PickleRefusal(`copies ${container.length} items`);
-  return container;
+/** What the calls of one file may still copy. */
+export class CopyBudget {
+  #left = MOST_COPIED;
+
+  /** The items to copy. */
+  take(container: unknown): readonly unknown[] {
+    if (!Array.isArray(container)) return [];
+    this.#left -= container.length;
+    if (this.#left < 0) throw new PickleRefusal(`copies more than ${MOST_COPIED} items in all`);
+    return container;
+  }
 }
 
-const dictionary: Builder = ([pairs]) => {
+const dictionary: Builder = ([pairs], budget) => {
   const result = new Map<unknown, unknown>();
-  for (const pair of items(pairs)) {
+  for (const pair of budget.take(pairs)) {
     if (!Array.isArray(pair) || pair.length !== 2) throw new PickleRefusal('builds a dictionary of no pairs');
     result.set(pair[0], pair[1]);
   }
   return result;
 };
-const set: Builder = ([members]) => new Set(items(members));
+const set: Builder = ([members], budget) => new Set(budget.take(members));
 /** Also for lists: nothing here changes a list later, so that it need not be copied. */
 const first: Builder = ([value]) => value;
 
@@ -74,11 +83,11 @@ const tensor: Builder = ([storage, offset, shape, strides]) => {
 };
 
 /** Subclasses of Tensor: the tensor itself is all that is kept. */
-const tensorOfType: Builder = ([build, , args]) => {
+const tensorOfType: Builder = ([build, , args], budget) => {
   if (!(build instanceof PickledGlobal) || build.build !== tensor || !Array.isArray(args)) {
     throw new PickleRefusal('builds a tensor of no valid type');
   }
-  return tensor(args);
+  return tensor(args, budget);
 };
 
 /** Text that stands for bytes in protocol 2, one character a byte. */
@@ -181,6 +190,8 @@ function builderOf(name: string, torchScript: boolean): Builder | undefined {
  */
 export function resolveGlobal(module: unknown, name: unknown, torchScript: boolean): PickledGlobal {
   if (typeof module !== 'string' || typeof name !== 'string') throw new PickleRefusal('names no global');
+  if (module.length + name.length > LONGEST_NAME)
+    throw new PickleRefusal('names a global too long to be one');
   const qualified = `${module}.${name}`;
   const builder = builderOf(qualified, torchScript);
   if (!builder) {
@@ -192,10 +203,10 @@ export function resolveGlobal(module: unknown, name: unknown, torchScript: boole
 }
 
 /** REDUCE and NEWOBJ: the value of a callable for its arguments. */
-export function callGlobal(callable: unknown, args: unknown): unknown {
+export function callGlobal(callable: unknown, args: unknown, budget: CopyBudget): unknown {
   if (!(callable instanceof PickledGlobal)) throw new PickleRefusal('calls what is no global');
   if (!Array.isArray(args)) throw new PickleRefusal(`calls ${callable.name} without a tuple of arguments`);
-  return callable.build(args);
+  return callable.build(args, budget);
 }
 
 /** BUILD: gives an object its state. Other values keep nothing of it: it is the metadata of a state dict. */

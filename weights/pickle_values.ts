@@ -42,8 +42,13 @@ const LONGEST_PATH = 4096;
 export function plainValue(value: unknown): unknown {
   let budget = MOST_VALUES;
 
+  function spend(values: number): void {
+    budget -= values;
+    if (budget < 0) throw new Error(`expands to more than ${MOST_VALUES} values`);
+  }
+
   function plain(item: unknown, depth: number): unknown {
-    if (--budget < 0) throw new Error(`expands to more than ${MOST_VALUES} values`);
+    spend(1);
     if (depth > DEEPEST_NESTING) throw new Error(`is nested more than ${DEEPEST_NESTING} deep`);
     if (item === null || ['string', 'number', 'boolean'].includes(typeof item)) return item;
     if (Array.isArray(item) || item instanceof Set) return Array.from(item, (part) => plain(part, depth + 1));
@@ -60,7 +65,10 @@ export function plainValue(value: unknown): unknown {
   }
 
   function plainObject(object: PickledObject, depth: number): unknown {
-    if (object.className.startsWith('pathlib.')) return path(object.args);
+    if (object.className.startsWith('pathlib.')) {
+      spend(object.args.length);
+      return path(object.args);
+    }
     const attributes = object.state instanceof Map ? object.state : new Map<unknown, unknown>();
     // OmegaConf's containers keep their content, and its leaves their value, beside bookkeeping.
     if (object.className.startsWith('omegaconf.')) {

@@ -8,7 +8,10 @@ import { elementSpan, isDense, LocatedCheckpoint, type TensorLocation } from './
 
 /** Deepest nesting of modules in a TorchScript archive; CLIP's is 6. */
 const DEEPEST_MODULE = 64;
-const MOST_TENSORS = 100_000;
+/** Attributes of all modules along all paths; those of CLIP are a few thousand. */
+const MOST_ATTRIBUTES = 100_000;
+/** Longest path of a tensor in characters. */
+const LONGEST_PATH = 512;
 
 /** Finds a storage's first byte, having checked that all of it lies in the file. */
 export type LocateStorage = (storage: PickledStorage) => number;
@@ -64,13 +67,16 @@ function moduleTensors(fileName: string, root: unknown): Map<string, PickledTens
   const tensors = new Map<string, PickledTensor>();
   let visited = 0;
   const visit = (module: PickledObject, path: string, depth: number): void => {
-    // A hostile archive may share submodules so that their paths multiply.
-    if (depth > DEEPEST_MODULE || ++visited > MOST_TENSORS) {
+    if (depth > DEEPEST_MODULE || path.length > LONGEST_PATH) {
       throw new CheckpointError(fileName, `nests its modules too deeply at ${shownName(path)}`);
     }
     if (!(module.state instanceof Map)) return;
     for (const [attribute, value] of module.state as Map<unknown, unknown>) {
-      if (typeof attribute !== 'string') continue;
+      // A hostile archive may share submodules so that their paths multiply.
+      if (++visited > MOST_ATTRIBUTES) {
+        throw new CheckpointError(fileName, `has more than ${MOST_ATTRIBUTES} attributes in its modules`);
+      }
+      if (typeof attribute !== 'string' || attribute.length > LONGEST_PATH) continue;
       const name = path + attribute;
       if (value instanceof PickledTensor) tensors.set(name, value);
       else if (value instanceof PickledObject) visit(value, `${name}.`, depth + 1);

@@ -28,6 +28,9 @@ export const SAFETENSORS_DTYPES = new Map<string, StoredDtype>([
 
 /** Headers of real models take a few hundred kilobytes; the bound keeps a hostile one from filling memory. */
 const LARGEST_HEADER_BYTES = 32 << 20;
+const MOST_DIMENSIONS = 64;
+/** Deepest nesting of a value in the metadata. */
+const DEEPEST_METADATA = 64;
 
 /** Reads the header of a safetensors file; tensors are read later, one by one. */
 export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
@@ -116,6 +119,9 @@ function parseHeader(
     const { dtype, shape, data_offsets: offsets } = isRecord(entry) ? entry : {};
     if (typeof dtype !== 'string') fail(`${shownName(name)} has no valid dtype: ${shortJson(dtype)}`);
     if (!isShape(shape)) fail(`${shownName(name)} has no valid shape: ${shortJson(shape)}`);
+    if (shape.length > MOST_DIMENSIONS) {
+      fail(`${shownName(name)} has ${shape.length} dimensions; at most ${MOST_DIMENSIONS} are read`);
+    }
     if (!(Array.isArray(offsets) && offsets.length === 2 && offsets.every(isCount))) {
       fail(`${shownName(name)} has no valid data_offsets: ${shortJson(offsets)}`);
     }
@@ -154,13 +160,23 @@ function parseMetadata(metadata: unknown, fail: (problem: string) => never): Rec
   if (!isRecord(metadata)) return fail('has a __metadata__ that is no JSON object');
   const parsed = Object.entries(metadata).map(([key, value]): [string, unknown] => {
     if (typeof value !== 'string') return fail(`has metadata ${shownName(key)} that is no string`);
+    let plain: unknown = value;
     try {
-      return [key, JSON.parse(value) as unknown];
+      plain = JSON.parse(value);
     } catch {
-      return [key, value];
+      // Text, as other programs write it.
     }
+    if (!isNestedWithin(plain, DEEPEST_METADATA)) {
+      fail(`has metadata ${shownName(key)} nested more than ${DEEPEST_METADATA} deep`);
+    }
+    return [key, plain];
   });
   return Object.fromEntries(parsed);
+}
+
+function isNestedWithin(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((part) => isNestedWithin(part, depth - 1));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,11 +1,9 @@
 import { type AttentionProblem, attentionCost, attentionVariants } from '../../kernels/index.js';
-import { ShapeError } from '../errors.js';
+import { EngineError, ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { add, cast, contiguous, scale } from './elementwise.js';
-import { matmul } from './matmul.js';
-import { softmaxGradientRow } from './row_gradients.js';
-import { softmax } from './rows.js';
+import { attentionGradients } from './attention_gradient.js';
+import { contiguous } from './elementwise.js';
 import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
 
 export interface AttentionOptions {
@@ -56,37 +54,19 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
     });
   },
   backward: {
-    saves: () => ['query', 'key', 'value', 'mask', 'keyPadding'],
-    gradients({ gradient, attributes: { causal, scale: factor }, saved }) {
-      const [query, key, value] = [saved('query'), saved('key'), saved('value')];
-      const { device } = gradient;
-      let scores = matmul(query, key.transpose(), { scale: factor });
-      const mask = saved('mask');
-      if (mask) scores = add(scores, mask);
-      const padding = saved('keyPadding');
-      if (padding) {
-        const [b, k] = padding.shape as [number, number];
-        scores = add(scores, scale(cast(padding, 'f32'), -1e30).reshape([b, 1, 1, k]));
-      }
-      if (causal) {
-        const n = query.shape[2]!;
-        const hidden = Float32Array.from({ length: n * n }, (_, i) =>
-          i % n > Math.floor(i / n) ? -Infinity : 0,
-        );
-        scores = add(scores, device.tensor(hidden, [n, n]));
-      }
-      const weights = softmax(scores);
-      const upstream = gradient.transpose(1, 2);
-      const ofScores = run(
-        softmaxGradientRow,
-        { softmax: weights, gradient: matmul(upstream, value.transpose()) },
-        { logarithm: false },
-      );
-      return {
-        query: matmul(ofScores, key, { scale: factor }),
-        key: matmul(ofScores.transpose(), query, { scale: factor }),
-        value: matmul(weights.transpose(), upstream),
+    saves: () => ['query', 'key', 'value', 'mask', 'keyPadding', 'output'],
+    gradients({ gradient, attributes, saved, needs }) {
+      if (needs('mask')) throw new EngineError('attention: a mask gets no gradient; detach() it');
+      const inputs = {
+        query: saved('query'),
+        key: saved('key'),
+        value: saved('value'),
+        mask: saved('mask'),
+        padding: saved('keyPadding'),
+        output: saved('output').transpose(1, 2),
+        outputGradient: gradient.transpose(1, 2),
       };
+      return attentionGradients(inputs, attributes, needs('key') || needs('value'));
     },
   },
   cost({ query, key, value, mask }, output, { causal, scale }) {

@@ -10,7 +10,7 @@ import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { add, contiguous, gelu, quickGelu } from './elementwise.js';
+import { add, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
 import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
 import { sum } from './rows.js';
 
@@ -107,6 +107,7 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
   if (residual && shapeText(residual.shape) !== shapeText(shape)) fail();
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
+  if (left.shape.at(-1)! > deepest && left.dtype === 'f32') return deepMatmul(left, right, options);
   return left.device.scope(() => {
     const { into } = options;
     if (activation !== 'none' && !into && isRecorded(operands)) {
@@ -130,6 +131,28 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
     };
     const product = run(matmulRow, inputs, { activation, scale }, folded.output);
     return into ?? product.reshape(shape);
+  });
+}
+
+/** Depth up to which one f32 sum of products of one sign keeps its digits. */
+const deepest = 32_768;
+
+/** A product too deep for one sum, added up in parts. */
+function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor {
+  const { bias, residual, activation = 'none', scale = 1, into } = options;
+  return left.device.scope(() => {
+    let total: Tensor | undefined;
+    const depth = left.shape.at(-1)!;
+    for (let start = 0; start < depth; start += deepest) {
+      const end = Math.min(depth, start + deepest);
+      const [leftPart, rightPart] = [left.slice(-1, start, end), right.slice(-2, start, end)];
+      total = matmul(leftPart, rightPart, total ? { scale, residual: total } : { scale, bias });
+    }
+    const activated = activation === 'none' ? total! : activations[activation](total!);
+    const result = residual ? add(activated, residual) : activated;
+    if (!into) return result;
+    copyInto(result, into);
+    return into;
   });
 }
 

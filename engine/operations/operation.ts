@@ -50,9 +50,6 @@ export function run<I extends Inputs, A>(
   const tensors = Object.values(inputs).filter((tensor) => tensor !== undefined);
   const name = operation.nameFor?.(attributes) ?? operation.name;
   const device = tensors[0]!.device;
-  if (tensors.some((tensor) => tensor.device !== device)) {
-    throw new ShapeError(`${name}: operands lie on different devices`);
-  }
   const { dtype, shape } = operation.output(inputs, attributes);
   if (into && shapeText(into.shape) !== shapeText(shape)) {
     throw new ShapeError(

@@ -1,5 +1,5 @@
 import type { RgbImage } from '../../model/rgb_image.js';
-import { type AffineMatrix, expandedRotation } from '../../model/rotate.js';
+import { type AffineMatrix, expandedRotation } from './rotation.js';
 
 /** Operations that move pixels, as Pillow's `Image.transform` and `Image.rotate`; what comes from outside is mid-grey. */
 
