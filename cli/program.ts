@@ -9,6 +9,7 @@ import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
 import { addRead } from './read.js';
 import { addTrain } from './train.js';
+import { addSynth } from './synth.js';
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -41,5 +42,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addDownload(program);
   addEval(program);
   addTrain(program);
+  addSynth(program, outputClosed);
   return program;
 }

@@ -150,7 +150,9 @@ function backwardLaunch(
       parts: u32(Math.ceil(width / 4)),
       scale: f32(problem.scale),
       minusInfinity: f32(-Infinity),
-      ...Object.assign({}, ...rows.map((operand, n) => strideParameters(`rows${n + 1}`, operand))),
+      ...Object.fromEntries(
+        rows.flatMap((operand, n) => Object.entries(strideParameters(`rows${n + 1}`, operand))),
+      ),
       ...strideParameters('mask', mask),
       ...strideParameters('statistics', statistics),
       ...strideParameters(
