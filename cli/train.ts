@@ -89,9 +89,6 @@ function added(value: string, before: readonly string[]): string[] {
 async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<ExitCode> {
   const { output, quiet, json } = options;
   const configuration = await configurationOf(options);
-  const { model } = configuration;
-  if (model.name === 'str_adapter')
-    throw new UsageError('str_adapter models cannot be trained; vl4str and parseq can.');
   const { source, validation, reports } = await findRunData(configuration, signal);
   if (!quiet) tell(`${reportTable(reports)}${droppedTable(reports)}`.trimEnd());
   if (!quiet && validation.length === 0) tell('no val/ below the root of the data: nothing is validated.');
@@ -102,7 +99,7 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
     await file.writeFile(configurationText(configuration));
   });
   const { reason } = await train({
-    configuration: { ...configuration, model } as Parameters<typeof train>[0]['configuration'],
+    configuration,
     folder: output,
     source,
     validation,

@@ -14,11 +14,7 @@ import {
   sigmoid,
   subtract,
 } from '../engine/index.js';
-import type {
-  AdapterConfiguration,
-  ImageEncoderConfiguration,
-  LadderConfiguration,
-} from './configuration.js';
+import type { AdapterConfiguration, ImageEncoderConfiguration } from './configuration.js';
 import type { Parameters } from './parameters.js';
 import { clipBlockNames, transformerBlock } from './transformer.js';
 
@@ -41,6 +37,7 @@ export interface ClipImageFeatures {
 /**
  * Image features as an adapter has them.
  * @param image CLIP's image encoder
+ * @param recompute see `BlockOptions`
  * @returns of the shape of the projected features
  */
 export function adaptFeatures(
@@ -48,23 +45,33 @@ export function adaptFeatures(
   parameters: Parameters,
   adapter: AdapterConfiguration,
   image: ImageEncoderConfiguration,
+  recompute = false,
 ): Tensor {
+  const block = (x: Tensor, name: string, heads: number): Tensor => {
+    const { activation, layerNormEpsilon: epsilon } = image;
+    const options = { heads, activation, epsilon, causal: false, recompute };
+    return transformerBlock(x, parameters, clipBlockNames(name), options);
+  };
   return projected.device.scope(() => {
     switch (adapter.type) {
       case 'identity':
         return projected;
       case 'linear':
         return blend(projected, bottleneck(projected, parameters, 'adapter'), linearShare);
-      case 'attention': {
-        const options = { ...blockOptions(image), heads: adapter.heads };
-        const attended = transformerBlock(projected, parameters, clipBlockNames('adapter.attn'), options);
-        return blend(projected, attended, attentionShare);
-      }
+      case 'attention':
+        return blend(projected, block(projected, 'adapter.attn', adapter.heads), attentionShare);
       case 'ladder':
       case 'linear_ladder':
       case 'ladder_pruning': {
+        const rung = (x: Tensor, index: number): Tensor => {
+          const name = `adapter.resblocks.${index}`;
+          return adapter.type === 'linear_ladder'
+            ? blend(x, bottleneck(x, parameters, name), linearRungShare)
+            : block(x, name, image.heads);
+        };
         const gates = sigmoid(scale(parameters.get('adapter.alpha'), 1 / gateTemperature));
-        const climbed = climb(blockInputs, gates, parameters, adapter, image);
+        const inputs = adapter.blocks.map((number) => blockInputs.get(number)!);
+        const climbed = climb(inputs, gates, rung);
         return mix(gates.slice(0, 0, 1), projected, project(climbed, parameters, image));
       }
     }
@@ -82,29 +89,17 @@ function project(
   return matmul(normalized, parameters.get('adapter.proj'));
 }
 
-/** Through the ladder's own blocks; each but the first takes a mixture of CLIP's tokens and those of the one before. */
-function climb(
-  blockInputs: ReadonlyMap<number, Tensor>,
-  gates: Tensor,
-  parameters: Parameters,
-  ladder: LadderConfiguration,
-  image: ImageEncoderConfiguration,
-): Tensor {
-  const rung = (x: Tensor, index: number): Tensor => {
-    const name = `adapter.resblocks.${index}`;
-    return ladder.type === 'linear_ladder'
-      ? blend(x, bottleneck(x, parameters, name), linearRungShare)
-      : transformerBlock(x, parameters, clipBlockNames(name), blockOptions(image));
-  };
-  const [first, ...others] = ladder.blocks.map((block) => blockInputs.get(block)!);
+/**
+ * Through the ladder's own blocks; each but the first takes a mixture of CLIP's tokens and those of the one before.
+ * @param inputs of CLIP's blocks
+ * @param rung a block of the ladder, by its number
+ */
+function climb(inputs: readonly Tensor[], gates: Tensor, rung: (x: Tensor, index: number) => Tensor): Tensor {
+  const [first, ...others] = inputs;
   return others.reduce(
     (x, input, i) => rung(mix(gates.slice(0, i + 1, i + 2), input, x), i + 1),
     rung(first!, 0),
   );
-}
-
-function blockOptions({ heads, activation, layerNormEpsilon }: ImageEncoderConfiguration) {
-  return { heads, activation, epsilon: layerNormEpsilon, causal: false };
 }
 
 /** Down to the hidden width and up again, with a ReLU after each. */

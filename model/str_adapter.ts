@@ -11,7 +11,9 @@ import { SingleBranchModel } from './single_branch.js';
 export class StrAdapterModel extends SingleBranchModel<StrAdapterConfiguration> {
   encode(images: Tensor): Tensor {
     const { image, adapter } = this.configuration;
-    return this.device.scope(() => adaptFeatures(this.encodeClip(images), this.parameters, adapter, image));
+    return this.device.scope(() =>
+      adaptFeatures(this.encodeClip(images), this.parameters, adapter, image, this.recomputeBlocks),
+    );
   }
 
   /** What the adapter starts from, of images `[batch, 3, height, width]`. */
@@ -20,6 +22,7 @@ export class StrAdapterModel extends SingleBranchModel<StrAdapterConfiguration> 
     const prefix = 'clip_model.visual.';
     const blocks = 'blocks' in adapter ? adapter.blocks : [];
     return this.device.scope(() => {
+      // CLIP is frozen: there is nothing to compute again for gradients.
       const { tokens, blockInputs } = encodeClipImageBlocks(images, this.parameters, prefix, image, blocks);
       return { projected: projectImage(tokens, this.parameters, prefix), blockInputs };
     });

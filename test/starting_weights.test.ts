@@ -4,12 +4,12 @@ import { type Clip4StrConfiguration, expectedParameters } from '../model/index.j
 import { presetConfiguration } from '../train/configuration.js';
 import { initialWeights } from '../train/initial_weights.js';
 import { clipWeights, pretrainedWeights } from '../train/starting_weights.js';
-import { type TrainableConfiguration, readerConfiguration } from '../train/trainable_model.js';
+import type { Vl4StrConfiguration } from '../train/configuration_schema.js';
+import { clip4strConfiguration } from '../train/model_configuration.js';
 import { fastClipParameters, fixtureParameters } from './support/fixture_models.js';
 
 function tiny(settings: readonly string[] = []): Clip4StrConfiguration {
-  const run = presetConfiguration('tiny', settings) as TrainableConfiguration;
-  return readerConfiguration(run) as Clip4StrConfiguration;
+  return clip4strConfiguration(presetConfiguration('tiny', settings) as Vl4StrConfiguration);
 }
 
 const deviation = (values: Float32Array): number =>
@@ -164,12 +164,12 @@ describe('weights of another model', () => {
     const clip = fastClipParameters();
     const model = await fastConfiguration('94');
     const random = initialWeights(model, 1);
-    const weights = clipWeights(clip, random);
+    const weights = clipWeights(clip, random, model);
     expect(await weights.readF32('clip_model.visual.proj')).toEqual(await clip.readF32('visual.proj'));
     const head = 'cross_decoder.head.weight';
     expect(await weights.readF32(head)).toEqual(await random.readF32(head));
     const wrong = await fixtureParameters('fast');
-    expect(() => clipWeights(wrong, random)).toThrow(
+    expect(() => clipWeights(wrong, random, model)).toThrow(
       /is a clip4str model; model\.clip_pretrained takes plain CLIP/,
     );
     await wrong.close();

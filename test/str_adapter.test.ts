@@ -1,13 +1,21 @@
 /** The CLIP adapters against the original: features, readings, losses and gradients. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { RandomGenerator, backward } from '../engine/index.js';
-import { type AdapterType, type StrAdapterModel, adapterTypes, expectedParameters } from '../model/index.js';
+import { backward } from '../engine/index.js';
+import {
+  type AdapterType,
+  type StrAdapterConfiguration,
+  type StrAdapterModel,
+  adapterTypes,
+  expectedParameters,
+} from '../model/index.js';
 import { inferConfiguration } from '../model/infer_configuration.js';
-import { initialAdapter } from '../train/initial_adapter.js';
+import { initialWeights } from '../train/initial_weights.js';
 import { parameterGroups } from '../train/parameter_groups.js';
 import { permutedLoss } from '../train/permuted_loss.js';
+import { clipWeights } from '../train/starting_weights.js';
 import { trainingTargets } from '../train/targets.js';
 import { TrainingStep } from '../train/training_step.js';
+import type { ParameterSource } from '../weights/index.js';
 import { useDevice } from './support/device.js';
 import { useErrorReport, useSummary } from './support/error_report.js';
 import {
@@ -125,55 +133,60 @@ describe.each(adapterTypes)('%s', (type) => {
 
 describe('what an adapter starts from', () => {
   const clip = fastClipParameters();
-  const start = (type: AdapterType, seed = 1) => {
+  const configurationOf = (type: AdapterType): StrAdapterConfiguration => {
     const configuration = inferConfiguration(fixtureAdapterShapes(type), adapterOptions(type));
     if (configuration.family !== 'str_adapter') throw new Error(`${type}: is no model with an adapter.`);
-    return initialAdapter(configuration, clip, new RandomGenerator(seed));
+    return configuration;
+  };
+  const start = (type: AdapterType, seed = 1): ParameterSource => {
+    const configuration = configurationOf(type);
+    return clipWeights(clip, initialWeights(configuration, seed), configuration);
   };
 
   test.each(adapterTypes)('%s has all of its parameters', async (type) => {
-    const configuration = inferConfiguration(fixtureAdapterShapes(type), adapterOptions(type));
-    const sizes = [...expectedParameters(configuration)]
-      .filter(([name]) => name.startsWith('adapter.'))
-      .map(([name, shape]) => [name, shape.reduce((count, size) => count * size, 1)]);
-    expect([...(await start(type))].map(([name, values]) => [name, values.length])).toEqual(sizes);
+    const weights = start(type);
+    const expected = expectedParameters(configurationOf(type));
+    expect(new Map([...weights.parameters].map(([name, { shape }]) => [name, shape]))).toEqual(expected);
+    for (const [name, shape] of expected) {
+      const { length } = await weights.readF32(name);
+      expect({ name, length }).toEqual({ name, length: shape.reduce((count, size) => count * size, 1) });
+    }
+    const name = 'visual.transformer.resblocks.1.ln_2.bias';
+    expect(await weights.readF32(`clip_model.${name}`)).toEqual(await clip.readF32(name));
   });
 
   test('a pruned ladder keeps the rows and columns that the original keeps', async () => {
     const expected = readTensorFixture('adapters/ladder_pruning.initial_adapter.safetensors');
-    const values = await start('ladder_pruning');
-    expect([...values.keys()].sort()).toEqual(expected.names.map((name) => `adapter.${name}`).sort());
+    const weights = start('ladder_pruning');
     for (const name of expected.names) {
-      expect({ name, values: values.get(`adapter.${name}`) }).toEqual({
-        name,
-        values: expected.floats(name),
-      });
+      const values = await weights.readF32(`adapter.${name}`);
+      expect({ name, values }).toEqual({ name, values: expected.floats(name) });
     }
   });
 
   test('a ladder copies blocks of CLIP, its last norm and its projection', async () => {
-    const values = await start('ladder');
-    const copied = async (name: string, origin: string) =>
-      expect(values.get(`adapter.${name}`)).toEqual(await clip.readF32(`visual.${origin}`));
-    await copied('resblocks.1.mlp.c_proj.weight', 'transformer.resblocks.1.mlp.c_proj.weight');
-    await copied('resblocks.0.attn.in_proj_bias', 'transformer.resblocks.0.attn.in_proj_bias');
-    await copied('ln_post.weight', 'ln_post.weight');
-    await copied('proj', 'proj');
-    expect(values.get('adapter.alpha')).toEqual(new Float32Array(2));
+    const weights = start('ladder');
+    const expectCopy = async (name: string, origin: string): Promise<void> =>
+      expect(await weights.readF32(`adapter.${name}`)).toEqual(await clip.readF32(`visual.${origin}`));
+    await expectCopy('resblocks.1.mlp.c_proj.weight', 'transformer.resblocks.1.mlp.c_proj.weight');
+    await expectCopy('resblocks.0.attn.in_proj_bias', 'transformer.resblocks.0.attn.in_proj_bias');
+    await expectCopy('ln_post.weight', 'ln_post.weight');
+    await expectCopy('proj', 'proj');
+    expect(await weights.readF32('adapter.alpha')).toEqual(new Float32Array(2));
   });
 
-  test('what is no copy starts at random, by its seed', async () => {
-    const values = await start('attention');
-    const deviation = (name: string): number => {
-      const own = values.get(`adapter.attn.${name}`)!;
-      return norm(own) / Math.sqrt(own.length);
+  test('what is no copy starts at random', async () => {
+    const deviation = async (type: AdapterType, name: string): Promise<number> => {
+      const values = await start(type).readF32(`adapter.${name}`);
+      return norm(values) / Math.sqrt(values.length);
     };
-    expect(deviation('mlp.c_fc.weight')).toBeCloseTo(0.02, 3);
+    expect(await deviation('linear', 'fc.0.weight')).toBeCloseTo(0.02, 3);
+    expect(await deviation('linear_ladder', 'resblocks.1.fc.2.weight')).toBeCloseTo(0.02, 2);
+    expect(await deviation('attention', 'attn.mlp.c_fc.weight')).toBeCloseTo(0.02, 3);
     // Even up to sqrt(6 / (3 * 96 + 96)).
-    expect(deviation('attn.in_proj_weight')).toBeCloseTo(Math.sqrt(6 / 384 / 3), 3);
-    expect(deviation('ln_2.weight')).toBe(1);
-    expect(deviation('ln_2.bias') + deviation('attn.out_proj.bias')).toBe(0);
-    expect(await start('linear')).toEqual(await start('linear'));
-    expect(await start('linear', 2)).not.toEqual(await start('linear'));
+    const even = await deviation('attention', 'attn.attn.in_proj_weight');
+    expect(even).toBeCloseTo(Math.sqrt(6 / 384 / 3), 3);
+    expect(await deviation('attention', 'attn.ln_2.weight')).toBe(1);
+    expect(await deviation('attention', 'attn.attn.out_proj.bias')).toBe(0);
   });
 });

@@ -10,7 +10,6 @@ export type {
   Vl4StrConfiguration,
 } from './configuration_schema.js';
 export { type FreezingRules, isFrozen } from './freezing.js';
-export { initialAdapter } from './initial_adapter.js';
 export { type FilteredLabel, type LabelRules, labelFilter } from './label_filter.js';
 export { type DecoderMasks, clozeMasks, permutationMasks } from './masks.js';
 export {
@@ -44,6 +43,5 @@ export type {
 } from './events.js';
 export { initialWeights } from './initial_weights.js';
 export { type RunData, findRunData } from './run_data.js';
-export type { TrainableConfiguration } from './trainable_model.js';
 export { type TrainingOptions, train } from './trainer.js';
 export type { ValidationSet } from './validation.js';

@@ -1,6 +1,10 @@
 /** Random weights that a training from scratch starts with, drawn as the originals draw theirs. */
 import { RandomGenerator } from '../engine/index.js';
-import { type Clip4StrConfiguration, type ParseqConfiguration, expectedParameters } from '../model/index.js';
+import {
+  type Clip4StrConfiguration,
+  type RecognizerConfiguration,
+  expectedParameters,
+} from '../model/index.js';
 import type { ParameterSource } from '../weights/index.js';
 import { parameterSource } from './parameter_source.js';
 
@@ -23,14 +27,11 @@ const decoderDeviation = 0.02;
 const initialLogitScale = Math.log(1 / 0.07);
 
 /**
- * Weights of a model that has learnt nothing: CLIP's towers as OpenAI's code initialises them, decoders and PARSeq's
- * encoder as PARSeq's. Each parameter has random numbers of its own, so any can be read at any time.
+ * Weights of a model that has learnt nothing: CLIP's towers as OpenAI's code initialises them, decoders, adapters and
+ * PARSeq's encoder as PARSeq's. Each parameter has random numbers of its own, so any can be read at any time.
  * @param seed whole number from 0 to 2^53 - 1
  */
-export function initialWeights(
-  configuration: Clip4StrConfiguration | ParseqConfiguration,
-  seed: number,
-): ParameterSource {
+export function initialWeights(configuration: RecognizerConfiguration, seed: number): ParameterSource {
   const shapes = expectedParameters(configuration);
   const streams = new Map([...shapes.keys()].map((name, index) => [name, firstStream + index]));
   return parameterSource('random weights', configuration.family, shapes, async (name, shape) =>
@@ -62,7 +63,7 @@ function standardNormal(random: RandomGenerator): number {
 function distributionOf(
   name: string,
   shape: readonly number[],
-  configuration: Clip4StrConfiguration | ParseqConfiguration,
+  configuration: RecognizerConfiguration,
 ): Distribution {
   if (isNorm(name)) return constant(name.endsWith('.weight') ? 1 : 0);
   // PyTorch's attention starts like this everywhere but in CLIP's text tower.
@@ -71,20 +72,21 @@ function distributionOf(
     : name.endsWith('in_proj_weight')
       ? uniform(Math.sqrt(6 / (shape[0]! + shape[1]!)))
       : undefined;
-  if (configuration.family === 'clip4str' && name.startsWith('clip_model.')) {
+  if (configuration.family !== 'parseq' && name.startsWith('clip_model.')) {
     return clipDistribution(name.slice('clip_model.'.length), shape, configuration, attentionInput);
   }
   if (attentionInput) return attentionInput;
   if (configuration.family === 'parseq' && name.startsWith('encoder.patch_embed.')) {
     return byFanIn(configuration.image.patchSize[0] * configuration.image.patchSize[1] * 3);
   }
-  return name.endsWith('.bias') ? constant(0) : normal(decoderDeviation);
+  // A ladder's gates start half open.
+  return name.endsWith('.bias') || name === 'adapter.alpha' ? constant(0) : normal(decoderDeviation);
 }
 
 function clipDistribution(
   name: string,
   shape: readonly number[],
-  { image, text }: Clip4StrConfiguration,
+  { image, text }: Pick<Clip4StrConfiguration, 'image' | 'text'>,
   attentionInput: Distribution | undefined,
 ): Distribution {
   const visual = name.startsWith('visual.');

@@ -2,7 +2,8 @@
 import { type Device, OutOfMemoryError, RandomGenerator } from '../engine/index.js';
 import { drawPermutations } from './permutations.js';
 import type { RunPlan } from './run_plan.js';
-import type { TrainableConfiguration, TrainableModel } from './trainable_model.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
+import type { TrainableModel } from './trainable_model.js';
 import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.js';
 
 /** Device memory that a step takes at most, as a line over the images of a forward pass. */
@@ -67,7 +68,7 @@ export async function forecastMemory(
  */
 export function checkMemory(
   forecast: MemoryForecast,
-  { model, trainer }: Pick<TrainableConfiguration, 'model' | 'trainer'>,
+  { model, trainer }: Pick<TrainingConfiguration, 'model' | 'trainer'>,
   { adapter, memoryBudgetBytes }: Pick<Device, 'adapter' | 'memoryBudgetBytes'>,
 ): void {
   const needed = (images: number): number =>

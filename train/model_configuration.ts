@@ -75,7 +75,7 @@ export function parseqConfiguration({ model, data }: ParseqRunConfiguration): Pa
  */
 export function strAdapterConfiguration(
   { model, data }: StrAdapterRunConfiguration,
-  { image, text, embedWidth }: ClipConfiguration,
+  { image, text, embedWidth }: Omit<ClipConfiguration, 'family'>,
 ): StrAdapterConfiguration {
   const missing = model.block_ids.find((block) => block >= image.layers);
   if (model.adapter_type.includes('ladder') && missing !== undefined) {

@@ -2,7 +2,8 @@
 import { type OneCycle, learningRateScale, oneCycleLearningRate } from './one_cycle.js';
 import { type ParameterGroup, parameterGroups } from './parameter_groups.js';
 import type { PermutationOptions } from './permutations.js';
-import { type TrainableConfiguration, groupingRules, isClip4Str } from './trainable_model.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
+import { groupingRules, isClip4Str } from './trainable_model.js';
 
 export class RunPlan {
   /** Optimizer steps of the run. */
@@ -18,7 +19,7 @@ export class RunPlan {
 
   /** @throws Error if the options leave no step to take */
   constructor(
-    private readonly configuration: TrainableConfiguration,
+    private readonly configuration: TrainingConfiguration,
     batchesPerEpoch: number,
   ) {
     const { trainer, swa, swa_epoch_start } = configuration;

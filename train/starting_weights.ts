@@ -1,14 +1,11 @@
 /** The weights that a training starts from: random ones, CLIP's for the towers, or those of a model to be trained further. */
-import {
-  CharsetTokenizer,
-  type Clip4StrConfiguration,
-  type ParseqConfiguration,
-  inferConfiguration,
-} from '../model/index.js';
-import { CheckpointError, type ParameterSource, openParameters } from '../weights/index.js';
-import type { TrainableConfiguration } from './trainable_model.js';
+import { CharsetTokenizer, type RecognizerConfiguration, inferConfiguration } from '../model/index.js';
+import { CheckpointError, type ParameterSource, openParameters, withClipRounding } from '../weights/index.js';
+import { adapterOrigin } from './adapter_origin.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
 import { initialWeights } from './initial_weights.js';
 import { type ParameterReader, parameterSource } from './parameter_source.js';
+import { prunedParameter } from './pruned_blocks.js';
 
 const clipPrefix = 'clip_model.';
 
@@ -16,29 +13,38 @@ const clipPrefix = 'clip_model.';
 const characterRows = /(?:^|\.)(?:head\.(?:weight|bias)|text_embed\.embedding\.weight)$/;
 
 /**
- * Opens what the configuration names: `pretrained`, else CLIP's weights for the towers (`model.clip_pretrained`) beside
- * random decoders, else random weights alone. The caller closes it.
+ * Opens what the configuration names: `pretrained`, else CLIP's weights for the towers (`model.clip_pretrained`), rounded
+ * as the original rounds them, beside random decoders, else random weights alone. The caller closes it.
  * @throws Error in one line if the file does not fit the model
  */
 export async function startingWeights(
-  run: TrainableConfiguration,
-  model: Clip4StrConfiguration | ParseqConfiguration,
+  run: TrainingConfiguration,
+  model: RecognizerConfiguration,
 ): Promise<ParameterSource> {
   const random = initialWeights(model, run.seed);
-  const clipFile = run.model.name === 'vl4str' ? run.model.clip_pretrained : null;
+  const clipFile = 'clip_pretrained' in run.model ? run.model.clip_pretrained : null;
   const path = run.pretrained ?? clipFile;
   if (path === null) return random;
   const source = await openParameters(path);
   try {
-    return run.pretrained === null ? clipWeights(source, random) : pretrainedWeights(source, random, model);
+    return run.pretrained === null
+      ? clipWeights(withClipRounding(source), random, model)
+      : pretrainedWeights(source, random, model);
   } catch (error) {
     await source.close();
     throw error;
   }
 }
 
-/** CLIP's weights for the towers of a CLIP4STR model, under its names; the decoders stay as they are. */
-export function clipWeights(clip: ParameterSource, random: ParameterSource): ParameterSource {
+/**
+ * CLIP's weights for the towers of a model, under its names, and for an adapter that starts as a copy of some; the rest
+ * stays as it is.
+ */
+export function clipWeights(
+  clip: ParameterSource,
+  random: ParameterSource,
+  model: RecognizerConfiguration,
+): ParameterSource {
   if (clip.family !== 'clip') {
     throw new CheckpointError(
       clip.name,
@@ -51,9 +57,12 @@ export function clipWeights(clip: ParameterSource, random: ParameterSource): Par
     const own = ownName(name);
     if (own !== undefined) checkShape(clip, own, shape);
   }
-  return combined(clip, random, (name) => {
+  return combined(clip, random, async (name, shape) => {
     const own = ownName(name);
-    return own === undefined ? random.readF32(name) : clip.readF32(own);
+    if (own !== undefined) return clip.readF32(own);
+    const origin = model.family === 'str_adapter' ? adapterOrigin(name, model.adapter) : undefined;
+    if (origin === undefined) return random.readF32(name);
+    return prunedParameter(name, await clip.readF32(origin), shape);
   });
 }
 
@@ -64,7 +73,7 @@ export function clipWeights(clip: ParameterSource, random: ParameterSource): Par
 export function pretrainedWeights(
   source: ParameterSource,
   random: ParameterSource,
-  model: Clip4StrConfiguration | ParseqConfiguration,
+  model: RecognizerConfiguration,
 ): ParameterSource {
   if (source.family !== model.family) {
     throw new CheckpointError(source.name, `is a ${source.family} model; this run trains ${model.family}`);
@@ -73,7 +82,9 @@ export function pretrainedWeights(
     imageSize: model.image.imageSize,
     decoderHeads: 'decoder' in model ? model.decoder.heads : model.crossDecoder.heads,
     encoderHeads: model.image.heads,
-  }) as Clip4StrConfiguration | ParseqConfiguration;
+    ladderBlocks:
+      model.family === 'str_adapter' && 'blocks' in model.adapter ? model.adapter.blocks : undefined,
+  }) as RecognizerConfiguration;
   const sameCharset = stored.charset === model.charset;
   const isKept = (name: string): boolean => sameCharset || !characterRows.test(name);
   for (const [name, { shape }] of random.parameters) {

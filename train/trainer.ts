@@ -5,11 +5,11 @@ import type { DataSource } from './data/data_source.js';
 import type { CorruptSample } from './data/loader.js';
 import type { CheckpointEvent, EndEvent, StepEvent, TrainingObserver } from './events.js';
 import { type TakenStep, TrainingRun } from './training_run.js';
-import type { TrainableConfiguration } from './trainable_model.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
 import { Validation, type ValidationSet } from './validation.js';
 
 export interface TrainingOptions {
-  readonly configuration: TrainableConfiguration;
+  readonly configuration: TrainingConfiguration;
   /** Folder of the checkpoints; made if it is not there. A run goes on from the last one in it. */
   readonly folder: string;
   /** Labels are of the training charset and no longer than the model's positions. */

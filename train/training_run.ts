@@ -1,7 +1,8 @@
 /** One run on one device: everything that changes from step to step, and how it is saved and restored. */
 import { type Device, RandomGenerator, type Tensor, copyInto, dropout } from '../engine/index.js';
-import { Parameters, storedConfiguration } from '../model/index.js';
+import { Parameters, type RecognizerConfiguration, storedConfiguration } from '../model/index.js';
 import { openParameters } from '../weights/index.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
 import { type Checkpoints, readRunState, restoreTensors } from './checkpoints.js';
 import type { DataSource } from './data/data_source.js';
 import { type Batch, Loader, type LoaderOptions } from './data/loader.js';
@@ -9,16 +10,11 @@ import { LossScale } from './loss_scale.js';
 import { checkMemory, forecastMemory } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
+import { readerConfiguration } from './reader_configuration.js';
 import { RunPlan } from './run_plan.js';
 import type { RunState } from './run_state.js';
 import { startingWeights } from './starting_weights.js';
-import {
-  type TrainableConfiguration,
-  type TrainableModel,
-  isClip4Str,
-  readerConfiguration,
-  readerOf,
-} from './trainable_model.js';
+import { type TrainableModel, isClip4Str, readerOf } from './trainable_model.js';
 import { type StepOptions, type StepReport, TrainingStep } from './training_step.js';
 import { WeightAverage } from './weight_average.js';
 
@@ -26,7 +22,7 @@ import { WeightAverage } from './weight_average.js';
 const permutationStream = 1;
 
 export interface RunInputs {
-  readonly configuration: TrainableConfiguration;
+  readonly configuration: TrainingConfiguration;
   readonly source: DataSource;
   /** Where the run goes on from, if there is a checkpoint. */
   readonly checkpoints: Checkpoints;
@@ -64,7 +60,7 @@ export class TrainingRun {
   private constructor(
     private readonly device: Device,
     readonly model: TrainableModel,
-    private readonly configuration: TrainableConfiguration,
+    private readonly configuration: TrainingConfiguration,
     private readonly loader: Loader,
     state: RunState | undefined,
   ) {
@@ -99,7 +95,7 @@ export class TrainingRun {
     const { configuration, checkpoints } = inputs;
     const last = (await checkpoints.steps()).at(-1);
     const state = last && (await readRunState(last.statePath));
-    const reader = readerConfiguration(configuration);
+    const reader = await readerConfiguration(configuration, last?.modelPath);
     const weights = last
       ? await openParameters(last.modelPath)
       : await startingWeights(configuration, reader);
@@ -298,7 +294,7 @@ export class TrainingRun {
 
 function loaderOptions(
   { configuration, source, onCorrupt }: RunInputs,
-  reader: ReturnType<typeof readerConfiguration>,
+  reader: RecognizerConfiguration,
   state: RunState | undefined,
 ): LoaderOptions {
   const { model, data, trainer, seed } = configuration;

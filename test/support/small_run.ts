@@ -7,7 +7,7 @@ import { presetConfiguration } from '../../train/configuration.js';
 import type { Sample } from '../../train/data/data_source.js';
 import { memorySource } from '../../train/data/memory_data_set.js';
 import type { TrainingObserver } from '../../train/events.js';
-import type { TrainableConfiguration } from '../../train/trainable_model.js';
+import type { TrainingConfiguration } from '../../train/configuration_schema.js';
 import { type TrainingOptions, train } from '../../train/trainer.js';
 import { pngColour, pngFile } from './image_files.js';
 
@@ -48,8 +48,8 @@ export const smallSettings = [
   'swa_epoch_start=0.3',
 ];
 
-export function smallConfiguration(settings: readonly string[] = []): TrainableConfiguration {
-  return presetConfiguration('tiny', [...smallSettings, ...settings]) as TrainableConfiguration;
+export function smallConfiguration(settings: readonly string[] = []): TrainingConfiguration {
+  return presetConfiguration('tiny', [...smallSettings, ...settings]);
 }
 
 export function smallRun(
