@@ -33,7 +33,9 @@ export function attentionGradients(
   const keys = key.shape[2]!;
   // Heads lie inside tokens, as the projections before have them.
   const queryGradient = allocate(device, query.dtype, [batch, queries, heads, width], 'attentionGradient');
-  const keyValueGradient = allocate(device, key.dtype, [2, batch, keys, heads, width], 'attentionGradient');
+  // One buffer for both, since it is bound once; key and value lie inside tokens, so that a batch can be cut.
+  const packed = [batch, keys, 2, heads, width];
+  const keyValueGradient = allocate(device, key.dtype, packed, 'attentionGradient');
   const dense = (tensor: Tensor): Tensor => (tensor.strides.at(-1) === 1 ? tensor : contiguous(tensor));
   const operands: Operands = {
     query: dense(query),
@@ -45,7 +47,7 @@ export function attentionGradients(
     outputGradient: dense(inputs.outputGradient),
     statistics: allocate(device, 'f32', [batch, heads, queries, 2], 'attentionGradient'),
     queryGradient: queryGradient.transpose(1, 2),
-    keyValueGradient: keyValueGradient.transpose(2, 3),
+    keyValueGradient: keyValueGradient.permute([2, 0, 3, 1, 4]),
   };
   const along = (axis: 0 | 1): Record<string, number> => {
     const names = Object.keys(operands).filter((name) => axis === 0 || name !== 'padding');
@@ -70,6 +72,6 @@ export function attentionGradients(
     },
   );
   const of = (index: 0 | 1): Tensor | undefined =>
-    keyValue ? keyValueGradient.select(0, index).transpose(1, 2) : undefined;
+    keyValue ? keyValueGradient.select(2, index).transpose(1, 2) : undefined;
   return { query: queryGradient.transpose(1, 2), key: of(0), value: of(1) };
 }
