@@ -210,7 +210,7 @@ describe('dataset inspect', () => {
       expect(code).toBe(0);
       expect(errors).toEqual([`${page} shows images and labels.`]);
       const html = await readFile(page, 'utf8');
-      expect(html).toContain('&#60;script&#62;alert(&#34;1&#34;)&#60;/script&#62;&#38;amp;\ufffd</b>');
+      expect(html).toContain('&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;amp;\ufffd</b>');
       expect(html).not.toContain('<script');
       expect(html).toMatch(/<span class="fault">not an image: /);
       expect(html.match(/<img alt="" src="data:image\/jpeg;base64,[A-Za-z0-9+/=]+">/g)).toHaveLength(1);

@@ -19,9 +19,15 @@ export async function thumbnail(image: Uint8Array): Promise<string> {
   return `<img alt="" src="data:image/jpeg;base64,${jpeg.toString('base64')}">`;
 }
 
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
 /** Text that means itself in HTML; control characters, which have no place there, become a sign that stands for them. */
 export function escapeHtml(text: string): string {
-  return text
-    .replace(/[^\P{Cc}\t\n]/gu, '\ufffd')
-    .replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0)};`);
+  return text.replace(/[^\P{Cc}\t\n]/gu, '\ufffd').replace(/[&<>"']/g, (character) => entities[character]!);
 }
