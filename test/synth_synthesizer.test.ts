@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { RandomGenerator } from '../engine/random.js';
 import { preprocessImage } from '../model/image.js';
+import { openDataSource } from '../train/data/data_source.js';
 import { Loader } from '../train/data/loader.js';
 import { paintBackground } from '../train/data/synth/backgrounds.js';
 import { fillMask } from '../train/data/synth/coverage.js';
@@ -135,10 +136,25 @@ describe('lettering', () => {
 });
 
 describe('as a data set of the loader', () => {
+  const rules = { charset: '94', maxLabelLength: 25, removeWhitespace: true, normalizeUnicode: true };
+
+  test('has labels as the training charset wants them', async () => {
+    const material = { ...gathered.material, ownWords: ['Two Words', '!?', 'far-too-long'], ownShare: 1 };
+    const letters = { ...rules, charset: 'abcdefghijklmnopqrstuvwxyz', maxLabelLength: 9 };
+    const set = await openDataSource(syntheticSource({ material, seed: 3, length: 40, rules: letters }));
+    const labels = await Promise.all(Array.from({ length: 40 }, async (_, i) => (await set.sample(i)).label));
+    // Fonts without small letters have none to lose: the charset brings both into small ones.
+    expect(new Set(labels)).toEqual(new Set(['twowords']));
+    const none = { ...letters, charset: '0123456789' };
+    const empty = await openDataSource(syntheticSource({ material, seed: 3, length: 2, rules: none }));
+    expect(() => empty.sample(1)).toThrow(/none of 16 words has a label/);
+    expect(() => syntheticSource({ material, seed: 3, length: 2 ** 28 + 1, rules })).toThrow(/268435457/);
+  });
+
   test('gives the same images on any thread, ready to be trained on', async () => {
     const expected = make(5, 24);
     const loader = await Loader.open({
-      source: syntheticSource({ material: gathered.material, seed: 5, length: 24 }),
+      source: syntheticSource({ material: gathered.material, seed: 5, length: 24, rules }),
       batchSize: 8,
       shuffle: false,
       dropLast: false,

@@ -29,6 +29,7 @@ const size = z.tuple([side, side], { error: '[height, width] in pixels' });
 const width = whole(1, 2 ** 16);
 const path = z.string({ error: 'a path' }).min(1, { error: 'a path' });
 const pathOrNone = path.nullable();
+const paths = z.union([path, z.array(path)], { error: 'a path or a list of paths' });
 const charset = z
   .string({ error: 'a charset: 36, 62, 94 or its characters in quotes' })
   .refine(isCharset, { error: 'a charset: 36, 62, 94 or its characters, each once' });
@@ -122,11 +123,26 @@ const strAdapter = options({
   prune_reduction: whole(1, 1024),
 });
 
+/** Words rendered by the data threads as they are needed, beside those of `train_dir`. */
+const synthetic = options({
+  /** Images; 0 for none. The same ones come again in each epoch. */
+  count: whole(0, 2 ** 28),
+  seed: whole(0, Number.MAX_SAFE_INTEGER),
+  /** Folders of fonts in place of those that come with the package. */
+  fonts: paths,
+  /** Text files with a word or phrase a line, and how much of all text comes from them. */
+  words: paths,
+  words_share: number(0, 1),
+  /** Folder of images, parts of which become backgrounds. */
+  backgrounds: pathOrNone,
+});
+
 const data = options({
   /** Folder with `train`, `val` and `test`. */
   root_dir: pathOrNone,
-  /** Below `train` in it; several are joined. */
-  train_dir: z.union([path, z.array(path).min(1)], { error: 'a path or a list of paths' }),
+  /** Below `train` in it; several are joined, and one that is named twice counts twice. */
+  train_dir: paths,
+  synthetic,
   remove_whitespace: boolean,
   normalize_unicode: boolean,
   augment: boolean,

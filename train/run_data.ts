@@ -1,9 +1,14 @@
-/** The data sets of a run, by the folders that its configuration names: `train/<train_dir>` and `val` below the root. */
+/**
+ * The data of a run, as its configuration names it: the folders `train/<train_dir>` and `val` below the root, and words
+ * that are rendered as they are needed.
+ */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import type { DataSource } from './data/data_source.js';
 import { type DataSetReport, findDataSets, openDataSets } from './data/index.js';
+import { joinedSource } from './data/joined_source.js';
+import { gatherMaterial, syntheticSource } from './data/synth/index.js';
 import { wordSource } from './data/word_source.js';
 import { type LabelRules, labelFilter } from './label_filter.js';
 import type { ValidationSet } from './validation.js';
@@ -13,7 +18,12 @@ export interface RunData {
   readonly validation: readonly ValidationSet[];
   /** What each data set of the training gave. */
   readonly reports: readonly DataSetReport[];
+  /** What was given for synthetic words and is not used, a sentence each. */
+  readonly notes: readonly string[];
 }
+
+/** A part of the data to train on. */
+type TrainingPart = Pick<RunData, 'source' | 'reports' | 'notes'>;
 
 /**
  * Finds the data sets and looks through the labels of those to train on.
@@ -23,35 +33,77 @@ export async function findRunData(
   { data, model }: Pick<TrainingConfiguration, 'data' | 'model'>,
   signal?: AbortSignal,
 ): Promise<RunData> {
-  const { root_dir: root, train_dir: trainDir } = data;
-  if (root === null) throw new Error('data.root_dir is not set: expected a folder with train/ and val/.');
+  const { root_dir: root, synthetic } = data;
   const rulesOf = (charset: string): LabelRules => ({
     charset,
     maxLabelLength: model.max_label_length,
     removeWhitespace: data.remove_whitespace,
     normalizeUnicode: data.normalize_unicode,
   });
-  const roots = [trainDir].flat().map((folder) => join(root, 'train', folder));
-  for (const folder of roots) {
-    if (await stat(folder).catch(() => undefined)) continue;
-    throw new Error(
-      `${folder}: no such folder. Training data is looked for in data.train_dir below train/ in data.root_dir; ` +
-        'data.train_dir=. takes all of train/.',
-    );
+  const folders = [data.train_dir].flat();
+  if (synthetic.count === 0 && root === null) {
+    throw new Error('data.root_dir is not set: expected a folder with train/ and val/.');
+  }
+  if (synthetic.count === 0 && folders.length === 0) {
+    throw new Error('data.train_dir is empty and data.synthetic.count is 0: there is nothing to train on.');
   }
   const rules = rulesOf(model.charset_train);
-  const opened = await openDataSets(roots, { filter: labelFilter(rules), signal });
-  await opened.close();
-  if (opened.length === 0) throw new Error(`${roots.join(', ')}: no sample is left to train on.`);
-  const validationRoot = join(root, 'val');
-  const hasValidation = await stat(validationRoot).catch(() => undefined);
+  const parts: TrainingPart[] = [];
+  if (root !== null && folders.length > 0) {
+    const roots = folders.map((folder) => join(root, 'train', folder));
+    parts.push(await storedWords(roots, rules, signal));
+  }
+  if (synthetic.count > 0) parts.push(await syntheticWords(synthetic, rules));
+
+  const validationRoot = root === null ? undefined : join(root, 'val');
+  const hasValidation = validationRoot && (await stat(validationRoot).catch(() => undefined));
   const found = hasValidation ? await findDataSets(validationRoot, signal) : [];
   return {
-    source: wordSource(roots, rules),
+    source: joinedSource(parts.map(({ source }) => source)),
     validation: found.map(({ path, name }) => ({
       name,
       source: wordSource([path], rulesOf(model.charset_test)),
     })),
-    reports: opened.reports,
+    reports: parts.flatMap(({ reports }) => reports),
+    notes: parts.flatMap(({ notes }) => notes),
+  };
+}
+
+async function storedWords(
+  roots: readonly string[],
+  rules: LabelRules,
+  signal: AbortSignal | undefined,
+): Promise<TrainingPart> {
+  for (const folder of roots) {
+    if (await stat(folder).catch(() => undefined)) continue;
+    throw new Error(
+      `${folder}: no such folder. Training data is looked for in data.train_dir below train/ in data.root_dir; ` +
+        'data.train_dir=. takes all of train/, and data.train_dir=[] none of it, where data.synthetic gives words.',
+    );
+  }
+  const opened = await openDataSets(roots, { filter: labelFilter(rules), signal });
+  await opened.close();
+  if (opened.length === 0) throw new Error(`${roots.join(', ')}: no sample is left to train on.`);
+  return { source: wordSource(roots, rules), reports: opened.reports, notes: [] };
+}
+
+async function syntheticWords(
+  options: TrainingConfiguration['data']['synthetic'],
+  rules: LabelRules,
+): Promise<TrainingPart> {
+  const { count, seed, fonts, words, words_share: wordsShare, backgrounds } = options;
+  const { material, faults, notes } = await gatherMaterial({
+    fonts: [fonts].flat(),
+    words: [words].flat(),
+    wordsShare,
+    longestText: Math.min(rules.maxLabelLength, 100),
+    ...(backgrounds === null ? {} : { backgrounds }),
+  });
+  return {
+    source: syntheticSource({ material, seed, length: count, rules }),
+    reports: [
+      { name: 'synthetic words', path: '', kind: 'synthetic', records: count, kept: count, dropped: [] },
+    ],
+    notes: [...faults.map(({ name, reason }) => `${name}: ${reason}`), ...notes],
   };
 }

@@ -21,6 +21,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Told of the output as it comes. */
   readonly onOutput?: (child: ReturnType<typeof spawn>, stdout: string) => void;
+  /** Likewise of the standard error. */
+  readonly onError?: (child: ReturnType<typeof spawn>, stderr: string) => void;
 }
 
 /** Runs the command line as a user does, and waits for it to end by itself. */
@@ -37,7 +39,10 @@ export function runCommand(args: readonly string[], options: CommandOptions = {}
     stdout += text;
     options.onOutput?.(child, stdout);
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    options.onError?.(child, stderr);
+  });
   child.stdin.end(options.input ?? '');
   return new Promise((resolve, reject) => {
     child.on('error', reject);

@@ -38,9 +38,9 @@ export interface DroppedSamples {
 /** What became of the records of one data set. */
 export interface DataSetReport {
   readonly name: string;
-  /** Folder or file. */
+  /** Folder or file; empty where the words are rendered. */
   readonly path: string;
-  readonly kind: 'lmdb' | 'list';
+  readonly kind: 'lmdb' | 'list' | 'synthetic';
   readonly records: number;
   readonly kept: number;
   /** The most frequent reason first. */

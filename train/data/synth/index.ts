@@ -9,6 +9,7 @@ export {
   defaultLongestText,
   gatherMaterial,
 } from './material.js';
+export { LmdbWriter } from './lmdb_writer.js';
 export { type Recipe, claimFolder, recipeOf } from './recipe.js';
 export { type RenderOptions, renderWords } from './render_words.js';
 export type { RenderSetup } from './render_messages.js';

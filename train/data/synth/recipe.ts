@@ -9,10 +9,18 @@ export type Recipe = Readonly<Record<string, string | number>>;
 
 const fileName = 'synth.json';
 
+/** What the images are kept in: files with a list of labels, or the records of an LMDB data set. */
+export type ImageContainer = 'files' | 'lmdb';
+
 /** @param version of this package: another may draw otherwise */
-export function recipeOf({ material, seed, format, quality }: RenderSetup, version: string): Recipe {
+export function recipeOf(
+  { material, seed, format, quality }: RenderSetup,
+  container: ImageContainer,
+  version: string,
+): Recipe {
   return {
     version,
+    container,
     seed,
     format,
     quality,
