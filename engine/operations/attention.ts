@@ -4,7 +4,7 @@ import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { attentionGradients } from './attention_gradient.js';
 import { contiguous } from './elementwise.js';
-import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
+import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 
 export interface AttentionOptions {
   /** Whether query i sees keys up to i alone; needs as many keys as queries. */
@@ -89,6 +89,7 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
  */
 export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
   const { causal = false, mask, keyPadding } = options;
+  needTensors('attention', { query, key, value, ...(mask && { mask }), ...(keyPadding && { keyPadding }) });
   const [batch, heads, queries, width] = query.shape as [number, number, number, number];
   const keys = key.shape[2]!;
   const expected = shapeText([batch, heads, keys, width]);

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.js';
 import { resolveAxis } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { copyInto } from './elementwise.js';
-import { type Operation, bytesOf, describe, run } from './operation.js';
+import { type Operation, bytesOf, describe, needTensors, run } from './operation.js';
 
 /** Operands are named by their order. */
 type Parts = Readonly<Record<string, Tensor>>;
@@ -58,6 +58,7 @@ export const concatRow: Operation<Parts, { axis: number }> = {
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const first = tensors[0];
   if (!first) throw new ShapeError('concat: needs at least one tensor');
+  needTensors('concat', Object.fromEntries(tensors.map((tensor, part) => [`tensors[${part}]`, tensor])));
   return run(concatRow, Object.fromEntries(tensors.entries()), {
     axis: resolveAxis(axis, first.rank, 'concat'),
   });

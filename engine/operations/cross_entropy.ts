@@ -1,7 +1,7 @@
 import { launchCrossEntropy, launchCrossEntropyGradient } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
-import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
+import { type Operation, bytesOf, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { withContiguousRows } from './row_gradients.js';
 
 type Inputs = { readonly logits: Tensor; readonly targets: Tensor };
@@ -68,5 +68,7 @@ export const crossEntropyRow: Operation<Inputs, { ignored: number }> = {
  * @param ignored rows with this target give 0 and get no gradient
  * @returns `[rows]` f32
  */
-export const crossEntropy = (logits: Tensor, targets: Tensor, ignored = 0xffffffff): Tensor =>
-  run(crossEntropyRow, { logits, targets }, { ignored });
+export const crossEntropy = (logits: Tensor, targets: Tensor, ignored = 0xffffffff): Tensor => {
+  needTensors('crossEntropy', { logits, targets });
+  return run(crossEntropyRow, { logits, targets }, { ignored });
+};

@@ -2,7 +2,7 @@ import { type RandomStream, elementCount, launchDropout } from '../../kernels/in
 import type { Tensor } from '../tensor.js';
 import { rowParts } from './column_sum.js';
 import { contiguous } from './elementwise.js';
-import { type Operation, bytesOf, dispatch, needFloats, run } from './operation.js';
+import { type Operation, bytesOf, dispatch, needFloats, needTensors, run } from './operation.js';
 
 export interface DropoutAttributes {
   readonly probability: number;
@@ -43,8 +43,10 @@ export const dropoutRow: Operation<{ x: Tensor }, DropoutAttributes> = {
  * @param stream names the random numbers; no two calls of a run should share one
  * @throws RangeError for a probability outside of 0 to 1
  */
-export const dropout = (x: Tensor, probability: number, stream: RandomStream): Tensor =>
-  x.device.scope(() => {
+export const dropout = (x: Tensor, probability: number, stream: RandomStream): Tensor => {
+  needTensors('dropout', { x });
+  return x.device.scope(() => {
     const flat = contiguous(x).reshape([x.size]);
     return run(dropoutRow, { x: flat }, { probability, stream }).reshape(x.shape);
   });
+};

@@ -14,7 +14,7 @@ import { isRecording } from '../graph.js';
 import { broadcastShapes, reshapeStrides, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
 import type { Tensor } from '../tensor.js';
-import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
+import { type Operation, bytesOf, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 
 /** Functions whose gradient needs nothing but the gradient of the result. */
 type LinearFunction = Exclude<UnaryFunction, UnaryGradient>;
@@ -104,17 +104,20 @@ export const binary: Operation<{ x: Tensor; y: Tensor }, { name: BinaryFunction 
 };
 
 function applyUnary(name: UnaryFunction, x: Tensor): Tensor {
+  needTensors(name, { x });
   needFloats(name, [x]);
   return run(unary, { x }, { name, dtype: x.dtype });
 }
 
 function applyBinary(name: BinaryFunction, x: Tensor, y: Tensor): Tensor {
+  needTensors(name, { x, y });
   const shape = broadcastShapes(name, x.shape, y.shape);
   return x.device.scope(() => run(binary, { x: x.expand(shape), y: y.expand(shape) }, { name }));
 }
 
 /** `factor * x`. */
 export function scale(x: Tensor, factor: number): Tensor {
+  needTensors('scale', { x });
   needFloats('scale', [x]);
   return run(unary, { x }, { name: 'scale', dtype: x.dtype, factor });
 }
@@ -141,6 +144,7 @@ export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x,
 
 /** The same values in another element type, dense, or written into a view of that type. */
 export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
+  needTensors('cast', { x });
   if (dtype === 'f16' && !x.device.traits.f16)
     throw new EngineError('cast: this adapter has no f16; use f32');
   return run(unary, { x }, { name: 'copy', dtype }, into);
@@ -148,6 +152,7 @@ export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
 
 /** A dense copy, or another view of the same memory where the tensor is dense already. */
 export function contiguous(x: Tensor): Tensor {
+  needTensors('contiguous', { x });
   return x.contiguous
     ? x.view(x.shape, x.strides, x.offset, isRecording() ? x.node : undefined)
     : run(unary, { x }, { name: 'copy', dtype: x.dtype });
@@ -159,6 +164,7 @@ export const reshape = (x: Tensor, shape: readonly number[]): Tensor =>
 
 /** Copies `x`, broadcast and converted as needed, into a tensor or slice. */
 export function copyInto(x: Tensor, target: Tensor): void {
+  needTensors('copyInto', { x, target });
   if (shapeText(broadcastShapes('copyInto', x.shape, target.shape)) !== shapeText(target.shape)) {
     throw new ShapeError(`copyInto: ${describe(x)} does not fit ${describe(target)}`);
   }
@@ -170,6 +176,7 @@ export function copyInto(x: Tensor, target: Tensor): void {
 
 /** Images `[batch, channels, height, width]` as rows of patches, `[batch, patches, channels * patch height * patch width]`. */
 export function patches(images: Tensor, patchSize: readonly [number, number]): Tensor {
+  needTensors('patches', { images });
   const [batch, channels, height, width] = images.shape as [number, number, number, number];
   const [patchHeight, patchWidth] = patchSize;
   if (images.rank !== 4 || height % patchHeight !== 0 || width % patchWidth !== 0) {

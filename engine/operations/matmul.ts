@@ -11,7 +11,7 @@ import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { add, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
-import { type Operation, describe, dispatch, needFloats, run } from './operation.js';
+import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { sum } from './rows.js';
 
 export interface MatmulOptions {
@@ -92,6 +92,7 @@ export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale:
  */
 export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
   const { bias, residual, activation = 'none', scale = 1 } = options;
+  needTensors('matmul', { left, right, ...(bias && { bias }), ...(residual && { residual }) });
   const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
   const operands = [left, right, bias, residual];
   const fail = (): never => {
@@ -172,6 +173,7 @@ function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, scale: num
  * @param weight `[outputs, inputs]`
  */
 export function linear(x: Tensor, weight: Tensor, options: MatmulOptions = {}): Tensor {
+  needTensors('linear', { x, weight });
   if (x.rank < 2 || weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1]) {
     throw new ShapeError(
       `linear: ${describe(x)} and the weight ${describe(weight)} do not fit together; ` +

@@ -7,7 +7,7 @@ import { EngineError, ShapeError } from '../errors.js';
 import { isRecorded, noGrad } from '../graph.js';
 import { shapeText } from '../shape.js';
 import { type Split, inParts } from '../splitting.js';
-import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
+import { Tensor, type TensorDevice, allocate } from '../tensor.js';
 import { type Backward, recordOperation } from './backward.js';
 
 /** Named operands; absent optional ones are undefined. */
@@ -47,8 +47,10 @@ export function run<I extends Inputs, A>(
   attributes: A,
   into?: Tensor,
 ): Tensor {
-  const tensors = Object.values(inputs).filter((tensor) => tensor !== undefined);
+  const given = Object.entries(inputs).filter(([, tensor]) => tensor !== undefined);
   const name = operation.nameFor?.(attributes) ?? operation.name;
+  needTensors(name, given.length === 0 ? inputs : Object.fromEntries(given));
+  const tensors = given.map(([, tensor]) => tensor!);
   const device = tensors[0]!.device;
   const { dtype, shape } = operation.output(inputs, attributes);
   if (into && shapeText(into.shape) !== shapeText(shape)) {
@@ -111,6 +113,22 @@ export function callText(operation: string, tensors: readonly (Tensor | undefine
 
 export function describe(tensor: TensorSpecification): string {
   return `${tensor.dtype}${shapeText(tensor.shape)}`;
+}
+
+/**
+ * Refuses what is no tensor before anything is asked of it: callers without types give numbers, arrays or nothing.
+ * @param operands those that the operation cannot do without, by their names
+ */
+export function needTensors(operation: string, operands: Readonly<Record<string, unknown>>): void {
+  for (const name in operands) {
+    const given = operands[name];
+    if (given instanceof Tensor) continue;
+    const kind = Object.prototype.toString.call(given).slice(8, -1);
+    const shown = typeof given === 'number' ? `the number ${given}` : kind;
+    throw new ShapeError(
+      `${operation}: ${name} is ${shown}; expected a tensor. Make one with device.tensor(values, shape).`,
+    );
+  }
 }
 
 /** Refuses integers where kernels compute in f32, which holds 24 of their bits. */

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { contiguous } from './elementwise.js';
-import { type Operation, bytesOf, describe, dispatch, run } from './operation.js';
+import { type Operation, bytesOf, describe, dispatch, needTensors, run } from './operation.js';
 import { sum } from './rows.js';
 import { scatter } from './scatter.js';
 import { axisWindows } from './windows.js';
@@ -137,6 +137,7 @@ export function embedding(
   ids: Tensor,
   options: { scale?: number; positions?: Tensor | undefined } = {},
 ): Tensor {
+  needTensors('embedding', { table, ids });
   const inputs = { table, ids, positions: options.positions };
   return run(embeddingRow, inputs, { scale: options.scale ?? 1 });
 }
@@ -146,6 +147,7 @@ export function embedding(
  * dimensions before the axis and one more for the picks. An index past the axis takes its last entry.
  */
 export function gather(x: Tensor, index: Tensor, axis: number): Tensor {
+  needTensors('gather', { x, index });
   const d = resolveAxis(axis, x.rank, 'gather');
   const before = x.shape.slice(0, d);
   if (

@@ -13,7 +13,7 @@ import type { Split } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { sumRows } from './column_sum.js';
 import { contiguous, scale } from './elementwise.js';
-import { type Operation, bytesOf, describe, dispatch, needFloats, run } from './operation.js';
+import { type Operation, bytesOf, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { layerNormGradients, softmaxGradientRow, withContiguousRows } from './row_gradients.js';
 import { scatter } from './scatter.js';
 
@@ -164,6 +164,7 @@ export const logSoftmax = (x: Tensor): Tensor => run(softmaxRow, { x }, { logari
 
 /** Layer normalisation over the last dimension; `weight` and `bias` are `[width]`. */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
+  needTensors('layerNorm', { x, weight, bias });
   return run(layerNormRow, { x, weight, bias }, { epsilon });
 }
 
@@ -179,6 +180,7 @@ function reduceAxes(
   axes: readonly number[],
   keepDimensions: boolean,
 ): Tensor {
+  needTensors(name, { x });
   return x.device.scope(() => {
     const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, name)))].sort((a, b) => a - b);
     if (reduced.length === 0) throw new ShapeError(`${name}: no axis given for ${describe(x)}`);
