@@ -1,6 +1,6 @@
 /** Comparing readings with the original's, and with what is written on the images. */
 import type { CharsetAdapter } from '../model/charset.js';
-import type { Reading } from '../model/reader.js';
+import type { Reading } from '../model/reading.js';
 
 /** `original`: the visual loop stops where the text ends; `independent`: it runs over all positions. */
 export type StoppingRule = 'original' | 'independent';

@@ -1,5 +1,5 @@
 /** The reading of images one batch after another, with everything that is written along the way. */
-import type { Clip4Str, ReadOptions } from '../model/index.js';
+import { type Clip4Str, ImageError, type ReadOptions } from '../model/index.js';
 import { AttentionPictures } from './attention_pictures.js';
 import { batchesOf } from './batches.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, describeError, printable } from './errors.js';
@@ -58,12 +58,16 @@ export class ReadingRun {
     try {
       for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
         this.signal.throwIfAborted();
-        const readings = await this.reader.read(
+        const readings = await this.reader.readEach(
           batch.map(({ image }) => image),
           readOptions,
         );
         for (const [index, reading] of readings.entries()) {
           const { name, image } = batch[index]!;
+          if (reading instanceof ImageError) {
+            this.report({ name, reason: reading.reason }, progress);
+            continue;
+          }
           await print(format.row(rowOf(name, reading), this.rows));
           this.rows += 1;
           logits?.add(name, reading);
@@ -93,12 +97,14 @@ export class ReadingRun {
   ): AsyncGenerator<NamedImage, void> {
     for await (const image of images) {
       if ('image' in image) yield image;
-      else {
-        progress.stop();
-        tellFault(image);
-        this.faults += 1;
-      }
+      else this.report(image, progress);
     }
+  }
+
+  private report(fault: Fault, progress: Progress): void {
+    progress.stop();
+    tellFault(fault);
+    this.faults += 1;
   }
 }
 

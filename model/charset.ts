@@ -13,9 +13,14 @@ const namedCharsets: ReadonlyMap<string, string> = new Map([
  * The characters of a charset given by name (`36`: digits and lower-case letters, `62`: with upper-case letters, `94`: with
  * ASCII punctuation) or spelled out as the characters themselves.
  *
- * @throws Error if the charset is empty or names a character twice.
+ * @throws Error if the charset is no text, is empty or names a character twice.
  */
 export function resolveCharset(nameOrCharacters: string): string {
+  if (typeof nameOrCharacters !== 'string') {
+    throw new Error(
+      `charset ${String(nameOrCharacters)}: expected text: "36", "62", "94" or the characters themselves.`,
+    );
+  }
   const charset = namedCharsets.get(nameOrCharacters) ?? nameOrCharacters;
   const seen = new Set<string>();
   for (const character of charset) {

@@ -1,3 +1,5 @@
+import { kindOf } from './arguments.js';
+import { ImageError } from './image_error.js';
 import type { RgbImage } from './rgb_image.js';
 
 /** An image already brought to the model's size and normalised: `[3, height, width]` f32. */
@@ -10,19 +12,19 @@ export type ImageInput = Uint8Array | RgbImage | NormalizedImage;
 
 /**
  * Decodes bytes and checks what a caller made by itself.
- * @param label what messages call the image
+ * @param index of the image among those given, from 0
  * @param size `[height, width]` that a normalised image must have
- * @throws Error in one line that starts with the label
+ * @throws ImageError in one line
  */
 export async function resolveImage(
   input: ImageInput,
-  label: string,
+  index: number,
   [height, width]: readonly [number, number],
 ): Promise<RgbImage | NormalizedImage> {
   const fail = (problem: string): never => {
-    throw new Error(`${label}: ${problem}`);
+    throw new ImageError(index, problem);
   };
-  const tag = tagOf(input);
+  const tag = kindOf(input);
   if (tag === 'Uint8Array') {
     const { decodeImage } = await import('./decode_image.js');
     return decodeImage(input as Uint8Array).catch((error: unknown) =>
@@ -32,8 +34,8 @@ export async function resolveImage(
   const given: Partial<RgbImage & NormalizedImage> = tag === 'Object' ? (input as object) : {};
   if ('normalized' in given) {
     const { normalized } = given;
-    if (tagOf(normalized) !== 'Float32Array') {
-      fail(`its normalized values are ${tagOf(normalized)}; give a Float32Array.`);
+    if (kindOf(normalized) !== 'Float32Array') {
+      fail(`its normalized values are ${kindOf(normalized)}; give a Float32Array.`);
     }
     if (normalized.length !== 3 * height * width) {
       fail(`has ${normalized.length} normalised values; this model takes [3,${height},${width}].`);
@@ -47,8 +49,8 @@ export async function resolveImage(
     );
   }
   const { data, width: columns, height: rows } = given;
-  if (!['Uint8Array', 'Uint8ClampedArray'].includes(tagOf(data))) {
-    fail(`its data is ${tagOf(data)}; give a Uint8Array of 3 bytes a pixel.`);
+  if (!['Uint8Array', 'Uint8ClampedArray'].includes(kindOf(data))) {
+    fail(`its data is ${kindOf(data)}; give a Uint8Array of 3 bytes a pixel.`);
   }
   const sized = [columns, rows].every((side) => Number.isInteger(side) && side! > 0);
   if (!sized || data!.length !== 3 * columns! * rows!) {
@@ -57,9 +59,4 @@ export async function resolveImage(
     );
   }
   return input as RgbImage;
-}
-
-/** The kind of a value, right for arrays of other realms too. */
-function tagOf(value: unknown): string {
-  return Object.prototype.toString.call(value).slice(8, -1);
 }

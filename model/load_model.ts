@@ -1,12 +1,11 @@
 import type { Device } from '../engine/index.js';
 import { type ParameterSource, compareParameters } from '../weights/index.js';
-import { checkChoice, checkWhole } from './arguments.js';
+import { checkChoice, checkFunction } from './arguments.js';
 import { Clip } from './clip.js';
 import { Clip4StrModel } from './clip4str.js';
-import { readingLimits } from './configuration.js';
 import { expectedParameters } from './expected_parameters.js';
-import { normalizations } from './image.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
+import { checkOverrides } from './overrides.js';
 import { Parameters, type Precision, precisions } from './parameters.js';
 import { Parseq } from './parseq.js';
 import { StrAdapterModel } from './str_adapter.js';
@@ -31,8 +30,8 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<Model> {
   checkChoice('precision', options.precision, precisions);
-  checkChoice('normalization', options.normalization, normalizations);
-  checkWhole('refineIterations', options.refineIterations, 0, readingLimits.refineIterations);
+  checkFunction('onProgress', options.onProgress);
+  checkOverrides(source, options);
   const configuration = inferConfiguration(source, options);
   compareParameters(source, expectedParameters(configuration));
   const parameters = await Parameters.load(device, source, options.precision ?? 'f32', options.onProgress);

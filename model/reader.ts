@@ -5,73 +5,20 @@ import {
   defaultCheckpoint,
   openParameters,
 } from '../weights/index.js';
-import { checkChoice, checkWhole } from './arguments.js';
+import { checkMethods, checkOptions, kindOf } from './arguments.js';
 import { CharsetAdapter } from './charset.js';
-import { Clip } from './clip.js';
-import { readingLimits } from './configuration.js';
-import type { ClipRefiner } from './clip_refiner.js';
-import { type Normalization, normalizations, preprocessImage } from './image.js';
-import { type ImageInput, resolveImage } from './image_input.js';
+import { preprocessImage } from './image.js';
+import { ImageError } from './image_error.js';
+import { type ImageRows, readImageRows } from './image_rows.js';
+import { type ImageInput, type NormalizedImage, resolveImage } from './image_input.js';
 import { type LoadOptions, loadModel } from './load_model.js';
-import { type CharacterReading, readingFromLogits } from './reading_text.js';
-import type { Recognition, Recognizer } from './recognizer.js';
-
-export interface ReadOptions {
-  /** Images computed together. Default 16; a smaller one takes less memory. Readings do not depend on it. */
-  readonly batchSize?: number | undefined;
-  /** Passes over the whole text after the first, at most 32. Default: the checkpoint's, usually 1. */
-  readonly refineIterations?: number | undefined;
-  /** Whether characters are read one after another. Default: the checkpoint's, usually true. */
-  readonly autoregressive?: boolean | undefined;
-  /** Whether a batch stops together as in the original, which makes readings depend on batch mates. Default false. */
-  readonly originalStopping?: boolean | undefined;
-  /**
-   * Positions computed, less the one for the end of the text. Default: the checkpoint's, usually 25. As in the original,
-   * a text that has not ended by then fills that last position too.
-   */
-  readonly maxLabelLength?: number | undefined;
-  /** Charset (name or characters) that texts and captions are brought into. Default: texts as read, captions as trained. */
-  readonly charset?: string | undefined;
-  /** Default: the checkpoint's. */
-  readonly normalization?: Normalization | undefined;
-  /** Whether readings carry their logits. */
-  readonly logits?: boolean | undefined;
-  /** Whether readings carry where each character looked. */
-  readonly attention?: boolean | undefined;
-  /**
-   * A separate CLIP that chooses among likely texts (the original's post-refinement). As there, the text it chooses is in
-   * the charset of the captions: `charset`, else the checkpoint's test charset, usually 36 (lower case and digits).
-   */
-  readonly clipRefiner?: ClipRefiner | undefined;
-  /** Told after each batch how many images are done. */
-  readonly onProgress?: ((doneImages: number) => void) | undefined;
-}
-
-/** Rows of numbers, one a position. */
-export interface PositionRows {
-  /** `[positions, columns]`. */
-  readonly values: Float32Array;
-  readonly positions: number;
-  readonly columns: number;
-}
-
-/** What was read from one image. */
-export interface Reading {
-  readonly text: string;
-  /** Product of the probabilities of all characters and of the end of the text. */
-  readonly confidence: number;
-  readonly characters: readonly CharacterReading[];
-  /** Probability that the text ends where it does; null where it fills every position or a `clipRefiner` chose it. */
-  readonly endProbability: number | null;
-  /** The visual branch's last reading; null for models with one branch. */
-  readonly visualText: string | null;
-  /** Time of the image's batch divided by its images; a first batch also compiles kernels. */
-  readonly milliseconds: number;
-  readonly logits?: PositionRows;
-  readonly visualLogits?: PositionRows;
-  /** Attention of each position over the image's patches, and their grid. */
-  readonly attention?: PositionRows & { readonly grid: readonly [rows: number, columns: number] };
-}
+import { overflowAdvice } from './overflow_advice.js';
+import type { Precision } from './parameters.js';
+import { type ReadOptions, checkReadOptions } from './read_options.js';
+import type { Reading } from './reading.js';
+import { invalidLogit, readingFromLogits } from './reading_text.js';
+import type { Recognizer } from './recognizer.js';
+import type { RgbImage } from './rgb_image.js';
 
 const defaultBatchSize = 16;
 
@@ -88,6 +35,7 @@ export class Clip4Str {
     readonly model: Recognizer,
     /** Name of the checkpoint's file. */
     readonly checkpointName: string,
+    private readonly precision: Precision,
   ) {}
 
   /**
@@ -101,18 +49,18 @@ export class Clip4Str {
     source: string | Uint8Array | ByteSource | ParameterSource = defaultCheckpoint(),
     options: LoadOptions = {},
   ): Promise<Clip4Str> {
-    const parameters =
-      typeof source === 'object' && 'family' in source ? source : await openParameters(source);
+    checkMethods('device', device, ['exclusively', 'scope'], 'what `await openDevice()` returns');
+    checkOptions(options, "{ precision: 'f16' }");
+    const parameters = isOpened(source) ? source : await openParameters(source);
     try {
-      const model = await device.exclusively(() => loadModel(device, parameters, options));
-      if (model instanceof Clip) {
-        model.parameters.dispose();
+      if (parameters.family === 'clip') {
         throw new Error(
           `${parameters.name}: is a plain CLIP model, which compares images with texts and reads none; ` +
             'give a CLIP4STR or PARSeq checkpoint.',
         );
       }
-      return new Clip4Str(device, model, parameters.name);
+      const model = await device.exclusively(() => loadModel(device, parameters, options));
+      return new Clip4Str(device, model as Recognizer, parameters.name, options.precision ?? 'f32');
     } finally {
       await parameters.close();
     }
@@ -123,23 +71,36 @@ export class Clip4Str {
     return this.model.configuration.image.imageSize;
   }
 
+  /** Characters of a text that the model has positions for. */
+  get maxLabelLength(): number {
+    const { configuration } = this.model;
+    const { maxLabelLength } =
+      'decoder' in configuration ? configuration.decoder : configuration.visualDecoder;
+    return maxLabelLength;
+  }
+
   /**
    * Reads images, in order. Calls on one device run one after another.
-   * @throws Error for bytes that are no image, or a normalised image of another size
+   * @throws ImageError for the first image that gives no reading: bytes that are no image, a normalised image of another
+   *   size, values that the model computes no numbers of. {@link readEach} reads the others.
+   * @throws Error for options that are none
    */
   async read(images: readonly ImageInput[], options: ReadOptions = {}): Promise<Reading[]> {
-    const batchSize = options.batchSize ?? defaultBatchSize;
-    checkWhole('batchSize', batchSize, 1);
-    checkWhole('refineIterations', options.refineIterations, 0, readingLimits.refineIterations);
-    checkWhole('maxLabelLength', options.maxLabelLength, 1);
-    checkChoice('normalization', options.normalization, normalizations);
-    const readings: Reading[] = [];
-    for (let start = 0; start < images.length; start += batchSize) {
-      const batch = images.slice(start, start + batchSize);
-      readings.push(...(await this.readBatch(batch, start, options)));
-      options.onProgress?.(readings.length);
-    }
-    return readings;
+    return this.readAll(images, options, (error) => {
+      throw error;
+    });
+  }
+
+  /**
+   * As {@link read}, with an ImageError in the place of each image that gives no reading; the others are read as if they
+   * were alone.
+   * @throws Error for options that are none, and where the device fails
+   */
+  async readEach(
+    images: readonly ImageInput[],
+    options: ReadOptions = {},
+  ): Promise<(Reading | ImageError)[]> {
+    return this.readAll(images, options, (error) => error);
   }
 
   /** Frees the model's memory. */
@@ -147,27 +108,75 @@ export class Clip4Str {
     this.model.parameters.dispose();
   }
 
-  /** @param start index of the first image, for messages */
-  private async readBatch(
+  /** @param unread what stands for an image without a reading; it may throw, which ends the reading */
+  private async readAll<T>(
     images: readonly ImageInput[],
-    start: number,
     options: ReadOptions,
-  ): Promise<Reading[]> {
-    const startedAt = performance.now();
-    const { configuration, tokenizer } = this.model;
-    const decoded = await Promise.all(
-      images.map((image, index) => resolveImage(image, `image ${start + index + 1}`, this.imageSize)),
+    unread: (error: ImageError) => T,
+  ): Promise<(Reading | T)[]> {
+    if (!Array.isArray(images)) {
+      throw new Error(`images are ${kindOf(images)}; give an array, as read([bytes]), of a single one too.`);
+    }
+    checkReadOptions(options, this.maxLabelLength);
+    const { batchSize = defaultBatchSize } = options;
+    const outcomes: (Reading | T)[] = [];
+    for (let start = 0; start < images.length; start += batchSize) {
+      const startedAt = performance.now();
+      const batch = await this.decode(images.slice(start, start + batchSize), start);
+      // Where it throws, nothing is computed in vain.
+      batch.filter((image) => image instanceof ImageError).forEach(unread);
+      const readings = await this.readBatch(batch, options);
+      const milliseconds = (performance.now() - startedAt) / batch.length;
+      for (const reading of readings) {
+        outcomes.push(reading instanceof ImageError ? unread(reading) : { ...reading, milliseconds });
+      }
+      options.onProgress?.(outcomes.length);
+    }
+    return outcomes;
+  }
+
+  /** @param start index of the first image */
+  private decode(images: readonly ImageInput[], start: number): Promise<(IndexedImage | ImageError)[]> {
+    // Made from the array as a list, in which places left empty are images that were not given.
+    return Promise.all(
+      Array.from(images, async (given, place): Promise<IndexedImage | ImageError> => {
+        const index = start + place;
+        try {
+          return { index, image: await resolveImage(given, index, this.imageSize) };
+        } catch (error) {
+          if (error instanceof ImageError) return error;
+          throw error;
+        }
+      }),
     );
+  }
+
+  /** Reads the images of a batch that could be decoded; the others keep their place. */
+  private async readBatch(
+    batch: readonly (IndexedImage | ImageError)[],
+    options: ReadOptions,
+  ): Promise<(UntimedReading | ImageError)[]> {
+    const images = batch.flatMap((image) => (image instanceof ImageError ? [] : [image]));
+    const rows = images.length === 0 ? [] : await this.computeLogits(images, options);
+    let next = 0;
+    return Promise.all(
+      batch.map((image) =>
+        image instanceof ImageError ? image : this.reading(image, rows[next++]!, options),
+      ),
+    );
+  }
+
+  private computeLogits(images: readonly IndexedImage[], options: ReadOptions): Promise<ImageRows[]> {
+    const { configuration } = this.model;
     const [height, width] = this.imageSize;
     const pixels = new Float32Array(images.length * 3 * height * width);
     const normalization = options.normalization ?? configuration.normalization;
-    decoded.forEach((image, index) => {
+    images.forEach(({ image }, place) => {
       const normalized =
         'normalized' in image ? image.normalized : preprocessImage(image, this.imageSize, normalization);
-      pixels.set(normalized, index * normalized.length);
+      pixels.set(normalized, place * normalized.length);
     });
-    const captionAdapter = new CharsetAdapter(options.charset ?? configuration.testCharset);
-    const rows = await this.device.exclusively(() =>
+    return this.device.exclusively(() =>
       this.device.scope(async () => {
         const recognition = await this.model.recognize(
           this.device.tensor(pixels, [images.length, 3, height, width]),
@@ -175,57 +184,48 @@ export class Clip4Str {
             autoregressive: options.autoregressive ?? configuration.decodeAutoregressive,
             refineIterations: options.refineIterations ?? configuration.refineIterations,
             stopping: options.originalStopping ? 'batch' : 'independent',
-            captionAdapter,
+            captionAdapter: this.captionAdapter(options),
             ...(options.maxLabelLength === undefined ? {} : { maxLabelLength: options.maxLabelLength }),
             ...(options.attention ? { attention: true } : {}),
           },
         );
-        return this.readBack(recognition, images.length);
+        return readImageRows(this.device, recognition, images.length);
       }),
     );
-    const textAdapter = options.charset === undefined ? undefined : new CharsetAdapter(options.charset);
-    const readings = rows.map(({ logits, visualLogits, attention }, index): Omit<Reading, 'milliseconds'> => {
-      const where = `${this.checkpointName}, image ${start + index + 1}`;
-      const read = readingFromLogits(logits.values, tokenizer, where);
-      const visual = visualLogits && readingFromLogits(visualLogits.values, tokenizer, where).text;
-      return {
-        ...read,
-        text: textAdapter?.adapt(read.text) ?? read.text,
-        visualText: visual === undefined ? null : (textAdapter?.adapt(visual) ?? visual),
-        ...(options.logits ? { logits, ...(visualLogits ? { visualLogits } : {}) } : {}),
-        ...(attention ? { attention: { ...attention, grid: this.patchGrid() } } : {}),
-      };
-    });
-    const refiner = options.clipRefiner;
-    const refined = refiner
-      ? await Promise.all(
-          readings.map(async (reading, index) => ({
-            ...reading,
-            ...(await refiner.refine(decoded[index]!, rows[index]!.logits.values, tokenizer, captionAdapter)),
-          })),
-        )
-      : readings;
-    const milliseconds = (performance.now() - startedAt) / images.length;
-    return refined.map((reading) => ({ ...reading, milliseconds }));
   }
 
-  /** Reads everything back at once and cuts it into images. */
-  private async readBack(recognition: Recognition, batch: number): Promise<ImageRows[]> {
-    const { logits, visualLogits, attention } = recognition;
-    const tensors = [logits, ...(visualLogits ? [visualLogits] : []), ...(attention ? [attention] : [])];
-    const values = (await this.device.readAll(tensors)) as Float32Array[];
-    const rowsOf = (tensor: typeof logits | undefined, index: number): PositionRows | undefined => {
-      if (!tensor) return undefined;
-      const [, positions, columns] = tensor.shape as [number, number, number];
-      const size = positions * columns;
-      const own = values[tensors.indexOf(tensor)]!.slice(index * size, (index + 1) * size);
-      return { values: own, positions, columns };
+  /** The reading that an image's logits make, or why they make none. */
+  private async reading(
+    { index, image }: IndexedImage,
+    { logits, visualLogits, attention }: ImageRows,
+    options: ReadOptions,
+  ): Promise<UntimedReading | ImageError> {
+    const { tokenizer } = this.model;
+    const { charset, clipRefiner } = options;
+    for (const { values } of visualLogits ? [visualLogits, logits] : [logits]) {
+      const invalid = invalidLogit(values, tokenizer.classes);
+      if (invalid === undefined) continue;
+      return new ImageError(
+        index,
+        `${invalid}, by ${this.checkpointName}. ${overflowAdvice(image, this.precision)}`,
+      );
+    }
+    const textAdapter = charset === undefined ? undefined : new CharsetAdapter(charset);
+    const read = readingFromLogits(logits.values, tokenizer);
+    const visual = visualLogits && readingFromLogits(visualLogits.values, tokenizer).text;
+    const refined = await clipRefiner?.refine(image, logits.values, tokenizer, this.captionAdapter(options));
+    return {
+      ...read,
+      text: textAdapter?.adapt(read.text) ?? read.text,
+      visualText: visual === undefined ? null : (textAdapter?.adapt(visual) ?? visual),
+      ...(options.logits ? { logits, ...(visualLogits ? { visualLogits } : {}) } : {}),
+      ...(attention ? { attention: { ...attention, grid: this.patchGrid() } } : {}),
+      ...refined,
     };
-    return Array.from({ length: batch }, (_, index) => ({
-      logits: rowsOf(logits, index)!,
-      visualLogits: rowsOf(visualLogits, index),
-      attention: rowsOf(attention, index),
-    }));
+  }
+
+  private captionAdapter({ charset }: ReadOptions): CharsetAdapter {
+    return new CharsetAdapter(charset ?? this.model.configuration.testCharset);
   }
 
   private patchGrid(): readonly [number, number] {
@@ -234,8 +234,14 @@ export class Clip4Str {
   }
 }
 
-interface ImageRows {
-  readonly logits: PositionRows;
-  readonly visualLogits: PositionRows | undefined;
-  readonly attention: PositionRows | undefined;
+function isOpened(source: unknown): source is ParameterSource {
+  return kindOf(source) === 'Object' && 'family' in (source as object);
 }
+
+/** An image and its place among those given. */
+interface IndexedImage {
+  readonly index: number;
+  readonly image: RgbImage | NormalizedImage;
+}
+
+type UntimedReading = Omit<Reading, 'milliseconds'>;

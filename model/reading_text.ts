@@ -57,6 +57,14 @@ export function greedyIds(scores: Float32Array, classes: number): Int32Array {
   return ids;
 }
 
+/** The first logit that no probabilities follow from, in words; undefined where there is none. */
+export function invalidLogit(logits: Float32Array, classes: number): string | undefined {
+  // A class may be ruled out by -Infinity.
+  const at = logits.findIndex((logit) => Number.isNaN(logit) || logit === Infinity);
+  if (at < 0) return undefined;
+  return `the logit of position ${Math.floor(at / classes)}, class ${at % classes} is ${logits[at]}`;
+}
+
 /**
  * The text before the first end token, with probabilities.
  *
@@ -73,13 +81,8 @@ export function readingFromLogits(
   if (logits.length % classes !== 0) {
     throw new Error(`${label}: ${logits.length} values are no whole number of rows of ${classes} classes.`);
   }
-  const invalid = logits.findIndex((logit) => Number.isNaN(logit));
-  if (invalid >= 0) {
-    throw new Error(
-      `${label}: the logit of position ${Math.floor(invalid / classes)}, class ${invalid % classes} is not a number. ` +
-        'The weights may be damaged, or too large for f16: try --precision f32.',
-    );
-  }
+  const invalid = invalidLogit(logits, classes);
+  if (invalid !== undefined) throw new Error(`${label}: ${invalid}; no probabilities follow from it.`);
   return readingFromProbabilities(softmaxRows(logits, classes), tokenizer);
 }
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CommandCounts } from '../engine/index.js';
 import type { NormalizedImage } from '../model/image_input.js';
-import { Clip4Str, type ReadOptions } from '../model/reader.js';
+import type { ReadOptions } from '../model/read_options.js';
+import { Clip4Str } from '../model/reader.js';
 import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { fixtureOptions, parseqOptions } from './support/fixture_models.js';

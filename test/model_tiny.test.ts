@@ -7,7 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { tinyLogitsErrors } from '../bench/tiny_logits.js';
-import { Clip4Str, type Reading } from '../model/reader.js';
+import { Clip4Str } from '../model/reader.js';
+import type { Reading } from '../model/reading.js';
 import { useDevice } from './support/device.js';
 import { maxAbsoluteError, useSummary } from './support/error_report.js';
 

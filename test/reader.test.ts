@@ -1,9 +1,11 @@
 /** What `Clip4Str` takes and refuses, and what it gives back beside the text. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { Clip4Str, type ReadOptions } from '../model/reader.js';
+import { Clip4Str } from '../model/reader.js';
+import type { ReadOptions } from '../model/read_options.js';
 import type { LoadOptions } from '../model/load_model.js';
-import type { NormalizedImage } from '../model/image_input.js';
+import { ImageError } from '../model/image_error.js';
+import type { ImageInput, NormalizedImage } from '../model/image_input.js';
 import { useDevice } from './support/device.js';
 import { parseqOptions } from './support/fixture_models.js';
 import { fixturePath } from './support/fixtures.js';
@@ -25,8 +27,11 @@ test('a checkpoint given as bytes reads as one given by path', async () => {
   expect(texts[1]).toBe(texts[0]);
 });
 
+const matching = (message: string | RegExp): unknown =>
+  typeof message === 'string' ? message : expect.stringMatching(message);
+
 describe('refused in one line', () => {
-  test.each<[string, LoadOptions, string]>([
+  test.each<[string, LoadOptions, string | RegExp]>([
     ['a precision', { precision: 'f8' as 'f16' }, 'precision "f8": expected f32 or f16.'],
     ['a normalisation', { normalization: 'mean' as 'half' }, 'normalization "mean": expected half or clip.'],
     [
@@ -34,10 +39,30 @@ describe('refused in one line', () => {
       { refineIterations: 33 },
       'refineIterations 33: expected a whole number from 0 to 32.',
     ],
+    [
+      'heads that are no number',
+      { encoderHeads: '4' as never },
+      'encoderHeads "4": expected a whole number from 1 on.',
+    ],
+    ['a charset that is no text', { charset: 36 as never }, /^charset 36: expected text/],
+    [
+      'an image size of one number',
+      { imageSize: [32] as never },
+      /^imageSize has 1 numbers; expected \[height, width\]/,
+    ],
+    [
+      'a flag that is none',
+      { decodeAutoregressive: 0 as never },
+      'decodeAutoregressive 0: expected true or false.',
+    ],
+    [
+      'what another model has',
+      { useShareDim: true },
+      'parseq_tiny.pt: is a parseq model, of which useShareDim settles nothing; leave it out.',
+    ],
   ])('%s when loading', async (_what, options, message) => {
-    expect(await messageOf(() => Clip4Str.load(device(), checkpoint, { ...parseqOptions, ...options }))).toBe(
-      message,
-    );
+    const all = { ...parseqOptions, ...options };
+    expect(await messageOf(() => Clip4Str.load(device(), checkpoint, all))).toEqual(matching(message));
   });
 
   test('what is neither path nor bytes', async () => {
@@ -45,18 +70,61 @@ describe('refused in one line', () => {
     expect(await messageOf(() => Clip4Str.load(device(), source))).toBe(
       'checkpoint: is Float32Array; give a path, a Uint8Array or a ByteSource',
     );
+    expect(await messageOf(() => Clip4Str.load(device(), null as never))).toBe(
+      'checkpoint: is Null; give a path, a Uint8Array or a ByteSource',
+    );
   });
 
-  test.each<[string, ReadOptions, string]>([
+  test('a device that is none, and options that are none', async () => {
+    expect(await messageOf(() => Clip4Str.load(Promise.resolve(device()) as never, checkpoint))).toBe(
+      'device is Promise; give what `await openDevice()` returns.',
+    );
+    expect(await messageOf(() => Clip4Str.load(device(), checkpoint, null as never))).toBe(
+      "options are null; give an object, as { precision: 'f16' }.",
+    );
+  });
+
+  test.each<[string, ReadOptions, string | RegExp]>([
     ['a normalisation', { normalization: 'mean' as 'half' }, 'normalization "mean": expected half or clip.'],
     [
       'refinements without end',
       { refineIterations: 1e12 },
       'refineIterations 1000000000000: expected a whole number from 0 to 32.',
     ],
+    [
+      'more positions than there are',
+      { maxLabelLength: 1e9 },
+      'maxLabelLength 1000000000: expected a whole number from 1 to 25.',
+    ],
+    ['a charset that is no text', { charset: 36 as never }, /^charset 36: expected text: "36"/],
+    [
+      'a flag that is none',
+      { autoregressive: 'no' as never },
+      'autoregressive "no": expected true or false.',
+    ],
+    [
+      'a refiner that is none',
+      { clipRefiner: {} as never },
+      'clipRefiner is Object; give what ClipRefiner.load returns.',
+    ],
+    ['a listener that is none', { onProgress: 1 as never }, 'onProgress 1: expected a function.'],
+    ['no options', null as never, 'options are null; give an object, as { batchSize: 8 }.'],
   ])('%s when reading', async (_what, options, message) => {
     const reader = await Clip4Str.load(device(), checkpoint, parseqOptions);
-    expect(await messageOf(() => reader.read([image], options))).toBe(message);
+    expect(await messageOf(() => reader.read([image], options))).toEqual(matching(message));
+    reader.dispose();
+  });
+
+  test.each<[unknown, string]>([
+    [Uint8Array.of(1, 2, 3), 'Uint8Array'],
+    [image, 'Object'],
+    ['word.png', 'String'],
+    [undefined, 'Undefined'],
+  ])('one image or none instead of an array of them', async (images, kind) => {
+    const reader = await Clip4Str.load(device(), checkpoint, parseqOptions);
+    expect(await messageOf(() => reader.read(images as ImageInput[]))).toBe(
+      `images are ${kind}; give an array, as read([bytes]), of a single one too.`,
+    );
     reader.dispose();
   });
 });
@@ -66,10 +134,43 @@ test('weights that are no numbers: the message names checkpoint and image', asyn
   const head = reader.model.parameters.get('head.bias');
   device().write(head, new Float32Array(head.size).fill(NaN));
   expect(await messageOf(() => reader.read([image, image]))).toBe(
-    'parseq_tiny.pt, image 1: the logit of position 0, class 0 is not a number. ' +
-      'The weights may be damaged, or too large for f16: try --precision f32.',
+    'image 1: the logit of position 0, class 0 is NaN, by parseq_tiny.pt. ' +
+      'The weights may be damaged: download or convert them again.',
   );
   reader.dispose();
+});
+
+describe('images that give no reading among others that do', () => {
+  const overflowing = { normalized: image.normalized.map((value) => value * 1e38) };
+  const images = [image, overflowing, Uint8Array.of(1, 2, 3), image];
+
+  test.each([1, 2, 3, 4])('leave the others as they are, in batches of %i', async (batchSize) => {
+    const reader = await Clip4Str.load(device(), checkpoint, parseqOptions);
+    const [alone] = await reader.read([image]);
+    const outcomes = await reader.readEach(images, { batchSize });
+    reader.dispose();
+    expect(outcomes).toMatchObject([
+      { text: alone!.text },
+      {
+        index: 1,
+        reason:
+          'the logit of position 0, class 0 is NaN, by parseq_tiny.pt. ' +
+          "The image's values reach 1e+38; normalised ones lie within about 3.",
+      },
+      { index: 2, message: 'image 3: not an image: expected JPEG, PNG, WebP, GIF, TIFF or AVIF.' },
+      { text: alone!.text },
+    ]);
+  });
+
+  test('end a reading that is to be whole, with the number of the first', async () => {
+    const reader = await Clip4Str.load(device(), checkpoint, parseqOptions);
+    await expect(reader.read([image, overflowing])).rejects.toThrow(ImageError);
+    // Bytes that are no image are found before anything is computed.
+    await expect(reader.read(images)).rejects.toMatchObject({ index: 2 });
+    // eslint-disable-next-line no-sparse-arrays -- as callers without types may give
+    await expect(reader.read([image, , image] as ImageInput[])).rejects.toMatchObject({ index: 1 });
+    reader.dispose();
+  });
 });
 
 test('attention has the rows of the positions that were computed, each adding up to 1', async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Prediction, accuracyOf, differencesOf } from '../bench/tiny_readings.js';
 import { CharsetAdapter } from '../model/charset.js';
-import type { Reading } from '../model/reader.js';
+import type { Reading } from '../model/reading.js';
 
 const prediction: Prediction = {
   index: 7,
