@@ -48,6 +48,8 @@ Examples:
   clip4str-engine read crops/ --checkpoint my.ckpt --format csv > readings.csv
   clip4str-engine read word.jpg --attention looked/          pictures of where each character looked
 
+A reader of the output that closes it early (| head) ends the command, unless --logits or --attention are to be written.
+
 Exit code: 0 all images were read, 1 none was, 2 some were.`;
 
 /** Adds `read`. */
@@ -104,7 +106,10 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
     .option('--quiet', 'no progress, no notes; only readings and errors')
     .addHelpText('after', examples)
     .action(async (inputs: string[], options: ReadCommandOptions) => {
-      const signal = AbortSignal.any([outputClosed, watchForInterruption()]);
+      const interrupted = watchForInterruption();
+      // Files that were asked for are finished even when nobody reads the rows any more.
+      const writesFiles = options.logits !== undefined || options.attention !== undefined;
+      const signal = writesFiles ? interrupted : AbortSignal.any([outputClosed, interrupted]);
       process.exitCode = await read(inputs, options, signal);
     });
 }
@@ -123,6 +128,9 @@ async function read(
     throw new UsageError('give either images or --pixels, not both.');
   if (options.pixels === undefined && inputs.length === 0) {
     throw new UsageError('no images given: name files, folders, patterns, or - for the standard input.');
+  }
+  if (options.pixels !== undefined && options.normalization !== undefined) {
+    throw new UsageError('--normalization is for image files; --pixels are normalised already.');
   }
   if (options.pixels !== undefined && options.attention !== undefined) {
     throw new UsageError('--attention needs image files; --pixels has none.');
