@@ -6,6 +6,7 @@ import { type AttentionLayout, type Rectangle, attentionLayout, heatTile } from 
 import { tell } from './output.js';
 
 const background = '#16161f';
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** Drawn at twice the size, so that small text is sharp. */
 const scale = 2;
 const fonts = "'DejaVu Sans Mono', 'Menlo', 'Consolas', 'Noto Sans Mono', 'DejaVu Sans', monospace";
@@ -16,7 +17,7 @@ export class AttentionPictures {
 
   constructor(private readonly folder: string) {}
 
-  /** Writes `<name of the image>.png`, with a number where another image of this run has that name. */
+  /** Writes `<name of the image>.png`, with a number where another image of this run has that name and `_` for control characters. */
   async write(name: string, image: RgbImage, reading: Reading): Promise<void> {
     if (this.names.size === 0 && !(await hasFonts())) {
       tell(
@@ -36,7 +37,8 @@ export class AttentionPictures {
   }
 
   private freeName(name: string): string {
-    const stem = name === '-' ? 'stdin' : basename(name, extname(name));
+    // A name that no terminal shows as it is would be hard to find again.
+    const stem = name === '-' ? 'stdin' : basename(name, extname(name)).replace(unprintable, '_');
     let free = `${stem}.png`;
     for (let number = 2; this.names.has(free.toLowerCase()); number++) free = `${stem}-${number}.png`;
     this.names.add(free.toLowerCase());

@@ -4,6 +4,7 @@ import {
   type ConfigurationOverrides,
   type Normalization,
   expectedParameters,
+  inapplicableOverrides,
   inferConfiguration,
   normalizations,
   readingLimits,
@@ -19,7 +20,7 @@ import {
   writeSafetensors,
 } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
-import { EXIT_DONE, type ExitCode } from './errors.js';
+import { EXIT_DONE, type ExitCode, UsageError } from './errors.js';
 import { watchForInterruption } from './interruption.js';
 import { blockNumbers, imageSize, presetOption, wholeNumber } from './options.js';
 import { formatBytes, tell } from './output.js';
@@ -57,7 +58,7 @@ export function addConvert(program: Command): void {
     .summary('convert a model file to safetensors')
     .description('Convert a model file of any supported format to safetensors with canonical names.')
     .argument('<in>', 'model file, or a name that download lists')
-    .argument('<out>', 'safetensors file to write')
+    .argument('<out>', 'file to write, which must end in .safetensors')
     .addOption(
       new Option('--precision <type>', 'of matrices; stored: half stays half, all else becomes f32')
         .choices(['stored', 'f32', 'f16'])
@@ -93,12 +94,18 @@ async function convert(
   options: ConvertOptions,
   signal: AbortSignal,
 ): Promise<ExitCode> {
+  // Another ending would promise a format that this command does not write.
+  if (!/\.safetensors$/i.test(to)) {
+    throw new UsageError(`convert: ${to} does not end in .safetensors, the format that is written.`);
+  }
   const input = await resolveCheckpoint(from, options.quiet);
   await checkOutputFile('convert', to, [input]);
   const source = await openParameters(input);
   const progress = showProgress('Converting', 'bytes', !options.quiet);
   try {
-    const configuration = inferConfiguration(source, overridesOf(options));
+    const overrides = overridesOf(options);
+    checkApplicable(source, overrides);
+    const configuration = inferConfiguration(source, overrides);
     compareParameters(source, expectedParameters(configuration));
     const tensors = writableTensors(source, options.precision, signal, progress);
     await writeSafetensors(to, tensors, storedConfiguration(configuration, source.configuration));
@@ -129,6 +136,28 @@ function overridesOf(options: ConvertOptions): ConfigurationOverrides {
     normalization,
     refineIterations,
   };
+}
+
+const optionNames: Readonly<Partial<Record<keyof ConfigurationOverrides, string>>> = {
+  preset: '--preset',
+  charset: '--charset',
+  testCharset: '--test-charset',
+  imageSize: '--image-size',
+  encoderHeads: '--encoder-heads',
+  decoderHeads: '--decoder-heads',
+  ladderBlocks: '--block-ids',
+  normalization: '--normalization',
+  refineIterations: '--refine-iters',
+};
+
+/** @throws UsageError for an option that settles nothing of the model and would be lost unseen */
+function checkApplicable(source: ParameterSource, overrides: ConfigurationOverrides): void {
+  const needless = inapplicableOverrides(source, overrides).map((name) => optionNames[name] ?? name);
+  if (needless.length === 0) return;
+  throw new UsageError(
+    `${source.name}: is a ${source.family} model, of which ${needless.join(', ')} ` +
+      `${needless.length === 1 ? 'settles' : 'settle'} nothing; leave ${needless.length === 1 ? 'it' : 'them'} out.`,
+  );
 }
 
 /** Tensors that are read one by one while they are written. Vectors stay f32: they are small and sum up. */

@@ -9,7 +9,7 @@ import {
   parametersOf,
 } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
-import { EXIT_DONE, describeError, printable } from './errors.js';
+import { EXIT_DONE, EXIT_NOTHING, describeError, printable } from './errors.js';
 import { presetOption } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 
@@ -25,7 +25,9 @@ const examples = `
 Examples:
   clip4str-engine inspect model.ckpt
   clip4str-engine inspect parseq --json                 a downloaded model, for other programs
-  clip4str-engine inspect bare.pt --preset base         what the file does not tell comes from a preset`;
+  clip4str-engine inspect bare.pt --preset base         what the file does not tell comes from a preset
+
+Exit code: 0 the file holds a model that can be used, 1 it does not.`;
 
 /** What a checkpoint holds. */
 export interface Inspection {
@@ -69,8 +71,14 @@ export function addInspect(program: Command): void {
     .action(async (file: string | undefined, { preset, json }: InspectOptions) => {
       const found = await inspectFile(await resolveCheckpoint(file), preset);
       await print(json ? `${JSON.stringify(found, null, 2)}\n` : inspectionText(found));
-      process.exitCode = EXIT_DONE;
+      process.exitCode = isUsable(found) ? EXIT_DONE : EXIT_NOTHING;
     });
+}
+
+/** Whether the file can be used as it is. */
+function isUsable({ problems, differences }: Inspection): boolean {
+  const { missing = [], unexpected = [], misshaped = [] } = differences ?? {};
+  return [problems, missing, unexpected, misshaped].every((list) => list.length === 0);
 }
 
 /** @throws CheckpointError for a file that is no checkpoint */

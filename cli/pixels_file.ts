@@ -1,8 +1,10 @@
 import type { NormalizedImage } from '../model/index.js';
-import { type Checkpoint, openCheckpoint } from '../weights/index.js';
+import { type Checkpoint, type StoredDtype, openCheckpoint } from '../weights/index.js';
 import { UsageError } from './errors.js';
 import type { Fault } from './inputs.js';
 import type { NamedImage } from './load_images.js';
+
+const floats = ['f32', 'f16', 'bf16'] as const satisfies readonly StoredDtype[];
 
 /** Images that another program has normalised: tensor `images` `[n, 3, height, width]` of a safetensors file. */
 export class PixelsFile {
@@ -15,11 +17,18 @@ export class PixelsFile {
   /** @throws CheckpointError or UsageError in one line when there is no such tensor */
   static async open(path: string): Promise<PixelsFile> {
     const file = await openCheckpoint(path);
-    const shape = file.tensors.get('images')?.shape;
+    const { shape, dtype } = file.tensors.get('images') ?? {};
     if (shape?.length !== 4 || shape[1] !== 3 || shape.some((size) => size === 0)) {
       await file.close();
       const found = shape ? `its tensor images is [${shape.join(',')}]` : 'it has no tensor images';
       throw new UsageError(`${file.name}: ${found}; --pixels expects images [n,3,height,width].`);
+    }
+    if (!floats.some((float) => float === dtype)) {
+      await file.close();
+      throw new UsageError(
+        `${file.name}: its tensor images is ${dtype}, which holds no normalised values; --pixels expects ` +
+          `${floats.join(', ')}. Give pixels of 0 to 255 as image files.`,
+      );
     }
     return new PixelsFile(file, shape[0]!, shape.slice(1));
   }

@@ -47,6 +47,29 @@ describe('inspect', () => {
   });
 });
 
+test('inspect ends with 1 where the file holds no model that can be used', () =>
+  withFolder(async (folder) => {
+    const short = join(folder, 'short.safetensors');
+    const source = await openParameters(defaultCheckpoint());
+    const kept = [...source.parameters].filter(([name]) => name !== 'cross_decoder.norm.bias');
+    await writeSafetensors(
+      short,
+      kept.map(([name, { shape }]) => ({ name, shape, dtype: 'f32', read: () => source.readF32(name) })),
+      Object.fromEntries(
+        Object.entries(source.configuration).map(([name, value]) => [name, JSON.stringify(value)]),
+      ),
+    );
+    await source.close();
+    const [whole, unknown, incomplete] = await Promise.all([
+      runCommand(['inspect']),
+      runCommand(['inspect', formatFixture('odd_tensors.pt')]),
+      runCommand(['inspect', short]),
+    ]);
+    expect([whole.code, unknown.code, incomplete.code]).toEqual([0, 1, 1]);
+    expect(unknown.stdout).toContain('problems:');
+    expect(incomplete.stdout).toContain('missing:\n  cross_decoder.norm.bias\n');
+  }));
+
 describe('convert', () => {
   test('gives a file with the same configuration that reads the same', () =>
     withFolder(async (folder) => {
@@ -134,7 +157,7 @@ describe('convert', () => {
   test('of a ladder adapter also the blocks, and reads with it', () =>
     withFolder(async (folder) => {
       const bare = join(folder, 'bare');
-      const out = join(folder, 'out');
+      const out = join(folder, 'out.safetensors');
       await writeSafetensors(
         bare,
         [...fixtureAdapterTensors('ladder_pruning')].map(([name, { shape, data }]) => ({
@@ -202,7 +225,7 @@ describe('convert', () => {
       const { code, errors } = await runCommand([
         'convert',
         large,
-        join(folder, 'out'),
+        join(folder, 'out.safetensors'),
         ...heads,
         '--precision',
         'f16',
@@ -221,16 +244,20 @@ describe('convert', () => {
       await writeFile(input, bytes);
       await writeFile(join(folder, 'cut.safetensors'), bytes.subarray(0, 1_000_000));
       await mkdir(join(folder, 'sub'));
-      const out = join(folder, 'sub', 'out');
+      const out = join(folder, 'sub', 'out.safetensors');
       const results = await Promise.all([
         runCommand(['convert', input, join(folder, 'sub', '..', 'in.safetensors')]),
         runCommand(['convert', join(folder, 'cut.safetensors'), out]),
-        runCommand(['convert', input, join(folder, 'gone', 'out')]),
+        runCommand(['convert', input, join(folder, 'gone', 'out.safetensors')]),
         runCommand(['convert', formatFixture('odd_tensors.pt'), out]),
         runCommand(['convert', input, out, '--charset', '36']),
+        runCommand(['convert', input, join(folder, 'sub', 'out.pt')]),
+        runCommand(['convert', input, out, '--encoder-heads', '7']),
+        runCommand(['convert', input, out, '--encoder-heads', '7', '--block-ids', '0,1']),
+        runCommand(['convert', formatFixture('OpenCLIP-tiny.bin'), out, '--charset', '36']),
       ]);
       expect(results.map(({ code, errors }) => [code, errors.length])).toEqual(
-        Array.from({ length: 5 }, () => [1, 1]),
+        Array.from({ length: 9 }, () => [1, 1]),
       );
       const messages = results.map(({ errors }) => errors[0]);
       expect(messages[0]).toContain('is the input');
@@ -238,6 +265,10 @@ describe('convert', () => {
       expect(messages[2]).toContain('does not exist');
       expect(messages[3]).toContain('holds no CLIP4STR, PARSeq or CLIP model');
       expect(messages[4]).toContain('the charset has 36 characters');
+      expect(messages[5]).toContain('out.pt does not end in .safetensors, the format that is written.');
+      expect(messages[6]).toContain('is a clip4str model, of which --encoder-heads settles nothing');
+      expect(messages[7]).toContain('of which --encoder-heads, --block-ids settle nothing; leave them out.');
+      expect(messages[8]).toContain('is a clip model, of which --charset settles nothing');
       expect(await readdir(join(folder, 'sub'))).toEqual([]);
       expect((await readFile(input)).equals(bytes)).toBe(true);
     }));
@@ -294,14 +325,23 @@ describe('download', () => {
   test('lists the models, finds those in the cache, and refuses unknown names', () =>
     withFolder(async (folder) => {
       await writeFile(join(folder, 'parseq-bb5792a6.pt'), 'kept');
-      const [list, cached, unknown, read] = await Promise.all([
+      const file = join(folder, 'parseq-bb5792a6.pt');
+      const [list, cached, unknown, read, inFile, below] = await Promise.all([
         runCommand(['download', '--cache', folder]),
         runCommand(['download', 'parseq', '--cache', folder]),
         runCommand(['download', 'parsec']),
         runCommand(['read', samplePath('exit.png'), '--checkpoint', 'parseq'], {
           env: { CLIP4STR_CACHE: folder },
         }),
+        runCommand(['download', 'parseq', '--cache', file, '--quiet']),
+        runCommand(['download', 'parseq', '--cache', join(file, 'deeper'), '--quiet']),
       ]);
+      for (const { code, errors } of [inFile, below]) {
+        expect([code, errors]).toEqual([
+          1,
+          [expect.stringMatching(/cannot be kept in .*, is a file\. Give another folder for the cache\.$/)],
+        ]);
+      }
       expect(list.stdout).toMatch(/^clip4str-base +CLIP4STR-B\/16/m);
       expect(list.stdout).toMatch(/^parseq +PARSeq-S +in the cache, 4 B$/m);
       expect(cached).toEqual({ code: 0, stdout: `${join(folder, 'parseq-bb5792a6.pt')}\n`, errors: [] });

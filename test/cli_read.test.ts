@@ -7,7 +7,7 @@ import { decodeImage } from '../model/decode_image.js';
 import { preprocessImage } from '../model/index.js';
 import { openCheckpoint, writeSafetensors } from '../weights/index.js';
 import { type CommandResult, runCommand, samplePath } from './support/command.js';
-import { withFolder } from './support/weights_files.js';
+import { safetensorsBytes, withFolder } from './support/weights_files.js';
 
 const words = { 'exit.png': 'EXIT', 'hotel.png': 'HOTEL', 'number.png': '2047' } as const;
 const samples = Object.keys(words).map(samplePath);
@@ -163,6 +163,64 @@ describe('read', () => {
       expect(computed).toEqual(texts.map((text) => text.length + 1));
     }));
 
+  test('of pixels, one image that overflows is reported by its name whatever the batch', () =>
+    withFolder(async (folder) => {
+      const path = join(folder, 'pixels');
+      const word = preprocessImage(await decodeImage(await readFile(samples[0]!)), [32, 128], 'half');
+      await writeSafetensors(path, [
+        {
+          name: 'images',
+          dtype: 'f32',
+          shape: [3, 3, 32, 128],
+          read: () => Float32Array.from([...word, ...word.map((value) => value * 1e38), ...word]),
+        },
+      ]);
+      const results = await Promise.all(
+        ['1', '2', '16'].map((size) => runCommand(['read', '--pixels', path, '--batch-size', size])),
+      );
+      const expected = {
+        code: 2,
+        stdout: 'images[0]: EXIT\nimages[2]: EXIT\n',
+        errors: [
+          'images[1]: the logit of position 0, class 0 is NaN, by clip4str_tiny.safetensors. ' +
+            "The image's values reach 1e+38; normalised ones lie within about 3.",
+        ],
+      };
+      expect(results).toEqual([expected, expected, expected]);
+    }));
+
+  test('pixels that are integers are refused: they are not normalised', () =>
+    withFolder(async (folder) => {
+      const path = join(folder, 'bytes.safetensors');
+      const size = 3 * 32 * 128;
+      const header = { images: { dtype: 'U8', shape: [1, 3, 32, 128], data_offsets: [0, size] } };
+      await writeFile(path, safetensorsBytes(header, size));
+      expect(await runCommand(['read', '--pixels', path])).toEqual({
+        code: 1,
+        stdout: '',
+        errors: [
+          'error: bytes.safetensors: its tensor images is u8, which holds no normalised values; --pixels expects ' +
+            'f32, f16, bf16. Give pixels of 0 to 255 as image files.',
+        ],
+      });
+    }));
+
+  test('the name of a picture has no control characters', () =>
+    withFolder(async (folder) => {
+      const path = join(folder, 'two\nlines.png');
+      await writeFile(path, await readFile(samples[0]!));
+      const { code } = await runCommand([
+        'read',
+        path,
+        '--attention',
+        join(folder, 'p'),
+        '--no-ar',
+        '--quiet',
+      ]);
+      expect(code).toBe(0);
+      expect(await readdir(join(folder, 'p'))).toEqual(['two_lines.png']);
+    }));
+
   test('two images of one name get two pictures', () =>
     withFolder(async (folder) => {
       const path = samplePath('exit.png');
@@ -181,6 +239,23 @@ describe('read', () => {
     expect(errors).toEqual([]);
     expect(code).toBe(0);
   });
+
+  test('a reader that has seen enough leaves the files that were asked for whole', () =>
+    withFolder(async (folder) => {
+      const many = Array.from({ length: 12 }, () => samples[0]!);
+      const options = ['--batch-size', '2', '--no-ar', '--refine-iters', '0', '--logits', join(folder, 'l')];
+      const { code, errors } = await runCommand(
+        ['read', ...many, ...options, '--attention', join(folder, 'p')],
+        {
+          onOutput: (child) => child.stdout?.destroy(),
+        },
+      );
+      expect([code, errors]).toEqual([0, []]);
+      const file = await openCheckpoint(join(folder, 'l'));
+      expect(file.tensors.get('logits')?.shape[0]).toBe(12);
+      await file.close();
+      expect(await readdir(join(folder, 'p'))).toHaveLength(12);
+    }));
 
   test('Ctrl-C ends it after the batch, with whole lines and no file half written', () =>
     withFolder(async (folder) => {
@@ -221,6 +296,7 @@ describe('read refuses in one line', () => {
       ['no images given', []],
       ['either images or --pixels', [image, '--pixels', 'x']],
       ['--attention needs image files', ['--pixels', 'x', '--attention', 'y']],
+      ['--normalization is for image files', ['--pixels', 'x', '--normalization', 'clip']],
       ['- is given more than once', ['-', '-']],
       ['the folder gone does not exist', [image, '--logits', 'gone/logits']],
       ['is the input', [image, '--logits', image]],

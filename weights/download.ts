@@ -1,13 +1,14 @@
 /** Downloads of published checkpoints into a cache, for Node. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findPublished, type PublishedCheckpoint } from './catalogue.js';
 import { CheckpointError } from './errors.js';
 import { fileError } from './file_source.js';
+import { makeFolder } from './output_target.js';
 
 export interface DownloadProgress {
   readonly receivedBytes: number;
@@ -52,7 +53,8 @@ export function download(name: string, options: DownloadOptions = {}): Promise<s
 /**
  * Downloads into `<file>.part`, which a later call resumes, and renames it once its SHA-256 is right: the file is in
  * the cache whole or not at all.
- * @throws CheckpointError when the server refuses, cannot be reached, or sends another file than was published.
+ * @throws CheckpointError when the server refuses, cannot be reached, or sends another file than was published, and when
+ *   the cache cannot be written.
  */
 export async function downloadPublished(
   published: PublishedCheckpoint,
@@ -63,7 +65,7 @@ export async function downloadPublished(
   const part = `${path}.part`;
   try {
     if (await fileSize(path)) return path;
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await fetchAll(published, part, options);
     const digest = await sha256(part);
     if (!digest.startsWith(published.sha256)) {
@@ -76,6 +78,14 @@ export async function downloadPublished(
     await rename(part, path);
     return path;
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR' || code === 'EEXIST') {
+      throw new CheckpointError(
+        published.fileName,
+        `cannot be kept in ${folder}: that path, or a part of it, is a file. Give another folder for the cache.`,
+        { cause: error },
+      );
+    }
     throw fileError(published.fileName, error);
   }
 }
