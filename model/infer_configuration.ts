@@ -1,3 +1,4 @@
+import { differencesText } from '../weights/index.js';
 import { resolveCharset } from './charset.js';
 import {
   type ClipConfiguration,
@@ -11,10 +12,10 @@ import {
 } from './configuration.js';
 import { HyperParameters } from './hyper_parameters.js';
 import { type Normalization, normalizations } from './image.js';
-import { nameDifferencesText } from './expected_names.js';
 import { inferAdapter } from './infer_adapter.js';
 import { checkedHeads, clipTowers, decoderOf, imageSizeOf, untold } from './infer_parts.js';
-import { MissingParameterError, ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
+import { likelyDifferences } from './likely_shapes.js';
+import { ParameterShapes, type ShapedParameters } from './parameter_shapes.js';
 import { presetFor } from './preset_matching.js';
 import { captionLength } from './presets.js';
 
@@ -50,7 +51,8 @@ export interface ConfigurationOverrides {
  * The configuration of a checkpoint's model. Dimensions come from the shapes; what these do not tell comes from the
  * overrides, else the stored hyper-parameters, else a preset of the same shapes. Nothing is guessed from a file name.
  *
- * @throws Error if the shapes contradict one another or what is stored, or if something is told nowhere.
+ * @throws Error if the shapes contradict one another or what is stored, or if something is told nowhere; it also lists all
+ *   parameters that are missing, unexpected or of another shape than the others agree on.
  */
 export function inferConfiguration(
   source: ConfigurationSource,
@@ -59,8 +61,10 @@ export function inferConfiguration(
   try {
     return inferFamily(source, overrides);
   } catch (error) {
-    if (!(error instanceof MissingParameterError)) throw error;
-    throw new Error(`${error.message} In all: ${nameDifferencesText(source)}.`, { cause: error });
+    // One problem may hide others: what the file's tensors agree on tells those too.
+    const differences = differencesText(likelyDifferences(source));
+    if (differences === '' || !(error instanceof Error)) throw error;
+    throw new Error(`${error.message} In all: ${differences}.`, { cause: error });
   }
 }
 

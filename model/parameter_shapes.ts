@@ -5,9 +5,6 @@ export interface ShapedParameters {
   readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
 }
 
-/** A parameter that must be there to tell a dimension, and is not. */
-export class MissingParameterError extends Error {}
-
 /** Looks up shapes, saying what is wrong with a file that lacks one or has it in another form. */
 export class ParameterShapes {
   constructor(
@@ -64,9 +61,7 @@ export class ParameterShapes {
       if (parameter.startsWith(start)) numbers.add(parameter.slice(start.length).split('.', 1)[0]!);
     }
     if (numbers.size === 0)
-      throw new MissingParameterError(
-        `${this.source.name}: no parameter is named ${start}0 and so on; the file has no such layers.`,
-      );
+      this.fail(`no parameter is named ${start}0 and so on; the file has no such layers.`);
     return numbers.size;
   }
 
@@ -74,9 +69,7 @@ export class ParameterShapes {
     const full = this.fullName(name);
     const shape = this.source.parameters.get(full)?.shape;
     if (shape === undefined)
-      throw new MissingParameterError(
-        `${this.source.name}: ${full} is missing. The file may hold another model, or a part of one.`,
-      );
+      this.fail(`${full} is missing. The file may hold another model, or a part of one.`);
     if (shape.length !== dimensions || shape.some((size) => size < 1)) {
       this.fail(`${full} is [${shape.join(',')}]; expected ${dimensions} dimensions, none of them empty.`);
     }

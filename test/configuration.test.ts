@@ -448,6 +448,23 @@ describe('checkpoints that contradict themselves', () => {
         '1 unexpected (cross_decoder.extra).',
     ],
     [
+      'a missing parameter that tells sizes, with one of another shape that does not follow from them',
+      failing({ 'clip_model.visual.conv1.weight': undefined, 'cross_decoder.head.bias': [7] }),
+      'In all: 1 missing (clip_model.visual.conv1.weight); ' +
+        '1 of another shape (cross_decoder.head.bias is [7], expected [95]).',
+    ],
+    [
+      'one of another shape than most say, where the parameter that tells it is missing',
+      failing({
+        'clip_model.visual.conv1.weight': undefined,
+        'clip_model.visual.ln_pre.weight': [65],
+        'visual_decoder.layers.0.linear1.weight': undefined,
+        'visual_decoder.layers.0.linear2.weight': [96, 385],
+      }),
+      '2 of another shape (clip_model.visual.ln_pre.weight is [65], expected [64], ' +
+        'visual_decoder.layers.0.linear2.weight is [96,385], expected [96,384]).',
+    ],
+    [
       'an empty dimension',
       failing({ 'clip_model.visual.conv1.weight': [64, 3, 0, 8] }),
       'clip_model.visual.conv1.weight is [64,3,0,8]; expected 4 dimensions, none of them empty.',
@@ -537,7 +554,8 @@ describe('checkpoints that contradict themselves', () => {
     [
       'a cross-modal decoder of another width',
       failing({ 'cross_decoder.pos_queries': [1, 26, 64] }),
-      "the cross-modal decoder is 64 wide, CLIP's features 96; they must agree.",
+      "the cross-modal decoder is 64 wide, CLIP's features 96; they must agree. In all: 1 of another shape " +
+        '(cross_decoder.pos_queries is [1,26,64], expected [1,26,96]).',
     ],
   ])('%s', (_, infer, message) => {
     expect(infer).toThrow(message);

@@ -17,7 +17,7 @@ export interface ParameterDifferences {
 
 /** @param expected shapes by canonical name */
 export function parameterDifferences(
-  source: Pick<ParameterSource, 'parameters'>,
+  source: { readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }> },
   expected: ReadonlyMap<string, readonly number[]>,
 ): ParameterDifferences {
   return {

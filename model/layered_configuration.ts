@@ -1,27 +1,12 @@
-import { differencesText } from '../weights/index.js';
 import type { AdapterConfiguration, ModelConfiguration } from './configuration.js';
-import { expectedParameters } from './expected_parameters.js';
 import type { ShapedParameters } from './parameter_shapes.js';
 import { namedAdapterType } from './infer_adapter.js';
 import { presetOf } from './presets.js';
 
 type FamilyParameters = ShapedParameters & { readonly family: ModelConfiguration['family'] };
 
-/**
- * The names that a file lacks and those that its family does not have, in one line. For files whose configuration
- * cannot be inferred: names depend on the counts of layers alone, which are taken to be as many as the file has.
- */
-export function nameDifferencesText(source: FamilyParameters): string {
-  const expected = expectedParameters(configurationOfLayers(source));
-  return differencesText({
-    missing: [...expected.keys()].filter((name) => !source.parameters.has(name)),
-    unexpected: [...source.parameters.keys()].filter((name) => !expected.has(name)),
-    misshaped: [],
-  });
-}
-
-/** A published model of the family with the file's counts of layers. */
-function configurationOfLayers(source: FamilyParameters): ModelConfiguration {
+/** A published model of the family with the file's counts of layers, so that its parameters have the file's names. */
+export function configurationOfLayers(source: FamilyParameters): ModelConfiguration {
   const layers = (start: string): number => {
     const numbers = new Set<string>();
     for (const name of source.parameters.keys()) {
