@@ -160,7 +160,7 @@ export class Clip4Str {
     const rows = images.length === 0 ? [] : await this.computeLogits(images, options);
     let next = 0;
     return Promise.all(
-      batch.map((image) =>
+      batch.map(async (image) =>
         image instanceof ImageError ? image : this.reading(image, rows[next++]!, options),
       ),
     );
