@@ -23,6 +23,8 @@ export interface StepEvent {
   readonly imagesOfStep: number;
   /** Floating-point operations of the step, forward and backward. */
   readonly flops: number;
+  /** The most that f32 multiply-adds reach on the device, as measured when it was opened. */
+  readonly peakFlopsPerSecond: number;
   /** Device memory held now, and at most during the step. */
   readonly liveBytes: number;
   readonly peakBytes: number;

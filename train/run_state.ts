@@ -17,7 +17,7 @@ const runStateSchema = z.strictObject({
   dropoutStreams: whole,
   lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
   /** Steps that each optimizer counts: those left out do not. */
-  optimizerSteps: z.record(z.string(), whole),
+  optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),
   /** Weights in the stochastic average. */
   averaged: whole,
   /** Best validation accuracy, a percentage; null before the first. */

@@ -1,5 +1,5 @@
 /** A training run from its first step, or its last checkpoint, to its end. */
-import { type Device, DeviceLostError } from '../engine/index.js';
+import { type Device, DeviceLostError, measurePeakFlops } from '../engine/index.js';
 import { Checkpoints } from './checkpoints.js';
 import type { DataSource } from './data/data_source.js';
 import type { CorruptSample } from './data/loader.js';
@@ -95,6 +95,7 @@ class Trainer {
       onCorrupt,
     });
     try {
+      const peakFlopsPerSecond = await measurePeakFlops(device);
       this.step = run.step;
       if (run.step > 0) this.saved = run.step;
       const validation = await Validation.open(device, run.model, sets, {
@@ -103,7 +104,7 @@ class Trainer {
         onCorrupt,
       });
       try {
-        return await this.steps(device, run, validation);
+        return await this.steps(device, run, validation, peakFlopsPerSecond);
       } finally {
         await validation.close();
       }
@@ -112,7 +113,12 @@ class Trainer {
     }
   }
 
-  private async steps(device: Device, run: TrainingRun, validation: Validation): Promise<EndEvent> {
+  private async steps(
+    device: Device,
+    run: TrainingRun,
+    validation: Validation,
+    peakFlopsPerSecond: number,
+  ): Promise<EndEvent> {
     const { configuration, signal } = this.options;
     const { val_check_interval: validateEvery, checkpoint_interval: saveEvery } = configuration.trainer;
     while (!run.done && !signal?.aborted) {
@@ -122,7 +128,8 @@ class Trainer {
       const taken = await run.next();
       if (!taken) break;
       this.step = run.step;
-      await this.tell('step', stepEvent(run, taken, epoch, device, performance.now() - startedAt));
+      const stepMs = performance.now() - startedAt;
+      await this.tell('step', { ...stepEvent(run, taken, epoch, device), stepMs, peakFlopsPerSecond });
       if (taken.report.skipped) {
         await this.tell('notice', `step ${run.step}: a gradient is not finite; no weight was changed.`);
       }
@@ -175,8 +182,7 @@ function stepEvent(
   { report, batches, learningRates, waitMs, lossScale }: TakenStep,
   epoch: number,
   device: Device,
-  stepMs: number,
-): StepEvent {
+): Omit<StepEvent, 'stepMs' | 'peakFlopsPerSecond'> {
   const { liveBytes, peakBytes } = device.memory;
   const cross = report.crossLosses.flat();
   return {
@@ -189,7 +195,6 @@ function stepEvent(
     crossLoss: cross.length > 0 ? meanOf(cross) : undefined,
     gradientNorm: report.gradientNorm,
     learningRates,
-    stepMs,
     waitMs,
     imagesOfStep: batches.reduce((sum, { labels }) => sum + labels.length, 0),
     flops: device.counts.flops,

@@ -68,7 +68,9 @@ export class TrainingRun {
     const { model: options, trainer, seed } = configuration;
     model.recomputeBlocks = trainer.gradient_checkpointing;
     this.plan = new RunPlan(configuration, loader.batchesPerEpoch);
-    const shapes = new Map([...parameters.entries()].map(([name, { shape }]) => [name, shape]));
+    // In an order of their own: that of a file is another after a resumption, and the sum of a norm depends on it.
+    const names = [...parameters.entries()].map(([name]) => name).sort();
+    const shapes = new Map(names.map((name) => [name, parameters.get(name).shape]));
     this.groups = this.plan.groups(shapes);
     this.training = new TrainingStep(model, this.groups, { betas: options.betas, epsilon: options.eps });
     this.halfPrecision = trainer.precision === 16 && device.traits.f16;
@@ -195,6 +197,7 @@ export class TrainingRun {
       : {};
     return {
       ...branches,
+      accumulation: configuration.trainer.accumulate_grad_batches,
       ...(clip > 0 ? { maxGradientNorm: clip } : {}),
       halfPrecision,
       dropout: this.dropout(),
@@ -254,7 +257,7 @@ export class TrainingRun {
       dropoutStreams: this.dropoutStreams,
       lossScale: this.lossScale.state,
       optimizerSteps: Object.fromEntries(
-        optimizers.flatMap(([name, own]) => (own ? [[name, own.steps]] : [])),
+        optimizers.flatMap(([name, own]) => (own ? [[name, Object.fromEntries(own.steps)]] : [])),
       ),
       averaged: this.average.count,
       best: this.best,
@@ -276,7 +279,9 @@ export class TrainingRun {
     if (path === undefined || state === undefined) return;
     await restoreTensors(this.device, path, this.stateTensors());
     for (const [name, optimizer] of Object.entries(this.training.optimizers)) {
-      if (optimizer) optimizer.steps = state.optimizerSteps[name] ?? 0;
+      for (const [parameter, steps] of Object.entries(state.optimizerSteps[name] ?? {})) {
+        optimizer?.steps.set(parameter, steps);
+      }
     }
   }
 

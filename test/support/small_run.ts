@@ -41,6 +41,7 @@ export const smallSettings = [
   'data.num_workers=1',
   'trainer.max_steps=6',
   'trainer.accumulate_grad_batches=2',
+  'trainer.gradient_clip_val=0.5',
   'trainer.precision=32',
   'trainer.val_check_interval=3',
   'trainer.checkpoint_interval=2',
