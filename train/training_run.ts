@@ -288,7 +288,8 @@ export class TrainingRun {
       learningRates: [],
     });
     this.dropoutStreams = streams;
-    checkMemory(forecast, configuration, device);
+    const laterBytes = plan.averages ? this.average.pendingBytes : 0;
+    checkMemory({ ...forecast, laterBytes }, configuration, device);
   }
 }
 
