@@ -81,9 +81,11 @@ export class FolderLock {
     throw inUse(this.folder, held ?? (await textOf(this.path)) ?? '');
   }
 
+  /** A lock that cannot be removed stops binding when the process ends. */
   async release(): Promise<void> {
     clearInterval(this.beat);
-    if ((await textOf(this.path).catch(() => undefined)) === this.text) await rm(this.path, { force: true });
+    const held = await textOf(this.path).catch(() => undefined);
+    if (held === this.text) await rm(this.path, { force: true }).catch(() => undefined);
   }
 }
 
