@@ -56,8 +56,9 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
   const run = await TrainingRun.open(device, {
     configuration,
     source,
-    checkpoints: await Checkpoints.open(folder),
+    checkpoints: new Checkpoints(folder),
     onCorrupt: () => {},
+    onDamaged: () => {},
   });
   try {
     const peakFlopsPerSecond = await measurePeakFlops(device);
