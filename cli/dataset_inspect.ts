@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import {
   type DataSetReport,
   type ImageStatistics,
@@ -14,7 +14,7 @@ import { writeWholeFile } from '../weights/index.js';
 import { droppedTable, reportTable } from './dataset_report.js';
 import { EXIT_DONE, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { wholeNumber } from './options.js';
+import { htmlFile, wholeNumber } from './options.js';
 import { formatBytes, formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { showProgress } from './progress.js';
@@ -62,11 +62,6 @@ export function addDatasetInspect(dataset: Command): void {
 }
 
 /** Only what has this ending is written over: no image and no list has it. */
-function htmlFile(path: string): string {
-  if (!/\.html?$/i.test(path)) throw new InvalidArgumentError('Expected a file that ends in .html.');
-  return path;
-}
-
 async function inspect(
   roots: readonly string[],
   options: InspectCommandOptions,

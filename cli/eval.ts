@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Clip4Str, resolveCharset } from '../model/index.js';
 import { accuracyTable } from '../train/accuracy_table.js';
 import { combinedResult } from '../train/accuracy.js';
@@ -12,7 +12,7 @@ import { writeWholeFile } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { deviceOption, presetOption, wholeNumber, withDevice } from './options.js';
+import { deviceOption, htmlFile, presetOption, wholeNumber, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { showProgress } from './progress.js';
@@ -76,7 +76,7 @@ export function addEval(program: Command): void {
       new Option('--format <format>', 'of the results').choices(['text', 'markdown', 'json']).default('text'),
     )
     .option('--errors', 'list what was read wrong')
-    .option('--html <file>', 'write a page with the results and what was read wrong')
+    .option('--html <file>', 'write a page with the results and what was read wrong', htmlFile)
     .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
     .action(async (options: EvalCommandOptions) => {
@@ -85,10 +85,10 @@ export function addEval(program: Command): void {
 }
 
 function names(text: string): string[] {
-  return text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
+  const given = text.split(',').map((name) => name.trim());
+  const wanted = given.filter((name) => name !== '');
+  if (wanted.length === 0) throw new InvalidArgumentError('Expected names of sets, as IIIT5k,SVT.');
+  return wanted;
 }
 
 function charset(text: string): string {

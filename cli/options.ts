@@ -67,6 +67,12 @@ export function imageSize(text: string): readonly [number, number] {
   return size;
 }
 
+/** A page that a command writes: no other file is mistaken for one. */
+export function htmlFile(path: string): string {
+  if (!/\.html?$/i.test(path)) throw new InvalidArgumentError('Expected a file that ends in .html.');
+  return path;
+}
+
 /** Parses `0,4,8,11`. */
 export function blockNumbers(text: string): readonly number[] {
   if (!/^\d{1,4}(,\d{1,4})*$/.test(text)) {

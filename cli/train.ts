@@ -1,33 +1,27 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openDevice } from '../engine/index.js';
 import {
-  Checkpoints,
+  FolderInUseError,
+  RunFolder,
   type TrainingConfiguration,
-  type TrainingObserver,
-  configurationText,
+  changedModelOption,
   findRunData,
   parseConfiguration,
   presetConfiguration,
   train,
   trainingPresetNames,
 } from '../train/index.js';
-import {
-  MetricsFile,
-  ProgressLine,
-  TensorBoardLog,
-  TrainingHistory,
-  TrainingReport,
-} from '../train/logs/index.js';
-import { writeWholeFile } from '../weights/index.js';
+import { ProgressLine } from '../train/logs/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { droppedTable, reportTable } from './dataset_report.js';
 import { EXIT_DONE, type ExitCode, UsageError, fileReason, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
 import { deviceOption, deviceOptions } from './options.js';
 import { tell } from './output.js';
+import { RunLogs, configurationFile, metricsFile } from './run_logs.js';
 import { trainingJson } from './training_json.js';
 
 interface TrainOptions {
@@ -54,9 +48,10 @@ Training data is looked for in train/<data.train_dir>, validation data in val, b
 data.synthetic.count so many words are rendered beside them as the run goes on, or alone where there is no --data
 (data.synthetic.fonts, .words, .words_share, .backgrounds, .seed: see "synth --help").
 The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (read by clip4str-engine read
---checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends.`;
-
-const configurationFile = 'config.yaml';
+--checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends. One process at a time trains
+in a folder: run.lock in it names that process; the lock of one that was killed does not bind.
+With --resume, --data and --set change options of the run, all but those of the model itself; they are stored once the run
+has opened with them. A checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;
 
 /** Adds `train`. */
 export function addTrain(program: Command): void {
@@ -90,29 +85,43 @@ function added(value: string, before: readonly string[]): string[] {
 }
 
 async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<ExitCode> {
-  const { output, quiet, json } = options;
+  const { output } = options;
   const configuration = await configurationOf(options);
-  const { source, validation, reports, notes } = await findRunData(configuration, signal);
+  const folder = await takeFolder(output);
+  try {
+    if (!options.resume) await refuseAnotherRun(folder);
+    return await trainIn(folder, configuration, options, signal);
+  } finally {
+    await folder.close();
+  }
+}
+
+async function trainIn(
+  folder: RunFolder,
+  configuration: TrainingConfiguration,
+  { output, quiet, json, device, resume }: TrainOptions,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const { source, validation, reports, validationReports, notes } = await findRunData(configuration, signal);
   for (const note of notes) tell(printable(note));
-  if (!quiet) tell(`${reportTable(reports)}${droppedTable(reports)}`.trimEnd());
-  if (!quiet && validation.length === 0) tell('no val/ below the root of the data: nothing is validated.');
-  await mkdir(output, { recursive: true }).catch((error: unknown) => {
-    throw new UsageError(`--output: ${output}: ${fileReason(error)}.`);
-  });
-  await writeWholeFile(join(output, configurationFile), async (file) => {
-    await file.writeFile(configurationText(configuration));
-  });
+  if (!quiet) {
+    for (const each of [reports, validationReports]) {
+      if (each.length > 0) tell(`${reportTable(each)}${droppedTable(each)}`.trimEnd());
+    }
+    if (validation.length === 0)
+      tell('no validation data in val/ below the root of the data: nothing is validated.');
+  }
   const { reason } = await train({
     configuration,
-    folder: output,
+    folder,
     source,
     validation,
     observers: [
       new ProgressLine({ quiet: quiet === true }),
       ...(json ? [trainingJson()] : []),
-      ...(await openLogs(output, configuration, options.resume === true)),
+      new RunLogs(output, configuration, resume === true),
     ],
-    openDevice: () => openDevice(deviceOptions(options.device)),
+    openDevice: () => openDevice(deviceOptions(device)),
     signal,
   });
   if (reason === 'stopped' && !quiet)
@@ -121,27 +130,22 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
   return EXIT_DONE;
 }
 
-/** Metrics, TensorBoard's events and the report, going on after the last checkpoint of a run that is resumed. */
-async function openLogs(
-  output: string,
-  configuration: TrainingConfiguration,
-  resume: boolean,
-): Promise<readonly TrainingObserver[]> {
-  const text = configurationText(configuration);
-  const stored = await (await Checkpoints.open(output)).steps();
-  const resumed = resume ? { resumedFrom: Math.max(0, ...stored.map(({ step }) => step)) } : {};
-  const metricsPath = join(output, 'metrics.jsonl');
-  const metrics = await MetricsFile.open(metricsPath, resumed);
-  const history =
-    resumed.resumedFrom === undefined
-      ? {}
-      : { history: await TrainingHistory.read(metricsPath, resumed.resumedFrom) };
-  const title = `Training in ${basename(resolve(output))}`;
-  return [
-    metrics,
-    await TensorBoardLog.open(join(output, 'tensorboard'), { configuration: text, ...resumed }),
-    new TrainingReport(join(output, 'report.html'), { title, configuration: text, ...history }),
-  ];
+/** @throws UsageError where the folder cannot be made, or another process trains in it */
+async function takeFolder(path: string): Promise<RunFolder> {
+  const onWait = (holder: string, seconds: number): void =>
+    tell(printable(`${path} is held by ${holder}: watching for ${seconds} s whether that is still alive.`));
+  return RunFolder.open(path, { onWait }).catch((error: unknown) => {
+    if (error instanceof FolderInUseError) throw new UsageError(`--output: ${error.message}`);
+    const isFile = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new UsageError(`--output: ${path}: ${isFile ? 'is a file, not a folder' : fileReason(error)}.`);
+  });
+}
+
+/** @throws UsageError where the folder holds what a run has measured or saved */
+async function refuseAnotherRun({ path, checkpoints }: RunFolder): Promise<void> {
+  const measured = (await stat(join(path, metricsFile)).catch(() => undefined))?.size ?? 0;
+  if (measured === 0 && (await checkpoints.steps()).length === 0) return;
+  throw new UsageError(`--output: ${path} holds a run already. Go on with --resume, or name another folder.`);
 }
 
 /** @throws UsageError for options that contradict one another or the output folder; Error for a wrong configuration */
@@ -157,21 +161,31 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
       throw new UsageError('--resume takes the configuration of the run; change single options with --set.');
     }
     if (!existsSync(stored)) throw new UsageError(`--resume: ${output} holds no run: there is no ${stored}.`);
-    return parseConfiguration(await readFile(stored, 'utf8'), stored, settings);
+    return resumedConfiguration(await readFile(stored, 'utf8'), stored, settings);
   }
   if ((preset === undefined) === (config === undefined)) {
     throw new UsageError('name what to train: either --preset or --config.');
-  }
-  if (existsSync(output) && (await (await Checkpoints.open(output)).steps()).length > 0) {
-    throw new UsageError(
-      `--output: ${output} holds a run already. Go on with --resume, or name another folder.`,
-    );
   }
   const configuration =
     config === undefined
       ? presetConfiguration(preset!, settings)
       : parseConfiguration(await textOf(config), config, settings);
   return withPaths(configuration, options.quiet);
+}
+
+/** @throws UsageError where an option of the model itself is to change */
+function resumedConfiguration(
+  text: string,
+  path: string,
+  settings: readonly string[],
+): TrainingConfiguration {
+  const given = parseConfiguration(text, path, settings);
+  const changed = changedModelOption(parseConfiguration(text, path), given);
+  if (changed === undefined) return given;
+  throw new UsageError(
+    `--resume: ${changed.option} is ${changed.stored} in ${path}, and ${changed.given} was given. A run goes on with the ` +
+      'model that it began with: leave the option out, or train another model in another folder.',
+  );
 }
 
 async function textOf(path: string): Promise<string> {

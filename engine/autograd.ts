@@ -11,6 +11,7 @@ import {
   noGrad,
   withGrad,
 } from './graph.js';
+import { KeptValues } from './kept_values.js';
 import { add, copyInto } from './operations/elementwise.js';
 import { fill } from './operations/fill.js';
 import { describe } from './operations/operation.js';
@@ -147,14 +148,18 @@ export function checkpoint(
   const { device } = first;
   const draws: Draws = [];
   const result = noGrad(() => noteDraws(draws, () => device.scope(() => work(...inputs).detach())));
-  const kept = inputs.map((input) => device.keep(input.detach()));
+  const kept = new KeptValues(
+    'checkpoint',
+    inputs.map((input) => device.keep(input.detach())),
+  );
   const nodes = inputs.map(({ node }) => node);
   const origin: OperationOrigin = {
     kind: 'operation',
     inputs: nodes,
     gradients(gradient, sink) {
+      kept.check();
       const floor = lastNodeId();
-      const leaves = kept.map((tensor, i) => (nodes[i] ? tensor.detach().requireGradient() : tensor));
+      const leaves = kept.tensors.map((tensor, i) => (nodes[i] ? tensor.detach().requireGradient() : tensor));
       const again = withGrad(() => repeatDraws(draws, () => work(...leaves)));
       if (!again.node) return [];
       const frontier = new Frontier(device, floor, sink);
@@ -167,7 +172,7 @@ export function checkpoint(
       });
     },
     release() {
-      kept.forEach((tensor) => tensor.dispose());
+      kept.dispose();
     },
   };
   const { dtype, shape } = result;

@@ -159,7 +159,9 @@ export class Device implements TensorDevice {
           `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
-    if (data.length > 0) this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
+    if (data.length === 0) return;
+    tensor.buffer.version++;
+    this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
   }
 
   /**
@@ -248,6 +250,9 @@ export class Device implements TensorDevice {
     this.lastWork = label;
     const bound = tensors.map((tensor) => this.bind(tensor));
     const launch = build(bound.map(({ operand }) => operand));
+    launch.access.forEach((access, i) => {
+      if (access !== 'read') bound[i]!.binding.buffer.version++;
+    });
     this.queue.dispatch(
       launch,
       bound.map(({ binding }) => binding),

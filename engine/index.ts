@@ -18,6 +18,7 @@ export {
 export { Muon, type MuonOptions } from './optimizers/muon.js';
 export { type OptimizedGroup, Optimizer } from './optimizers/optimizer.js';
 export { moveTowards } from './optimizers/moving_average.js';
+export { measurePeakFlops } from './peak.js';
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export type { Activation, AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';

@@ -11,6 +11,8 @@ export interface PooledBuffer {
   readonly bytes: number;
   /** Number of the last recorded batch that uses it, so that a write knows whether it must wait for it. */
   lastBatch: number;
+  /** Grows with every write, so that what was kept of its contents can be told from what came after. */
+  version: number;
 }
 
 export interface MemoryUsage {
@@ -83,6 +85,7 @@ export class BufferPool {
       gpu: this.owner.createBuffer(size, purpose),
       bytes: size,
       lastBatch: 0,
+      version: 0,
     };
     this.liveBytes += size;
     this.liveBuffers++;

@@ -29,9 +29,9 @@ fn main(
 #for c in 0..CHUNKS
   var own_1_${k}_$c = vec4<f32>();
   var own_2_${k}_$c = vec4<f32>();
-  var gradient_1_${k}_$c = vec4<f32>();
+  var whole_1_${k}_$c = vec4<f32>();
 #if OF == 'key_value'
-  var gradient_2_${k}_$c = vec4<f32>();
+  var whole_2_${k}_$c = vec4<f32>();
 #end
 #end
 #end
@@ -53,56 +53,75 @@ fn main(
 #end
 #end
   let range = met_rows(place);
-  for (var met = range.x; met < range.y; met++) {
+  for (var span = range.x; span < range.y; span += sum_span) {
+#for k in 0..OWN
 #for c in 0..CHUNKS
-    let met_3_$c = part_3(first_3 + met * params.rows3RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
-    let met_4_$c = part_4(first_4 + met * params.rows4RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
+    var gradient_1_${k}_$c = vec4<f32>();
+#if OF == 'key_value'
+    var gradient_2_${k}_$c = vec4<f32>();
+#end
+#end
+#end
+    let span_end = min(range.y, span + sum_span);
+    for (var met = span; met < span_end; met++) {
+#for c in 0..CHUNKS
+      let met_3_$c = part_3(first_3 + met * params.rows3RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
+      let met_4_$c = part_4(first_4 + met * params.rows4RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
 #end
 #for k in 0..OWN
-    var score_$k = dot(own_1_${k}_0, met_3_0);
-    var slope_$k = dot(own_2_${k}_0, met_4_0);
+      var score_$k = dot(own_1_${k}_0, met_3_0);
+      var slope_$k = dot(own_2_${k}_0, met_4_0);
 #for c in 1..CHUNKS
-    score_$k += dot(own_1_${k}_$c, met_3_$c);
-    slope_$k += dot(own_2_${k}_$c, met_4_$c);
+      score_$k += dot(own_1_${k}_$c, met_3_$c);
+      slope_$k += dot(own_2_${k}_$c, met_4_$c);
 #end
 #end
 #if OF == 'key_value'
-    let statistics_met = statistics[statistics_of(place, met)];
+      let statistics_met = statistics[statistics_of(place, met)];
 #end
 #for g in 0..OWN / LANES
-    let scores_$g = fold(
+      let scores_$g = fold(
 #for k in 0..LANES
-      score_${g * LANES + k},
+        score_${g * LANES + k},
 #end
-      lane,
-    );
-    let slopes_$g = fold(
+        lane,
+      );
+      let slopes_$g = fold(
 #for k in 0..LANES
-      slope_${g * LANES + k},
+        slope_${g * LANES + k},
 #end
-      lane,
-    );
+        lane,
+      );
 #if OF == 'query'
-    // A query that sees no key has no finite logarithm here and gets NaN.
-    let weight_$g = exp(seen_score(scores_$g, place, own_$g, met) - statistics_$g.x);
-    let bent_$g = weight_$g * (slopes_$g - statistics_$g.y);
+      // A query that sees no key has no finite logarithm here and gets NaN.
+      let weight_$g = exp(seen_score(scores_$g, place, own_$g, met) - statistics_$g.x);
+      let bent_$g = weight_$g * (slopes_$g - statistics_$g.y);
 #else
-    let seen_$g = seen_score(scores_$g, place, met, own_$g);
-    // Only -inf hides: a score of NaN must reach the result.
-    let hidden_$g = seen_$g < -3.4028234e38;
-    let weight_$g = select(exp(seen_$g - statistics_met.x), 0.0, hidden_$g);
-    let bent_$g = select(weight_$g * (slopes_$g - statistics_met.y), 0.0, hidden_$g);
+      let seen_$g = seen_score(scores_$g, place, met, own_$g);
+      // Only -inf hides: a score of NaN must reach the result.
+      let hidden_$g = seen_$g < -3.4028234e38;
+      let weight_$g = select(exp(seen_$g - statistics_met.x), 0.0, hidden_$g);
+      let bent_$g = select(weight_$g * (slopes_$g - statistics_met.y), 0.0, hidden_$g);
 #end
 #end
 #for k in 0..OWN
-    let bent_of_$k = subgroupBroadcast(bent_${k / LANES}, ${k % LANES});
+      let bent_of_$k = subgroupBroadcast(bent_${k / LANES}, ${k % LANES});
 #for c in 0..CHUNKS
-    gradient_1_${k}_$c += bent_of_$k * met_3_$c;
+      gradient_1_${k}_$c += bent_of_$k * met_3_$c;
 #end
 #if OF == 'key_value'
-    let weight_of_$k = subgroupBroadcast(weight_${k / LANES}, ${k % LANES});
+      let weight_of_$k = subgroupBroadcast(weight_${k / LANES}, ${k % LANES});
 #for c in 0..CHUNKS
-    gradient_2_${k}_$c += weight_of_$k * met_4_$c;
+      gradient_2_${k}_$c += weight_of_$k * met_4_$c;
+#end
+#end
+#end
+    }
+#for k in 0..OWN
+#for c in 0..CHUNKS
+    whole_1_${k}_$c += gradient_1_${k}_$c;
+#if OF == 'key_value'
+    whole_2_${k}_$c += gradient_2_${k}_$c;
 #end
 #end
 #end
@@ -111,14 +130,14 @@ fn main(
     let k = row - place.start;
     let at = gradient_of(place, row);
 #for c in 0..CHUNKS
-    var stored_1_$c = gradient_1_0_$c;
+    var stored_1_$c = whole_1_0_$c;
 #if OF == 'key_value'
-    var stored_2_$c = gradient_2_0_$c;
+    var stored_2_$c = whole_2_0_$c;
 #end
 #for k in 1..OWN
-    stored_1_$c = select(stored_1_$c, gradient_1_${k}_$c, k == $k);
+    stored_1_$c = select(stored_1_$c, whole_1_${k}_$c, k == $k);
 #if OF == 'key_value'
-    stored_2_$c = select(stored_2_$c, gradient_2_${k}_$c, k == $k);
+    stored_2_$c = select(stored_2_$c, whole_2_${k}_$c, k == $k);
 #end
 #end
     if (${c * LANES} + lane < $PARTS) {

@@ -10,6 +10,7 @@
 // So rows_1 · rows_3 is the score, rows_2 · rows_4 the slope. A row is read in parts of four components, as vectors
 // where strides allow; a part that reaches past the row's width has zeros there.
 #include "grid.wgsl"
+#include "sum_span.wgsl"
 
 alias Rows1 = $ROWS_1;
 alias Rows2 = $ROWS_2;

@@ -1,6 +1,7 @@
 // What the tiled attention kernels share: the bindings, with vectors of four components where strides allow, and
 // reading four components of a row that starts at element `at`, zeros past the row's width.
 #include "grid.wgsl"
+#include "sum_span.wgsl"
 
 #if VECTORS
 @group(0) @binding(1) var<storage, read> query: array<vec4<$QUERY>>;

@@ -42,30 +42,41 @@ fn main(
 #for g in 0..OWN / LANES
   let own_$g = min(place.start + ${g * LANES} + lane, params.ownRows - 1u);
   var highest_$g = -3.4028234e38;
-  var total_$g = 0.0;
+  var whole_highest_$g = highest_$g;
+  var whole_total_$g = 0.0;
 #end
   let range = met_rows(place);
-  for (var met = range.x; met < range.y; met++) {
+  for (var span = range.x; span < range.y; span += sum_span) {
+#for g in 0..OWN / LANES
+    var total_$g = 0.0;
+#end
+    let span_end = min(range.y, span + sum_span);
+    for (var met = span; met < span_end; met++) {
 #for c in 0..CHUNKS
-    let met_$c = part_3(first_3 + met * params.rows3RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
+      let met_$c = part_3(first_3 + met * params.rows3RowStride, min(${c * LANES} + lane, ${PARTS - 1}));
 #end
 #for k in 0..OWN
-    var score_$k = dot(own_${k}_0, met_0);
+      var score_$k = dot(own_${k}_0, met_0);
 #for c in 1..CHUNKS
-    score_$k += dot(own_${k}_$c, met_$c);
+      score_$k += dot(own_${k}_$c, met_$c);
 #end
 #end
 #for g in 0..OWN / LANES
-    let scores_$g = fold(
+      let scores_$g = fold(
 #for k in 0..LANES
-      score_${g * LANES + k},
+        score_${g * LANES + k},
 #end
-      lane,
-    );
-    let seen_$g = seen_score(scores_$g, place, own_$g, met);
-    let new_highest_$g = max(highest_$g, seen_$g);
-    total_$g = total_$g * exp(highest_$g - new_highest_$g) + exp(seen_$g - new_highest_$g);
-    highest_$g = new_highest_$g;
+        lane,
+      );
+      let seen_$g = seen_score(scores_$g, place, own_$g, met);
+      let new_highest_$g = max(highest_$g, seen_$g);
+      total_$g = total_$g * exp(highest_$g - new_highest_$g) + exp(seen_$g - new_highest_$g);
+      highest_$g = new_highest_$g;
+#end
+    }
+#for g in 0..OWN / LANES
+    whole_total_$g = whole_total_$g * exp(whole_highest_$g - highest_$g) + total_$g;
+    whole_highest_$g = highest_$g;
 #end
   }
 #for g in 0..OWN / LANES
@@ -76,7 +87,7 @@ fn main(
     lane,
   );
   if (place.start + ${g * LANES} + lane < place.stop) {
-    statistics[statistics_of(place, own_$g)] = vec2<f32>(highest_$g + log(total_$g), slopes_$g);
+    statistics[statistics_of(place, own_$g)] = vec2<f32>(highest_$g + log(whole_total_$g), slopes_$g);
   }
 #end
 }

@@ -71,10 +71,8 @@ fn main(
       let score_$j = select(seen_$j, params.minusInfinity, met_$j > last_met);
       highest = max(highest, score_$j);
 #end
-      var total = partial.y * exp(partial.x - highest);
-#for j in 0..4
-      total += exp(score_$j - highest);
-#end
+      let total = partial.y * exp(partial.x - highest)
+        + ((exp(score_0 - highest) + exp(score_1 - highest)) + (exp(score_2 - highest) + exp(score_3 - highest)));
       shared_rows[partials + at] = vec4<f32>(highest, total, 0.0, 0.0);
     }
   }

@@ -39,59 +39,75 @@ fn main(
 #end
 #for p in 0..PARTS
   let query_$p = query_part(query_at, $p);
-  var sum_$p = vec4<f32>();
 #end
+  // Touched once a span: they may lie in memory, so that the running sums have the registers.
+  var wholes: array<vec4<f32>, $PARTS>;
   var highest = -3.4028234e38;
-  var total = 0.0;
-  for (var block = 0u; block < visible; block += $KEYS) {
-    workgroupBarrier();
-    for (var i = lane; i < ${KEYS * PARTS}; i += $LANES) {
-      let own = min(block + i / $PARTS, last_key);
-      shared_keys[i] = key_part(key_at + own * params.keyRowStride, i % $PARTS);
-      shared_values[i] = value_part(value_at + own * params.valueRowStride, i % $PARTS);
-    }
-    workgroupBarrier();
-    var scores: array<f32, $KEYS>;
-    var new_highest = highest;
-    for (var k = 0u; k < $KEYS; k++) {
-      var score = 0.0;
+  var whole_highest = highest;
+  var whole_total = 0.0;
+  for (var span = 0u; span < visible; span += sum_span) {
 #for p in 0..PARTS
-      score += dot(query_$p, shared_keys[k * $PARTS + $p]);
+    var sum_$p = vec4<f32>();
 #end
-      score *= params.scale;
-      let j = block + k;
-      var hidden = j > last_key;
+    var total = 0.0;
+    let span_end = min(visible, span + sum_span);
+    for (var block = span; block < span_end; block += $KEYS) {
+      workgroupBarrier();
+      for (var i = lane; i < ${KEYS * PARTS}; i += $LANES) {
+        let own = min(block + i / $PARTS, last_key);
+        shared_keys[i] = key_part(key_at + own * params.keyRowStride, i % $PARTS);
+        shared_values[i] = value_part(value_at + own * params.valueRowStride, i % $PARTS);
+      }
+      workgroupBarrier();
+      var scores: array<f32, $KEYS>;
+      var new_highest = highest;
+      for (var k = 0u; k < $KEYS; k++) {
+        var score = 0.0;
+#for p in 0..PARTS
+        score += dot(query_$p, shared_keys[k * $PARTS + $p]);
+#end
+        score *= params.scale;
+        let j = block + k;
+        var hidden = j > last_key;
 #if CAUSAL
-      hidden = hidden || j > row;
+        hidden = hidden || j > row;
 #end
 #if MASK
-      score += f32(mask[mask_at + min(j, last_key)]);
+        score += f32(mask[mask_at + min(j, last_key)]);
 #end
 #if PADDING
-      hidden = hidden || padding[padding_at + min(j, last_key)] != 0u;
+        hidden = hidden || padding[padding_at + min(j, last_key)] != 0u;
 #end
-      scores[k] = select(score, params.minusInfinity, hidden);
-      new_highest = max(new_highest, scores[k]);
-    }
-    let rescale = exp(highest - new_highest);
-    highest = new_highest;
-    total *= rescale;
+        scores[k] = select(score, params.minusInfinity, hidden);
+        new_highest = max(new_highest, scores[k]);
+      }
+      let rescale = exp(highest - new_highest);
+      highest = new_highest;
+      total *= rescale;
 #for p in 0..PARTS
-    sum_$p *= rescale;
+      sum_$p *= rescale;
 #end
-    for (var k = 0u; k < $KEYS; k++) {
-      let weight = exp(scores[k] - highest);
-      total += weight;
+      for (var k = 0u; k < $KEYS; k++) {
+        let weight = exp(scores[k] - highest);
+        total += weight;
 #for p in 0..PARTS
-      sum_$p += weight * shared_values[k * $PARTS + $p];
+        sum_$p += weight * shared_values[k * $PARTS + $p];
 #end
+      }
     }
+    // What came before follows the highest score once a span.
+    let rescale = exp(whole_highest - highest);
+    whole_highest = highest;
+    whole_total = whole_total * rescale + total;
+#for p in 0..PARTS
+    wholes[$p] = wholes[$p] * rescale + sum_$p;
+#end
   }
   if (first_row + lane >= params.queries) {
     return;
   }
   let result_at = params.resultOffset + batch * params.resultBatchStride + head * params.resultHeadStride + row * params.resultRowStride;
 #for p in 0..PARTS
-  store_part(result_at, $p, sum_$p / total);
+  store_part(result_at, $p, wholes[$p] / whole_total);
 #end
 }

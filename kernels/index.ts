@@ -10,6 +10,7 @@ export * from './gradient_norm.js';
 export * from './kernel.js';
 export * from './matmul.js';
 export * from './matmul_variants.js';
+export * from './multiply_add.js';
 export * from './optimizer.js';
 export * from './philox.js';
 export * from './picking.js';

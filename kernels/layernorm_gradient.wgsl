@@ -24,20 +24,31 @@ fn main(
   let offsets = row_offsets(row);
   let count = f32(params.columns);
   let origin = f32(x_values[offsets.x]);
+  // Added in parts: one long chain of additions would lose digits.
+  const part_columns = 128u * $WORKGROUP;
   var sum = 0.0;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    sum += f32(x_values[offsets.x + i]) - origin;
+  for (var start = lane; start < params.columns; start += part_columns) {
+    var part = 0.0;
+    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+      part += f32(x_values[offsets.x + i]) - origin;
+    }
+    sum += part;
   }
   let difference = row_sum(sum, lane) / count;
   var squares = 0.0;
   var weighted_sum = 0.0;
   var product_sum = 0.0;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
-    let centred = f32(x_values[offsets.x + i]) - origin - difference;
-    let weighted = f32(gradient_values[offsets.gradient + i]) * f32(weight[params.weightOffset + i]);
-    squares += centred * centred;
-    weighted_sum += weighted;
-    product_sum += weighted * centred;
+  for (var start = lane; start < params.columns; start += part_columns) {
+    // Squares, weighted gradients, products of both.
+    var part = vec3<f32>();
+    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+      let centred = f32(x_values[offsets.x + i]) - origin - difference;
+      let weighted = f32(gradient_values[offsets.gradient + i]) * f32(weight[params.weightOffset + i]);
+      part += vec3<f32>(centred * centred, weighted, weighted * centred);
+    }
+    squares += part.x;
+    weighted_sum += part.y;
+    product_sum += part.z;
   }
   let scale = 1.0 / sqrt(row_sum(squares, lane) / count + params.epsilon);
   let weighted_mean = row_sum(weighted_sum, lane) / count;

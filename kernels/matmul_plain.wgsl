@@ -22,23 +22,27 @@ fn main(
   // Rows and columns past the edge repeat the last one; their sums are not stored.
   let left_$r = offsets.left + min(first_row + $r, params.rows - 1u) * params.leftRowStride;
   let right_$r = offsets.right + min(first_column + $r, params.columns - 1u) * params.rightColumnStride;
-  var sum_$r = vec4<f32>();
 #end
-  for (var k = 0u; k < params.depth; k++) {
-    let b = vec4<f32>(
-#for c in 0..4
-      f32(right[right_$c + k * params.rightDepthStride]),
-#end
-    );
+  var sums: array<vec4<f32>, 4>;
+  for (var start = 0u; start < params.depth; start += sum_span) {
 #for r in 0..4
-    sum_$r += f32(left[left_$r + k * params.leftDepthStride]) * b;
+    var sum_$r = vec4<f32>();
+#end
+    for (var k = start; k < min(params.depth, start + sum_span); k++) {
+      let b = vec4<f32>(
+#for c in 0..4
+        f32(right[right_$c + k * params.rightDepthStride]),
+#end
+      );
+#for r in 0..4
+      sum_$r += f32(left[left_$r + k * params.leftDepthStride]) * b;
+#end
+    }
+#for r in 0..4
+    sums[$r] += sum_$r;
 #end
   }
   // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
-  var sums: array<vec4<f32>, 4>;
-#for r in 0..4
-  sums[$r] = sum_$r;
-#end
   for (var r = 0u; r < min(params.rows - first_row, 4u); r++) {
     for (var c = 0u; c < min(params.columns - first_column, 4u); c++) {
       store(offsets, first_row + r, first_column + c, sums[r][c]);

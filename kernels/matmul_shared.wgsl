@@ -2,6 +2,7 @@
 // to a finished sum before it is stored: scale, bias, activation, residual, in this order.
 #include "activation.wgsl"
 #include "grid.wgsl"
+#include "sum_span.wgsl"
 
 #if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<$BIAS_TYPE>;

@@ -89,49 +89,52 @@ fn main(
   let offsets = batch_offsets(tile.batch);
   let lane_row = lane / ${LANES_ACROSS}u;
   let lane_column = lane % ${LANES_ACROSS}u;
+  // Touched once in sum_span steps: it may lie in memory, so that the running sums have the registers.
+  var sums: array<vec4<f32>, ${BLOCKS_DOWN * 4 * BLOCKS_ACROSS}>;
+  for (var start = 0u; start < params.depth; start += sum_span) {
 #for r in 0..BLOCKS_DOWN*4
 #for c in 0..BLOCKS_ACROSS
-  var sum_${r}_$c = vec4<f32>();
+    var sum_${r}_$c = vec4<f32>();
 #end
 #end
-  for (var k = 0u; k < params.depth; k += ${TILE_DEPTH}u) {
-    for (var index = lane; index < left_blocks; index += ${LANES_DOWN * LANES_ACROSS}u) {
-      let place = block_place(index, ${TILE_ROWS / 4}u);
-      let block = left_block(offsets.left, tile.row + place.x * 4u, k + place.y * 4u);
+    for (var k = start; k < min(params.depth, start + sum_span); k += ${TILE_DEPTH}u) {
+      for (var index = lane; index < left_blocks; index += ${LANES_DOWN * LANES_ACROSS}u) {
+        let place = block_place(index, ${TILE_ROWS / 4}u);
+        let block = left_block(offsets.left, tile.row + place.x * 4u, k + place.y * 4u);
 #for j in 0..4
-      left_tile[(place.y * 4u + ${j}u) * left_pitch + place.x] = block[$j];
+        left_tile[(place.y * 4u + ${j}u) * left_pitch + place.x] = block[$j];
 #end
-    }
-    for (var index = lane; index < right_blocks; index += ${LANES_DOWN * LANES_ACROSS}u) {
-      let place = block_place(index, ${TILE_COLUMNS / 4}u);
-      let block = right_block(offsets.right, tile.column + place.x * 4u, k + place.y * 4u);
+      }
+      for (var index = lane; index < right_blocks; index += ${LANES_DOWN * LANES_ACROSS}u) {
+        let place = block_place(index, ${TILE_COLUMNS / 4}u);
+        let block = right_block(offsets.right, tile.column + place.x * 4u, k + place.y * 4u);
 #for j in 0..4
-      right_tile[(place.y * 4u + ${j}u) * right_pitch + place.x] = block[$j];
+        right_tile[(place.y * 4u + ${j}u) * right_pitch + place.x] = block[$j];
 #end
-    }
-    workgroupBarrier();
-    for (var j = 0u; j < ${TILE_DEPTH}u; j++) {
+      }
+      workgroupBarrier();
+      for (var j = 0u; j < ${TILE_DEPTH}u; j++) {
 #for r in 0..BLOCKS_DOWN
-      let a_$r = left_tile[j * left_pitch + lane_row + ${r * LANES_DOWN}u];
+        let a_$r = left_tile[j * left_pitch + lane_row + ${r * LANES_DOWN}u];
 #end
 #for c in 0..BLOCKS_ACROSS
-      let b_$c = right_tile[j * right_pitch + lane_column + ${c * LANES_ACROSS}u];
+        let b_$c = right_tile[j * right_pitch + lane_column + ${c * LANES_ACROSS}u];
 #end
 #for r in 0..BLOCKS_DOWN*4
 #for c in 0..BLOCKS_ACROSS
-      sum_${r}_$c += a_${r / 4}[${r % 4}] * b_$c;
+        sum_${r}_$c += a_${r / 4}[${r % 4}] * b_$c;
 #end
 #end
+      }
+      workgroupBarrier();
     }
-    workgroupBarrier();
+#for r in 0..BLOCKS_DOWN*4
+#for c in 0..BLOCKS_ACROSS
+    sums[${r * BLOCKS_ACROSS + c}] += sum_${r}_$c;
+#end
+#end
   }
   // A loop, which compilers unroll where that is cheap: sixteen copies of the epilogue take long to compile.
-  var sums: array<vec4<f32>, ${BLOCKS_DOWN * 4 * BLOCKS_ACROSS}>;
-#for r in 0..BLOCKS_DOWN*4
-#for c in 0..BLOCKS_ACROSS
-  sums[${r * BLOCKS_ACROSS + c}] = sum_${r}_$c;
-#end
-#end
   for (var i = 0u; i < ${BLOCKS_DOWN * 16 * BLOCKS_ACROSS}u; i++) {
     let r = i / ${BLOCKS_ACROSS * 4}u;
     let c = i / 4u % ${BLOCKS_ACROSS}u;

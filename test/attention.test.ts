@@ -23,13 +23,30 @@ interface Operands {
   readonly expected: Float64Array;
 }
 
-/** Random operands with split heads as views of `[batch, tokens, heads * width]`, and what must come out. */
-async function operandsOf(options: AttentionCase, dtype: 'f32' | 'f16' = 'f32', seed = 1): Promise<Operands> {
+type Name = 'query' | 'key' | 'value';
+
+/**
+ * Operands with split heads as views of `[batch, tokens, heads * width]`, and what must come out.
+ * @param numbers the elements of an operand; random ones if not given
+ */
+async function operandsOf(
+  options: AttentionCase,
+  dtype: 'f32' | 'f16' = 'f32',
+  seed = 1,
+  numbers?: (name: Name, count: number) => Float32Array<ArrayBuffer>,
+): Promise<Operands> {
   const random = new Random(seed);
   const { batch, heads, queries, keys, width } = options;
-  const make = (tokens: number) =>
-    stored(device(), random.floats(batch * tokens * heads * width), [batch, tokens, heads * width], dtype);
-  const [query, key, value] = [await make(queries), await make(keys), await make(keys)];
+  const make = (name: Name, tokens: number) => {
+    const count = batch * tokens * heads * width;
+    const values = numbers?.(name, count) ?? random.floats(count);
+    return stored(device(), values, [batch, tokens, heads * width], dtype);
+  };
+  const [query, key, value] = [
+    await make('query', queries),
+    await make('key', keys),
+    await make('value', keys),
+  ];
   const { mask, padded } = options;
   const maskValues = new Float32Array(mask ? batch * heads * queries * keys : 0);
   const paddingValues = new Uint32Array(padded ? batch * keys : 0);
@@ -285,8 +302,8 @@ describe('attention variants', () => {
     ],
   ];
   describe.each(forms)('%s', (_, name, traits) => {
-    test.each(cases)('%s', async (_case, options) => {
-      const { query, key, value, mask, padding, expected } = await operandsOf(options);
+    const checkForm = async (options: AttentionCase, operands: Promise<Operands>): Promise<void> => {
+      const { query, key, value, mask, padding, expected } = await operands;
       const variant = attentionVariants.find((candidate) => candidate.name === name)!;
       const seen = { ...device().traits, ...traits };
       const result = poisoned(device(), [options.batch, options.queries, options.heads * options.width]);
@@ -310,6 +327,22 @@ describe('attention variants', () => {
         () => name,
       );
       expectClose(await result.read(), expected);
+    };
+
+    test.each(cases)('%s', (_case, options) => checkForm(options, operandsOf(options)));
+
+    test.each([1000, 2048, 4096])('like values of %i keys', async (keys) => {
+      for (const constant of [0.1, 1 / 3, 0.7]) {
+        // The last score is the highest: all sums are rescaled to it.
+        for (const last of [0, 1]) {
+          const options: AttentionCase = {
+            ...{ batch: 1, heads: 1, queries: 9, keys, width: 4 },
+            mask: (_b, _h, _i, j) => (j === keys - 1 ? last : 0),
+          };
+          const like = (_name: Name, count: number) => new Float32Array(count).fill(constant);
+          await checkForm(options, operandsOf(options, 'f32', 1, like));
+        }
+      }
     });
   });
 

@@ -136,17 +136,28 @@ function paddingOf({ batch, keys, padded }: AttentionCase): Tensor | undefined {
   return device().tensor(values, [batch, keys]);
 }
 
-/** Random operands with split heads as views of `[batch, tokens, heads * width]`, and their gradients. */
+type Name = 'query' | 'key' | 'value' | 'outputGradient';
+
+/**
+ * Operands with split heads as views of `[batch, tokens, heads * width]`, and their gradients.
+ * @param number element `index` of an operand; random ones if not given
+ */
 async function problemOf(
   options: AttentionCase,
   dtype: Float = 'f32',
+  number?: (name: Name, index: number) => number,
 ): Promise<{ inputs: Inputs; expected: AttentionGradients }> {
   const random = new Random(1);
   const { batch, heads, queries, keys, width } = options;
-  const make = (tokens: number) =>
-    stored(device(), random.floats(batch * tokens * heads * width), [batch, tokens, heads * width], dtype);
-  const [query, outputGradient] = [await make(queries), await make(queries)];
-  const [key, value] = [await make(keys), await make(keys)];
+  const make = (name: Name, tokens: number) => {
+    const count = batch * tokens * heads * width;
+    const values = number
+      ? Float32Array.from({ length: count }, (_, index) => number(name, index))
+      : random.floats(count);
+    return stored(device(), values, [batch, tokens, heads * width], dtype);
+  };
+  const [query, outputGradient] = [await make('query', queries), await make('outputGradient', queries)];
+  const [key, value] = [await make('key', keys), await make('value', keys)];
   return {
     inputs: {
       query: query.tensor.splitHeads(heads),
@@ -170,9 +181,10 @@ async function check(
   options: AttentionCase,
   dtype: Float = 'f32',
   variant?: AttentionBackwardVariant,
+  number?: (name: Name, index: number) => number,
 ): Promise<void> {
   await device().scope(async () => {
-    const { inputs, expected } = await problemOf(options, dtype);
+    const { inputs, expected } = await problemOf(options, dtype, number);
     const tensors = withResults(inputs, options.causal, options.scale);
     launchSteps(tensors, options, variant);
     await expectGradients(tensors, expected, tolerance[dtype]);
@@ -360,6 +372,24 @@ describe('variants of the gradients of attention', () => {
     (_, variant) => {
       test.each(cases)('%s', (_case, options) => check(options, 'f32', variant));
       test('in f16', () => check({ batch: 1, heads: 2, queries: 9, keys: 40, width: 4 }, 'f16', variant));
+
+      test.each([
+        [9, 1000],
+        [9, 4096],
+        [1000, 9],
+        [4096, 9],
+      ])('%i like queries and %i keys of two kinds', async (queries, keys) => {
+        const options: AttentionCase = { batch: 1, heads: 1, queries, keys, width: 4 };
+        for (const constant of [0.1, 1 / 3, 0.7]) {
+          await check(options, 'f32', variant, (name, index) => {
+            // Each key of a kind adds the same to a sum. Kinds whose slopes are far from their mean lose no digits there.
+            const odd = Math.floor(index / 4) % 2;
+            if (name === 'key') return odd ? -5 * constant : 5 * constant;
+            if (name === 'value') return odd ? -1 : 2;
+            return name === 'query' ? constant / 10 : 3 * constant;
+          });
+        }
+      });
     },
   );
 

@@ -76,6 +76,11 @@ describe('eval', () => {
       );
       expect(stdout).toContain('| cased    |         2 |    50.00 |');
       expect(stdout).not.toContain('other');
+      const empty = await evaluate('--data', root, '--sets', ' ,');
+      expect([empty.code, empty.errors.join()]).toEqual([1, expect.stringMatching(/Expected names of sets/)]);
+      const labelled = join(root, 'test', 'cased', 'labels.tsv');
+      const overwriting = await evaluate('--data', root, '--html', labelled);
+      expect(overwriting.errors.join()).toMatch(/Expected a file that ends in \.html/);
       const unknown = await evaluate('--data', root, '--sets', 'cased,none');
       expect(unknown.code).toBe(1);
       expect(unknown.errors.join()).toMatch(/--sets none: not below .*test, which has cased, other/);

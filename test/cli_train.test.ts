@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { RunFolder } from '../train/index.js';
 import { runCommand } from './support/command.js';
 import { samples } from './support/small_run.js';
 
@@ -51,6 +52,21 @@ test('a run is interrupted, resumed and read with', async () => {
   expect(again.code).toBe(1);
   expect(again.errors.join()).toMatch(/holds a run already\. Go on with --resume/);
 
+  const stored = readFileSync(join(output, 'config.yaml'), 'utf8');
+  const larger = await runCommand([...start, '--resume', '--set', 'model.embed_dim=96']);
+  expect(larger.code).toBe(1);
+  expect(larger.errors.join()).toMatch(
+    /--resume: model\.embed_dim is 64 in .*config\.yaml, and 96 was given\. .*leave the option out/,
+  );
+  const elsewhere = await runCommand([...start, '--resume', '--data', root]);
+  expect(elsewhere.errors.join()).toMatch(/no such folder/);
+  const held = await RunFolder.open(output);
+  const rival = await runCommand([...start, '--resume']);
+  expect(rival.code).toBe(1);
+  expect(rival.errors.join()).toMatch(new RegExp(`--output: .*run: in use by process ${process.pid} on`));
+  await held.close();
+  expect(readFileSync(join(output, 'config.yaml'), 'utf8')).toBe(stored);
+
   const second = await runCommand([...start, '--resume']);
   const events = second.stdout
     .trim()
@@ -76,6 +92,18 @@ test('a run is interrupted, resumed and read with', async () => {
   expect(read.errors).toEqual([]);
   expect(read.code).toBe(0);
 }, 300_000);
+
+test('a new run leaves alone what another has measured', async () => {
+  const output = join(root, 'measured');
+  mkdirSync(output);
+  const files = { 'config.yaml': 'extends: tiny', 'metrics.jsonl': '{}\n' };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(output, name), text);
+  const again = await runCommand(['train', '--preset', 'parseq-tiny', '--output', output, '--data', data]);
+  expect(again.errors.join()).toMatch(/holds a run already\. Go on with --resume/);
+  for (const [name, text] of Object.entries(files)) {
+    expect(readFileSync(join(output, name), 'utf8')).toBe(text);
+  }
+});
 
 test('what is missing is said in one line', async () => {
   const output = join(root, 'none');

@@ -1,9 +1,19 @@
 /** Every way to multiply, against a float64 reference: shapes, layouts, batches, types, epilogues, guarded stores. */
 import { describe, expect, test } from '@jest/globals';
-import { type AdapterTraits, type Tensor, cast } from '../engine/index.js';
+import {
+  type AdapterTraits,
+  type Tensor,
+  backward,
+  cast,
+  linear,
+  matmul,
+  scale,
+  sum,
+} from '../engine/index.js';
 import { type Activation, type MatmulVariant, matmulVariants } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { gelu, quickGelu, randomNumbers } from './support/float64.js';
+import { expectClose } from './support/numbers.js';
 
 const device = useDevice();
 
@@ -39,6 +49,8 @@ interface Case {
   readonly activation?: Activation;
   readonly scale?: number;
   readonly f16?: boolean;
+  /** What every operand is full of, instead of random numbers. */
+  readonly constant?: number;
 }
 
 /** An operand on the device and its values in row-major order. */
@@ -90,7 +102,7 @@ async function errorOf(
   { rows, depth, columns, batch = [1, 1], activation = 'none', scale = 1, ...given }: Case,
 ): Promise<number> {
   const random = randomNumbers(rows * 7919 + depth * 131 + columns);
-  const value = (): number => random() * 2 - 1;
+  const value = (): number => given.constant ?? random() * 2 - 1;
   const left = await place([...batch, rows, depth], given.left ?? dense, value, given.f16);
   const right = await place([...batch, depth, columns], given.right ?? dense, value, given.f16);
   const bias = given.bias ? await place([columns], {}, value, given.f16) : undefined;
@@ -221,6 +233,16 @@ describe.each(ways)('%s %s', (name, _, known) => {
     }
   });
 
+  test.each([1024, 4096, 8192, 30_000])('like products, %i deep', async (depth) => {
+    for (const constant of [0.1, 1 / 3, 0.7]) {
+      for (const right of [transposed, dense]) {
+        const problem: Case = { rows: 3, depth, columns: 5, right, constant };
+        const error = await errorOf(variant, traits(), problem);
+        if (!(error <= 1e-5)) throw new Error(`${JSON.stringify(problem)}: relative error ${error}`);
+      }
+    }
+  });
+
   test.each([
     ['rows', 1],
     ['more rows', 18],
@@ -229,5 +251,41 @@ describe.each(ways)('%s %s', (name, _, known) => {
     const problem: Case = { ...sizes, right: transposed, ...epilogue, activation: 'gelu' };
     expect(await errorOf(variant, traits(), problem)).toBeLessThanOrEqual(3e-3);
     expect(await errorOf(variant, traits(), { ...sizes, depth: 7, columns: 5 })).toBeLessThanOrEqual(3e-3);
+  });
+});
+
+describe('a deep product of like numbers', () => {
+  const filled = (shape: readonly [number, number], value: number): Tensor =>
+    device().tensor(new Float32Array(shape[0] * shape[1]).fill(value), shape);
+
+  test.each<['f32' | 'f16', number, number]>([
+    ['f32', 40_000, 0.1],
+    ['f32', 1_000_000, 0.1],
+    ['f16', 40_000, 1 / 3],
+    ['f16', 1_000_000, 0.1],
+  ])('of %s, %i deep, keeps its digits', async (dtype, depth, value) => {
+    const [left, right] = [filled([2, depth], value), filled([3, depth], value)];
+    const [a, b] = dtype === 'f32' ? [left, right] : [cast(left, dtype), cast(right, dtype)];
+    const [stored] = await a.slice(1, 0, 1).read();
+    const expected = new Array<number>(6).fill(stored! ** 2 * depth);
+    expectClose(await matmul(a, b.transpose(), { dtype: 'f32' }).read(), expected);
+    // What is rounded to f16 is the whole sum.
+    const result = matmul(a, b.transpose(), { bias: filled([1, 3], 2).reshape([3]) });
+    expect(result.dtype).toBe(dtype);
+    const limit = dtype === 'f32' ? 1e-5 : 2 ** -11;
+    expectClose(
+      await result.read(),
+      expected.map((product) => product + 2),
+      limit,
+    );
+  });
+
+  test.each([6_240, 25_216, 50_432])('gives the gradients of a weight over %i tokens', async (tokens) => {
+    const [x, weight] = [filled([tokens, 6], 0.1), filled([5, 6], 1 / 3).requireGradient()];
+    const bias = filled([1, 5], 0).reshape([5]).requireGradient();
+    backward(sum(scale(linear(x, weight, { bias }), 0.7), [0, 1]));
+    const [tenth, factor] = [Math.fround(0.1), Math.fround(0.7)];
+    expectClose(await weight.gradient!.read(), new Array<number>(30).fill(tenth * factor * tokens));
+    expectClose(await bias.gradient!.read(), new Array<number>(5).fill(factor * tokens));
   });
 });

@@ -65,7 +65,7 @@ describe('AdamW', () => {
       optimizer.step();
       expectClose(await parameter.read(), reference.floats(`${name}/p${i + 1}`), 1e-6);
     }
-    expect(optimizer.steps).toBe(lr.length);
+    expect([...optimizer.steps]).toEqual([['p', lr.length]]);
     optimizer.dispose();
     parameter.dispose();
     expect(device().memory.liveBytes).toBe(0);
@@ -110,7 +110,7 @@ describe.each<[string, (groups: ConstructorParameters<typeof AdamW>[0]) => Optim
     const resumed = parameterOf(await through.read(), shape);
     const second = make(single(resumed, 0.02, 0.1));
     writeParameters(second.state, saved);
-    second.steps = first.steps;
+    for (const [name, steps] of first.steps) second.steps.set(name, steps);
     for (const [parameter, optimizer] of [
       [through, first],
       [resumed, second],
@@ -140,9 +140,39 @@ describe.each<[string, (groups: ConstructorParameters<typeof AdamW>[0]) => Optim
     });
     expect([...(await skip.read())]).toEqual([1]);
     optimizer.discountStep();
-    expect(optimizer.steps).toBe(1);
+    expect([...optimizer.steps]).toEqual([
+      ['clean', 1],
+      ['dirty', 1],
+    ]);
     expect(await device().readAll([clean, dirty, ...optimizer.state.values()])).toEqual(before);
     for (const owner of [clean, dirty, skip, optimizer]) owner.dispose();
+  });
+
+  test('counts the steps of each parameter from its first gradient', async () => {
+    const [early, late, alone] = [1, 2, 2].map((seed) => parameterOf(values(seed), shape));
+    const both = make([
+      {
+        parameters: new Map([
+          ['early', early!],
+          ['late', late!],
+        ]),
+        learningRate: 0.1,
+        weightDecay: 0,
+      },
+    ]);
+    const one = make(single(alone!));
+    for (let step = 0; step < 5; step++) {
+      setGradient(early!, values(10 + step));
+      if (step >= 3) setGradient(late!, values(20 + step));
+      both.step();
+      if (step < 3) continue;
+      setGradient(alone!, values(20 + step));
+      one.step();
+    }
+    expect([...(await late!.read())]).toEqual([...(await alone!.read())]);
+    expect(Object.fromEntries(both.steps)).toEqual({ early: 5, late: 2 });
+    for (const owner of [early!, late!, alone!, both, one]) owner.dispose();
+    expect(device().memory.liveBytes).toBe(0);
   });
 
   test('leaves parameters without a gradient alone, and refuses what it cannot train', async () => {

@@ -43,6 +43,46 @@ test('folders below train, one of them twice', async () => {
   expect(data.validation.map(({ name }) => name)).toEqual(['some']);
 });
 
+test('validation sets are looked through; one of which nothing is left is named', async () => {
+  const own = join(root, 'checked');
+  for (const [folder, list] of [
+    ['train/real', '0.png\tword\n'],
+    ['val/good', '0.png\tword\n1.png\t\u00df\n'],
+    ['val/bad', `0.png\t${'x'.repeat(26)}\n1.png\t\u00df\n2.png\t\u00e9\u4e00\n`],
+    ['val/none', ''],
+  ] as const) {
+    mkdirSync(join(own, folder), { recursive: true });
+    writeFileSync(join(own, folder, 'gt.txt'), list);
+    for (let i = 0; i < 3; i++) writeFileSync(join(own, folder, `${i}.png`), samples[i]!.image as Uint8Array);
+  }
+  const data = await find(`data.root_dir=${own}`, 'data.train_dir=real', 'data.normalize_unicode=false');
+  expect(data.validation.map(({ name }) => name)).toEqual(['good']);
+  expect(data.validationReports.map(({ name, records, kept }) => [name, records, kept])).toEqual([
+    ['val/bad', 3, 0],
+    ['val/good', 2, 1],
+    ['val/none', 0, 0],
+  ]);
+  expect(data.notes).toEqual([
+    expect.stringMatching(
+      /^val\/bad: none of its 3 samples is left \(no character of the charset: 2, as ".*"; more than 25 characters: 1.*nothing is validated on it/,
+    ),
+    'val/none: it is empty: nothing is validated on it.',
+  ]);
+});
+
+test('a val folder without files is none', async () => {
+  const own = join(root, 'unvalidated');
+  mkdirSync(join(own, 'train/real'), { recursive: true });
+  writeFileSync(join(own, 'train/real/gt.txt'), '0.png\tword\n');
+  writeFileSync(join(own, 'train/real/0.png'), samples[0]!.image as Uint8Array);
+  mkdirSync(join(own, 'val/some/empty'), { recursive: true });
+  writeFileSync(join(own, 'val/.keep'), '');
+  const data = await find(`data.root_dir=${own}`, 'data.train_dir=real');
+  expect([data.validation, data.validationReports, data.notes]).toEqual([[], [], []]);
+  writeFileSync(join(own, 'val/some/word.png'), '');
+  await expect(find(`data.root_dir=${own}`, 'data.train_dir=real')).rejects.toThrow(/val: no data set/);
+});
+
 test('rendered words beside stored ones', async () => {
   const data = await find(`data.root_dir=${root}`, 'data.synthetic.count=4', ...ownWords);
   const { labels, sources } = await contents(data);

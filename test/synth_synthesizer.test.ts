@@ -99,10 +99,12 @@ describe('images', () => {
     expect(() => none.synthesize(9, 3)).toThrow(/image 3: none of the fonts can draw/);
   });
 
-  test('are no longer than the longest text', () => {
-    const synthesizer = new Synthesizer({ ...gathered.material, longestText: 4 });
+  test.each([1, 2, 4])('are no longer than a longest text of %p', (longestText) => {
+    const synthesizer = new Synthesizer({ ...gathered.material, longestText });
     for (let index = 0; index < 30; index++) {
-      expect(synthesizer.synthesize(2, index).label.length).toBeLessThanOrEqual(4);
+      const { length } = synthesizer.synthesize(2, index).label;
+      expect(length).toBeGreaterThan(0);
+      expect(length).toBeLessThanOrEqual(longestText);
     }
   });
 

@@ -98,6 +98,11 @@ describe('accuracy', () => {
     );
   });
 
+  test('a bar in a name is no border of a column', () => {
+    const [, , row] = accuracyTable([{ ...first!, name: 'a|b' }]).split('\n');
+    expect(row).toBe('| a\\|b     |         1 |   100.00 |  100.00 |      90.00 |         7.00 |');
+  });
+
   test('of nothing is 0, not NaN', () => {
     const empty = new Accuracy('empty', adapter).result();
     expect(empty).toEqual({ name: 'empty', samples: 0, accuracy: 0, ned: 0, confidence: 0, labelLength: 0 });

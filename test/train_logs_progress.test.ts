@@ -20,7 +20,7 @@ afterEach(() => {
 
 describe('in a pipe', () => {
   test('a line has all that is to be known', () => {
-    const { line, written } = observe({ peakFlopsPerSecond: 8e12 });
+    const { line, written } = observe();
     line.step(stepEvent(1, { loss: 0.51239 }));
     expect(written()).toBe(
       'step 1/1000 · loss 0.5124 · 256 images/s · 4 min 10 s left · wait 4 % · lr 8.4e-5 1.6e-3 · ' +
@@ -101,7 +101,8 @@ describe('on a terminal', () => {
     { columns: 20, flops: false, bar: false },
     { columns: 60, flops: false, bar: false },
     { columns: 80, flops: false, bar: true },
-    { columns: 120, flops: true, bar: false },
+    { columns: 120, flops: false, bar: true },
+    { columns: 140, flops: true, bar: false },
     { columns: 200, flops: true, bar: true },
   ])('the line fits: %j', ({ columns, flops, bar }) => {
     const { line, written } = observe({}, { isTTY: true, columns });

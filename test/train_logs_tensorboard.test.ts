@@ -155,6 +155,7 @@ describe('an event file', () => {
       'speed/images_per_second': 256,
       'speed/wait_percent': 4,
       'speed/tera_flops_per_second': 2,
+      'speed/utilisation_percent': 25,
       'memory/live_bytes': 2e9,
       'memory/peak_bytes': Math.fround(3.2e9),
       'progress/epoch': 0,

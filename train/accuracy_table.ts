@@ -2,8 +2,9 @@ import { type SetResult, combinedResult } from './accuracy.js';
 
 /** The original's test table, which is also one of Markdown: a row a set, then all of them combined. */
 export function accuracyTable(results: readonly SetResult[]): string {
+  const sets = results.map((set) => ({ ...set, name: set.name.replaceAll('|', '\\|') }));
   const combined = combinedResult(results);
-  const width = Math.max('Combined'.length, ...results.map(({ name }) => name.length));
+  const width = Math.max('Combined'.length, ...sets.map(({ name }) => name.length));
   const row = ({ name, samples, accuracy, ned, confidence, labelLength }: SetResult) =>
     [
       `| ${name.padEnd(width)}`,
@@ -16,7 +17,7 @@ export function accuracyTable(results: readonly SetResult[]): string {
   return [
     `| ${'Dataset'.padEnd(width)} | # samples | Accuracy | 1 - NED | Confidence | Label Length |`,
     `|:${'-'.repeat(width)}:|----------:|---------:|--------:|-----------:|-------------:|`,
-    ...results.map(row),
+    ...sets.map(row),
     `|-${'-'.repeat(width)}-|-----------|----------|---------|------------|--------------|`,
     row(combined),
   ].join('\n');

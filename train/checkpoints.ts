@@ -3,8 +3,8 @@
  * `step-<n>.state.safetensors`, what the run needs beside it to go on. The second is written when the first is whole, and
  * removed before it, so where there is a state there is its model.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Device, Tensor } from '../engine/index.js';
 import { CheckpointError, type WritableTensor, openCheckpoint, writeSafetensors } from '../weights/index.js';
 import { type RunState, parseRunState, runStateMetadata } from './run_state.js';
@@ -24,21 +24,15 @@ export interface RunSnapshot {
   readonly state: RunState;
 }
 
+/** A step whose files are whole. */
+export interface SoundStep extends StoredStep {
+  readonly state: RunState;
+}
+
 const statePattern = /^step-(\d{8,})\.state\.safetensors$/;
-/** What a process that was killed may have left half written. */
-const unfinishedPattern = /^(?:step-\d+(?:\.state)?|best|averaged)\.safetensors\.\d+\.tmp$/;
 
 export class Checkpoints {
-  private constructor(readonly folder: string) {}
-
-  /** @throws Error where the folder cannot be made or read */
-  static async open(folder: string): Promise<Checkpoints> {
-    await mkdir(folder, { recursive: true });
-    for (const name of await readdir(folder)) {
-      if (unfinishedPattern.test(name)) await rm(join(folder, name), { force: true });
-    }
-    return new Checkpoints(folder);
-  }
+  constructor(readonly folder: string) {}
 
   /** The steps that a run can go on from, the last one last. */
   async steps(): Promise<StoredStep[]> {
@@ -50,6 +44,37 @@ export class Checkpoints {
         return [{ step: Number(digits), ...this.paths(digits) }];
       })
       .sort((a, b) => a.step - b.step);
+  }
+
+  /**
+   * The last step whose files are whole, if there is any step. Damaged ones after it are renamed, not removed, so that
+   * the run can write those steps again.
+   * @param onDamaged told of each in a sentence or two
+   * @throws CheckpointError if all are damaged, or one cannot be read for another reason
+   */
+  async lastSound(onDamaged: (notice: string) => void): Promise<SoundStep | undefined> {
+    const damaged: { readonly step: StoredStep; readonly error: CheckpointError }[] = [];
+    for (const step of (await this.steps()).reverse()) {
+      try {
+        const sound = { ...step, state: await stateOf(step) };
+        for (const { step: bad, error } of damaged) {
+          const aside = await setAside(bad);
+          onDamaged(`${error.message}; kept as ${aside}. Going on from step ${step.step}.`);
+        }
+        return sound;
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        damaged.push({ step, error });
+      }
+    }
+    const [newest] = damaged;
+    if (newest === undefined) return undefined;
+    const others = damaged.length === 1 ? 'there is no other checkpoint' : 'so are the checkpoints before it';
+    throw new CheckpointError(
+      newest.error.fileName,
+      `${newest.error.problem}: it is damaged, and ${others} in ${this.folder}. Put copies of the files back, or move all ` +
+        'step-* files away to begin anew',
+    );
   }
 
   /**
@@ -86,8 +111,39 @@ export class Checkpoints {
   }
 }
 
-/** @throws Error if the file holds no state of a run */
-export async function readRunState(path: string): Promise<RunState> {
+/**
+ * Whether an error tells of a file's content, rather than of access to it, which another try may be granted.
+ */
+function isDamage(error: unknown): error is CheckpointError {
+  if (!(error instanceof CheckpointError)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return code === undefined || code === 'EIO';
+}
+
+/** @throws CheckpointError if one of the files of a step is damaged */
+async function stateOf({ modelPath, statePath }: StoredStep): Promise<RunState> {
+  const state = await readRunState(statePath);
+  await (await openCheckpoint(modelPath)).close();
+  return state;
+}
+
+/** @returns the new names */
+async function setAside({ statePath, modelPath }: StoredStep): Promise<string> {
+  let ending = '.damaged';
+  for (let n = 2; (await exists(statePath + ending)) || (await exists(modelPath + ending)); n++) {
+    ending = `.damaged-${n}`;
+  }
+  // In this order: without its state a model is no checkpoint.
+  for (const path of [statePath, modelPath]) await rename(path, path + ending);
+  return `${basename(modelPath)}${ending} and ${basename(statePath)}${ending}`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** @throws CheckpointError if the file holds no state of a run */
+async function readRunState(path: string): Promise<RunState> {
   const checkpoint = await openCheckpoint(path);
   try {
     return parseRunState(checkpoint.configuration, checkpoint.name);

@@ -1,6 +1,12 @@
 /** What a training run tells whoever watches: the progress line, the logs, the report. */
 import type { SetResult } from './accuracy.js';
 
+/** Once the run has opened: its options, data and weights fit together, and nothing of this start is written yet. */
+export interface StartEvent {
+  /** Optimizer steps done by the checkpoint that it goes on from; 0 for a new run. */
+  readonly step: number;
+}
+
 /** After each optimizer step. */
 export interface StepEvent {
   /** Optimizer steps done, this one included. */
@@ -23,6 +29,8 @@ export interface StepEvent {
   readonly imagesOfStep: number;
   /** Floating-point operations of the step, forward and backward. */
   readonly flops: number;
+  /** The most that f32 multiply-adds reach on the device, as measured when it was opened. */
+  readonly peakFlopsPerSecond: number;
   /** Device memory held now, and at most during the step. */
   readonly liveBytes: number;
   readonly peakBytes: number;
@@ -65,6 +73,8 @@ export interface EndEvent {
 
 /** Watches a run; each method is called in order, and the run waits for it. */
 export interface TrainingObserver {
+  /** Called once, before all that is measured; not where the run fails earlier. */
+  start?(event: StartEvent): void | Promise<void>;
   step?(event: StepEvent): void | Promise<void>;
   validation?(event: ValidationEvent): void | Promise<void>;
   checkpoint?(event: CheckpointEvent): void | Promise<void>;

@@ -36,12 +36,16 @@ export { type TargetIds, type TrainingTargets, targetsOfPermutation, trainingTar
 export type {
   CheckpointEvent,
   EndEvent,
+  StartEvent,
   StepEvent,
   TrainingObserver,
   ValidationEvent,
   ValidationSample,
 } from './events.js';
 export { initialWeights } from './initial_weights.js';
+export { FolderInUseError, type LockOptions } from './folder_lock.js';
 export { type RunData, findRunData } from './run_data.js';
+export { type ChangedOption, changedModelOption } from './resumed_configuration.js';
+export { RunFolder } from './run_folder.js';
 export { type TrainingOptions, train } from './trainer.js';
 export type { ValidationSet } from './validation.js';

@@ -10,6 +10,8 @@ import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.j
 export interface MemoryForecast {
   readonly firstImageBytes: number;
   readonly furtherImageBytes: number;
+  /** What will be held from a later step on, as the average of the weights is. */
+  readonly laterBytes: number;
 }
 
 /**
@@ -23,7 +25,7 @@ export async function forecastMemory(
   training: TrainingStep,
   plan: RunPlan,
   options: StepOptions,
-): Promise<MemoryForecast> {
+): Promise<Omit<MemoryForecast, 'laterBytes'>> {
   for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
   const { configuration } = model;
   const { maxLabelLength } = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
@@ -64,7 +66,8 @@ export async function forecastMemory(
 }
 
 /**
- * @throws OutOfMemoryError that proposes a batch size which fits, with the accumulation that keeps the images of a step
+ * @throws OutOfMemoryError that proposes a batch size which fits, with the accumulation that keeps the images of a step or
+ *   comes nearest to them
  */
 export function checkMemory(
   forecast: MemoryForecast,
@@ -72,20 +75,57 @@ export function checkMemory(
   { adapter, memoryBudgetBytes }: Pick<Device, 'adapter' | 'memoryBudgetBytes'>,
 ): void {
   const needed = (images: number): number =>
-    forecast.firstImageBytes + (images - 1) * forecast.furtherImageBytes;
+    forecast.firstImageBytes + (images - 1) * forecast.furtherImageBytes + forecast.laterBytes;
   const { batch_size: batchSize } = model;
   if (needed(batchSize) <= memoryBudgetBytes) return;
-  const all = batchSize * trainer.accumulate_grad_batches;
+  const savings = [
+    ...(trainer.gradient_checkpointing ? [] : ['trainer.gradient_checkpointing=true']),
+    ...(forecast.laterBytes > 0 ? ['swa=false'] : []),
+  ].join(' or ');
+  const had = `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`;
+  if (needed(1) > memoryBudgetBytes) {
+    throw new OutOfMemoryError(
+      `a step needs about ${gigabytes(needed(1))} even with model.batch_size=1; ${had}. ` +
+        (savings === ''
+          ? 'Train a smaller model.'
+          : `Set ${savings} to need less, or train a smaller model.`),
+    );
+  }
   let fitting = batchSize - 1;
-  while (fitting > 1 && (all % fitting !== 0 || needed(fitting) > memoryBudgetBytes)) fitting--;
-  const checkpointing = trainer.gradient_checkpointing
-    ? ''
-    : ', or trainer.gradient_checkpointing=true to need less';
+  while (needed(fitting) > memoryBudgetBytes) fitting--;
+  const all = batchSize * trainer.accumulate_grad_batches;
+  const proposal = nearestSplit(all, fitting);
+  const images = proposal.batchSize * proposal.accumulation;
+  const rate =
+    model.lr_scaling === 'none'
+      ? ''
+      : `; by model.lr_scaling=${model.lr_scaling} the learning rate changes alike`;
+  const kept =
+    images === all
+      ? `for the same ${all} images a step`
+      : `for ${images} images a step, as near to the ${all} of now as it gets${rate}`;
   throw new OutOfMemoryError(
-    `a step with model.batch_size=${batchSize} needs about ${gigabytes(needed(batchSize))}; ${adapter.name} has ` +
-      `${gigabytes(memoryBudgetBytes)} for tensors. Set model.batch_size=${fitting} ` +
-      `trainer.accumulate_grad_batches=${all / fitting} for the same ${all} images a step${checkpointing}.`,
+    `a step with model.batch_size=${batchSize} needs about ${gigabytes(needed(batchSize))}; ${had}. ` +
+      `Set model.batch_size=${proposal.batchSize} trainer.accumulate_grad_batches=${proposal.accumulation} ${kept}` +
+      `${savings === '' ? '' : `, or ${savings} to need less`}.`,
   );
+}
+
+/** Forward passes that a step can have at most. */
+const mostAccumulated = 2 ** 16;
+
+/**
+ * Splits the images of a step into forward passes: as nearly all of them as passes can that are at least half as large as
+ * fits, since smaller ones leave the device idle; of equal splits the one with the largest passes.
+ */
+function nearestSplit(images: number, fitting: number): { batchSize: number; accumulation: number } {
+  let best = { batchSize: fitting, accumulation: 1, off: Infinity };
+  for (let batchSize = fitting; batchSize >= Math.max(1, fitting / 2); batchSize--) {
+    const accumulation = Math.min(mostAccumulated, Math.max(1, Math.round(images / batchSize)));
+    const off = Math.abs(batchSize * accumulation - images);
+    if (off < best.off) best = { batchSize, accumulation, off };
+  }
+  return best;
 }
 
 function gigabytes(bytes: number): string {

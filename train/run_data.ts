@@ -2,7 +2,7 @@
  * The data of a run, as its configuration names it: the folders `train/<train_dir>` and `val` below the root, and words
  * that are rendered as they are needed.
  */
-import { stat } from 'node:fs/promises';
+import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import type { DataSource } from './data/data_source.js';
@@ -18,15 +18,20 @@ export interface RunData {
   readonly validation: readonly ValidationSet[];
   /** What each data set of the training gave. */
   readonly reports: readonly DataSetReport[];
-  /** What was given for synthetic words and is not used, a sentence each. */
+  /** What each data set to validate on gave, those included of which no sample is left: they are not validated on. */
+  readonly validationReports: readonly DataSetReport[];
+  /** What was given and is not used, a sentence each. */
   readonly notes: readonly string[];
 }
+
+/** Reasons that are told of a validation set of which nothing is left. */
+const mostReasons = 3;
 
 /** A part of the data to train on. */
 type TrainingPart = Pick<RunData, 'source' | 'reports' | 'notes'>;
 
 /**
- * Finds the data sets and looks through the labels of those to train on.
+ * Finds the data sets and looks through their labels.
  * @throws Error in one line if there is nothing to train on
  */
 export async function findRunData(
@@ -55,18 +60,62 @@ export async function findRunData(
   }
   if (synthetic.count > 0) parts.push(await syntheticWords(synthetic, rules));
 
-  const validationRoot = root === null ? undefined : join(root, 'val');
-  const hasValidation = validationRoot && (await stat(validationRoot).catch(() => undefined));
-  const found = hasValidation ? await findDataSets(validationRoot, signal) : [];
+  const validation =
+    root === null
+      ? noValidation
+      : await validationSets(join(root, 'val'), rulesOf(model.charset_test), signal);
   return {
     source: joinedSource(parts.map(({ source }) => source)),
-    validation: found.map(({ path, name }) => ({
-      name,
-      source: wordSource([path], rulesOf(model.charset_test)),
-    })),
+    validation: validation.sets,
     reports: parts.flatMap(({ reports }) => reports),
-    notes: parts.flatMap(({ notes }) => notes),
+    validationReports: validation.reports,
+    notes: [...parts.flatMap(({ notes }) => notes), ...validation.reports.flatMap(unusedNote)],
   };
+}
+
+interface ValidationData {
+  readonly sets: readonly ValidationSet[];
+  readonly reports: readonly DataSetReport[];
+}
+
+const noValidation: ValidationData = { sets: [], reports: [] };
+
+async function validationSets(
+  root: string,
+  rules: LabelRules,
+  signal: AbortSignal | undefined,
+): Promise<ValidationData> {
+  if (!(await holdsFiles(root))) return noValidation;
+  const sets: ValidationSet[] = [];
+  const reports: DataSetReport[] = [];
+  for (const { path, name } of await findDataSets(root, signal)) {
+    const opened = await openDataSets([path], { filter: labelFilter(rules), signal });
+    await opened.close();
+    reports.push(...opened.reports.map((report) => ({ ...report, name: `val/${name}` })));
+    if (opened.length > 0) sets.push({ name, source: wordSource([path], rules) });
+  }
+  return { sets, reports };
+}
+
+/** Whether there is a file in a folder or below it, other than hidden ones. */
+async function holdsFiles(root: string): Promise<boolean> {
+  const status = await stat(root).catch(() => undefined);
+  if (!status?.isDirectory()) return status !== undefined;
+  for await (const entry of await opendir(root, { recursive: true })) {
+    if (!entry.isDirectory() && !entry.name.startsWith('.')) return true;
+  }
+  return false;
+}
+
+function unusedNote({ name, kept, records, dropped }: DataSetReport): string[] {
+  if (kept > 0) return [];
+  const reasons = dropped.slice(0, mostReasons).map(({ reason, count, example }) => {
+    const shown = example.label === null ? example.source : JSON.stringify(example.label.slice(0, 60));
+    return `${reason}: ${count}, as ${shown}`;
+  });
+  const why =
+    records === 0 ? 'it is empty' : `none of its ${records} samples is left (${reasons.join('; ')})`;
+  return [`${name}: ${why}: nothing is validated on it.`];
 }
 
 async function storedWords(

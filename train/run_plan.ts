@@ -37,6 +37,11 @@ export class RunPlan {
     this.averagingStep = swa ? Math.floor(swa_epoch_start * this.totalSteps) : Infinity;
   }
 
+  /** Whether there will be an average of weights at the end. */
+  get averages(): boolean {
+    return this.averagingStep < this.totalSteps;
+  }
+
   /** @param shapes of the model's parameters, by name */
   groups(shapes: ReadonlyMap<string, readonly number[]>): ParameterGroup[] {
     const { model, trainer } = this.configuration;

@@ -1,5 +1,6 @@
 /** Everything beside tensors that a run needs to go on as if it had never stopped. */
 import { z } from 'zod';
+import { CheckpointError } from '../weights/index.js';
 
 const whole = z.int().min(0);
 const words = z.tuple([whole, whole, whole, whole]);
@@ -17,9 +18,11 @@ const runStateSchema = z.strictObject({
   dropoutStreams: whole,
   lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
   /** Steps that each optimizer counts: those left out do not. */
-  optimizerSteps: z.record(z.string(), whole),
+  optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),
   /** Weights in the stochastic average. */
   averaged: whole,
+  /** Step of the last validation, 0 before the first: that of a step to be validated may still be due. */
+  validated: whole.default(0),
   /** Best validation accuracy, a percentage; null before the first. */
   best: z.number().nullable(),
 });
@@ -35,12 +38,12 @@ export function runStateMetadata(state: RunState): Record<string, string> {
 
 /**
  * @param file its name, for messages
- * @throws Error if the metadata holds no such state, or a damaged one
+ * @throws CheckpointError if the metadata holds no such state, or a damaged one
  */
 export function parseRunState(metadata: Readonly<Record<string, unknown>>, file: string): RunState {
   const result = runStateSchema.safeParse(metadata[key]);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const where = [key, ...issue.path].join('.');
-  throw new Error(`${file}: ${where} is missing or damaged; the run cannot go on from it.`);
+  throw new CheckpointError(file, `${where} is missing or damaged`);
 }

@@ -1,17 +1,20 @@
 /** A training run from its first step, or its last checkpoint, to its end. */
-import { type Device, DeviceLostError } from '../engine/index.js';
-import { Checkpoints } from './checkpoints.js';
+import { type Device, DeviceLostError, measurePeakFlops } from '../engine/index.js';
 import type { DataSource } from './data/data_source.js';
 import type { CorruptSample } from './data/loader.js';
 import type { CheckpointEvent, EndEvent, StepEvent, TrainingObserver } from './events.js';
+import { RunFolder } from './run_folder.js';
 import { type TakenStep, TrainingRun } from './training_run.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { Validation, type ValidationSet } from './validation.js';
 
 export interface TrainingOptions {
   readonly configuration: TrainingConfiguration;
-  /** Folder of the checkpoints; made if it is not there. A run goes on from the last one in it. */
-  readonly folder: string;
+  /**
+   * Folder of the checkpoints; made if it is not there. A run goes on from the last one in it. No other process may use it
+   * meanwhile; one that is open already stays open.
+   */
+  readonly folder: string | RunFolder;
   /** Labels are of the training charset and no longer than the model's positions. */
   readonly source: DataSource;
   /** Without any there is no validation and no best checkpoint. */
@@ -29,30 +32,57 @@ const mostLosses = 3;
 /**
  * Trains. Every observer is told of how it ended, also when this throws.
  * @returns how the run ended: complete, or stopped by the signal
- * @throws Error in one line: no data, weights that do not fit, no memory, a loss that is not finite, a full disk
+ * @throws FolderInUseError where another process trains in the folder; Error in one line: no data, weights that do not
+ *   fit, no memory, a loss that is not finite, a full disk
  */
 export async function train(options: TrainingOptions): Promise<EndEvent> {
-  const trainer = new Trainer(options, await Checkpoints.open(options.folder));
+  const { folder } = options;
+  if (folder instanceof RunFolder) return trainIn(folder, options);
+  const opened = await RunFolder.open(folder);
   try {
-    const end = await trainer.run();
-    await trainer.tell('end', end);
-    return end;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    await trainer.tell('end', { step: trainer.step, reason: 'failed', message });
-    throw error;
+    return await trainIn(opened, options);
+  } finally {
+    await opened.close();
   }
+}
+
+async function trainIn(folder: RunFolder, options: TrainingOptions): Promise<EndEvent> {
+  const trainer = new Trainer(options, folder);
+  const faults: unknown[] = [];
+  let end: EndEvent;
+  try {
+    end = await trainer.run();
+  } catch (error) {
+    faults.push(error);
+    end = { step: trainer.step, reason: 'failed', message: messageOf(error) };
+  }
+  for (const observer of options.observers) {
+    try {
+      await observer.end?.(end);
+    } catch (error) {
+      // The others are told all the same, and the first fault is the one that matters.
+      faults.push(error);
+    }
+  }
+  if (faults.length > 0) throw faults[0];
+  return end;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 class Trainer {
   /** Optimizer steps done. */
   step = 0;
+  /** Of the last checkpoint, and the last validation that it knows of. */
   private saved = -1;
-  private validated = -1;
+  private savedValidation = 0;
+  private started = false;
 
   constructor(
     private readonly options: TrainingOptions,
-    private readonly checkpoints: Checkpoints,
+    private readonly folder: RunFolder,
   ) {}
 
   /** Runs to the end, on another device where one is lost. */
@@ -74,7 +104,7 @@ class Trainer {
     }
   }
 
-  async tell<K extends keyof TrainingObserver>(
+  private async tell<K extends keyof TrainingObserver>(
     kind: K,
     event: Parameters<NonNullable<TrainingObserver[K]>>[0],
   ): Promise<void> {
@@ -91,19 +121,24 @@ class Trainer {
     const run = await TrainingRun.open(device, {
       configuration,
       source,
-      checkpoints: this.checkpoints,
+      checkpoints: this.folder.checkpoints,
       onCorrupt,
+      onDamaged: (notice) => void this.tell('notice', notice),
     });
     try {
+      const peakFlopsPerSecond = await measurePeakFlops(device);
       this.step = run.step;
-      if (run.step > 0) this.saved = run.step;
+      this.saved = run.step > 0 ? run.step : -1;
+      this.savedValidation = run.validated;
       const validation = await Validation.open(device, run.model, sets, {
         batchSize: configuration.model.batch_size,
         threads: 1,
         onCorrupt,
       });
       try {
-        return await this.steps(device, run, validation);
+        if (!this.started) await this.tell('start', { step: run.step });
+        this.started = true;
+        return await this.steps(device, run, validation, peakFlopsPerSecond);
       } finally {
         await validation.close();
       }
@@ -112,9 +147,16 @@ class Trainer {
     }
   }
 
-  private async steps(device: Device, run: TrainingRun, validation: Validation): Promise<EndEvent> {
+  private async steps(
+    device: Device,
+    run: TrainingRun,
+    validation: Validation,
+    peakFlopsPerSecond: number,
+  ): Promise<EndEvent> {
     const { configuration, signal } = this.options;
     const { val_check_interval: validateEvery, checkpoint_interval: saveEvery } = configuration.trainer;
+    // A run that was stopped at a step to be validated has that still to do.
+    if (run.step > 0 && run.step % validateEvery === 0) await this.validate(run, validation);
     while (!run.done && !signal?.aborted) {
       const startedAt = performance.now();
       device.resetStatistics();
@@ -122,7 +164,8 @@ class Trainer {
       const taken = await run.next();
       if (!taken) break;
       this.step = run.step;
-      await this.tell('step', stepEvent(run, taken, epoch, device, performance.now() - startedAt));
+      const stepMs = performance.now() - startedAt;
+      await this.tell('step', { ...stepEvent(run, taken, epoch, device), stepMs, peakFlopsPerSecond });
       if (taken.report.skipped) {
         await this.tell('notice', `step ${run.step}: a gradient is not finite; no weight was changed.`);
       }
@@ -131,7 +174,8 @@ class Trainer {
     }
     if (!signal?.aborted) {
       await this.validate(run, validation);
-      const averaged = await run.saveAverage(this.checkpoints);
+      await this.folder.check();
+      const averaged = await run.saveAverage(this.folder.checkpoints);
       if (averaged !== undefined) {
         await this.tell('notice', `${averaged} is the average of the last epochs' weights.`);
       }
@@ -141,15 +185,17 @@ class Trainer {
   }
 
   private async save(run: TrainingRun): Promise<void> {
-    if (this.saved === run.step) return;
-    const path = await run.save(this.checkpoints);
+    if (this.saved === run.step && this.savedValidation === run.validated) return;
+    await this.folder.check();
+    const path = await run.save(this.folder.checkpoints);
     this.saved = run.step;
+    this.savedValidation = run.validated;
     await this.tellCheckpoint(run, path, 'last');
   }
 
   private async validate(run: TrainingRun, validation: Validation): Promise<void> {
     const { signal, validation: sets } = this.options;
-    if (sets.length === 0 || this.validated === run.step) return;
+    if (sets.length === 0 || run.validated === run.step) return;
     let result;
     try {
       result = await validation.run(signal);
@@ -158,11 +204,12 @@ class Trainer {
       if (signal?.aborted) return;
       throw error;
     }
-    this.validated = run.step;
+    run.validated = run.step;
     await this.tell('validation', { step: run.step, images: run.images, ...result });
     if (run.best !== null && result.combined.accuracy <= run.best) return;
     run.best = result.combined.accuracy;
-    await this.tellCheckpoint(run, await run.saveBest(this.checkpoints), 'best');
+    await this.folder.check();
+    await this.tellCheckpoint(run, await run.saveBest(this.folder.checkpoints), 'best');
   }
 
   private tellCheckpoint({ step }: TrainingRun, path: string, kind: CheckpointEvent['kind']): Promise<void> {
@@ -175,8 +222,7 @@ function stepEvent(
   { report, batches, learningRates, waitMs, lossScale }: TakenStep,
   epoch: number,
   device: Device,
-  stepMs: number,
-): StepEvent {
+): Omit<StepEvent, 'stepMs' | 'peakFlopsPerSecond'> {
   const { liveBytes, peakBytes } = device.memory;
   const cross = report.crossLosses.flat();
   return {
@@ -189,7 +235,6 @@ function stepEvent(
     crossLoss: cross.length > 0 ? meanOf(cross) : undefined,
     gradientNorm: report.gradientNorm,
     learningRates,
-    stepMs,
     waitMs,
     imagesOfStep: batches.reduce((sum, { labels }) => sum + labels.length, 0),
     flops: device.counts.flops,

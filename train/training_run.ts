@@ -1,19 +1,18 @@
 /** One run on one device: everything that changes from step to step, and how it is saved and restored. */
 import { type Device, RandomGenerator, type Tensor, copyInto, dropout } from '../engine/index.js';
-import { Parameters, type RecognizerConfiguration, storedConfiguration } from '../model/index.js';
-import { openParameters } from '../weights/index.js';
+import { Parameters, storedConfiguration } from '../model/index.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
-import { type Checkpoints, readRunState, restoreTensors } from './checkpoints.js';
-import type { DataSource } from './data/data_source.js';
-import { type Batch, Loader, type LoaderOptions } from './data/loader.js';
+import { type Checkpoints, restoreTensors } from './checkpoints.js';
+import { type Batch, Loader } from './data/loader.js';
 import { LossScale } from './loss_scale.js';
 import { checkMemory, forecastMemory } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
 import { readerConfiguration } from './reader_configuration.js';
+import { type RunBatches, loaderOptions, lossError } from './run_batches.js';
 import { RunPlan } from './run_plan.js';
 import type { RunState } from './run_state.js';
-import { startingWeights } from './starting_weights.js';
+import { openModelWeights } from './stored_model.js';
 import { type TrainableModel, isClip4Str, readerOf } from './trainable_model.js';
 import { type StepOptions, type StepReport, TrainingStep } from './training_step.js';
 import { WeightAverage } from './weight_average.js';
@@ -21,12 +20,11 @@ import { WeightAverage } from './weight_average.js';
 /** Random numbers of a seed: data takes them from the seed alone, initial weights from later streams. */
 const permutationStream = 1;
 
-export interface RunInputs {
-  readonly configuration: TrainingConfiguration;
-  readonly source: DataSource;
+export interface RunInputs extends RunBatches {
   /** Where the run goes on from, if there is a checkpoint. */
   readonly checkpoints: Checkpoints;
-  readonly onCorrupt: LoaderOptions['onCorrupt'];
+  /** Told of checkpoints that are damaged and passed over. */
+  readonly onDamaged: (notice: string) => void;
 }
 
 /** What became of a step, and what it was made of. */
@@ -44,6 +42,8 @@ export class TrainingRun {
   step: number;
   /** Images trained on. */
   images: number;
+  /** Step of the last validation; 0 before the first. */
+  validated: number;
   /** Best validation accuracy so far. */
   best: number | null;
   /** Whether the data of the current epoch is used up. */
@@ -68,7 +68,9 @@ export class TrainingRun {
     const { model: options, trainer, seed } = configuration;
     model.recomputeBlocks = trainer.gradient_checkpointing;
     this.plan = new RunPlan(configuration, loader.batchesPerEpoch);
-    const shapes = new Map([...parameters.entries()].map(([name, { shape }]) => [name, shape]));
+    // In an order of their own: that of a file is another after a resumption, and the sum of a norm depends on it.
+    const names = [...parameters.entries()].map(([name]) => name).sort();
+    const shapes = new Map(names.map((name) => [name, parameters.get(name).shape]));
     this.groups = this.plan.groups(shapes);
     this.training = new TrainingStep(model, this.groups, { betas: options.betas, epsilon: options.eps });
     this.halfPrecision = trainer.precision === 16 && device.traits.f16;
@@ -84,21 +86,20 @@ export class TrainingRun {
     this.position = state?.position ?? { epoch: 0, batch: 0 };
     this.step = state?.step ?? 0;
     this.images = state?.images ?? 0;
+    this.validated = state?.validated ?? 0;
     this.best = state?.best ?? null;
   }
 
   /**
-   * Puts the model on the device, from the last checkpoint if there is one, and opens the data.
+   * Puts the model on the device, from the last sound checkpoint if there is one, and opens the data.
    * @throws OutOfMemoryError if a step will not fit; Error in one line for data or weights that cannot be used
    */
   static async open(device: Device, inputs: RunInputs): Promise<TrainingRun> {
-    const { configuration, checkpoints } = inputs;
-    const last = (await checkpoints.steps()).at(-1);
-    const state = last && (await readRunState(last.statePath));
+    const { configuration, checkpoints, onDamaged } = inputs;
+    const last = await checkpoints.lastSound(onDamaged);
+    const state = last?.state;
     const reader = await readerConfiguration(configuration, last?.modelPath);
-    const weights = last
-      ? await openParameters(last.modelPath)
-      : await startingWeights(configuration, reader);
+    const weights = await openModelWeights(configuration, reader, last?.modelPath);
     let parameters: Parameters;
     try {
       parameters = await Parameters.load(device, weights, 'f32');
@@ -195,6 +196,7 @@ export class TrainingRun {
       : {};
     return {
       ...branches,
+      accumulation: configuration.trainer.accumulate_grad_batches,
       ...(clip > 0 ? { maxGradientNorm: clip } : {}),
       halfPrecision,
       dropout: this.dropout(),
@@ -254,9 +256,10 @@ export class TrainingRun {
       dropoutStreams: this.dropoutStreams,
       lossScale: this.lossScale.state,
       optimizerSteps: Object.fromEntries(
-        optimizers.flatMap(([name, own]) => (own ? [[name, own.steps]] : [])),
+        optimizers.flatMap(([name, own]) => (own ? [[name, Object.fromEntries(own.steps)]] : [])),
       ),
       averaged: this.average.count,
+      validated: this.validated,
       best: this.best,
     };
   }
@@ -276,7 +279,9 @@ export class TrainingRun {
     if (path === undefined || state === undefined) return;
     await restoreTensors(this.device, path, this.stateTensors());
     for (const [name, optimizer] of Object.entries(this.training.optimizers)) {
-      if (optimizer) optimizer.steps = state.optimizerSteps[name] ?? 0;
+      for (const [parameter, steps] of Object.entries(state.optimizerSteps[name] ?? {})) {
+        optimizer?.steps.set(parameter, steps);
+      }
     }
   }
 
@@ -288,42 +293,7 @@ export class TrainingRun {
       learningRates: [],
     });
     this.dropoutStreams = streams;
-    checkMemory(forecast, configuration, device);
+    const laterBytes = plan.averages ? this.average.pendingBytes : 0;
+    checkMemory({ ...forecast, laterBytes }, configuration, device);
   }
-}
-
-function loaderOptions(
-  { configuration, source, onCorrupt }: RunInputs,
-  reader: RecognizerConfiguration,
-  state: RunState | undefined,
-): LoaderOptions {
-  const { model, data, trainer, seed } = configuration;
-  return {
-    source,
-    imageSize: reader.image.imageSize,
-    normalization: reader.normalization,
-    augment: data.augment,
-    seed,
-    batchSize: model.batch_size,
-    shuffle: true,
-    dropLast: false,
-    onCorrupt,
-    threads: Math.max(1, data.num_workers),
-    ...(trainer.max_epochs > 0 ? { epochs: trainer.max_epochs } : {}),
-    ...(state ? { start: state.position } : {}),
-  };
-}
-
-/** Samples named in the message of a faulty step. */
-const mostNamed = 8;
-
-function lossError(step: number, loss: number, batches: readonly Batch[]): Error {
-  const samples = batches.flatMap(({ sources, labels }) =>
-    sources.map((source, i) => `${source} ${JSON.stringify(labels[i])}`),
-  );
-  const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
-  return new Error(
-    `the loss of step ${step} is ${loss}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
-      `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
-  );
 }

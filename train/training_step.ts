@@ -26,6 +26,11 @@ export interface TrainingBatch {
 export interface StepOptions extends PermutedLossOptions {
   /** Learning rate of each group, in their order. */
   readonly learningRates: readonly number[];
+  /**
+   * What the sum of the batches' gradients is divided by: their number unless given. An epoch's last step has fewer batches
+   * than others, and the original divides by the same number there.
+   */
+  readonly accumulation?: number;
   /** Gradients of a larger global norm are scaled down to it. */
   readonly maxGradientNorm?: number;
   /** Computes with f16 copies of the matrices, where the adapter has f16. */
@@ -116,13 +121,18 @@ export class TrainingStep {
    * @returns of each batch its loss and the mean losses of its permutations
    */
   async addGradientsOf(batches: readonly TrainingBatch[], options: StepOptions): Promise<BatchLosses[]> {
-    const addAll = async (): Promise<BatchLosses[]> => {
+    const { device, model } = this;
+    const half = options.halfPrecision === true && device.traits.f16;
+    return device.scope(async () => {
       const losses: BatchLosses[] = [];
-      for (const batch of batches) losses.push(await this.addGradients(batch, batches.length, options));
+      for (const batch of batches) {
+        const add = (): Promise<BatchLosses> =>
+          this.addGradients(batch, options.accumulation ?? batches.length, options);
+        // Copies for each batch: gradients go back through them, and are added up in the f32 originals.
+        losses.push(await (half ? model.parameters.withHalfCopies(add) : add()));
+      }
       return losses;
-    };
-    const half = options.halfPrecision === true && this.device.traits.f16;
-    return this.device.scope(() => (half ? this.model.parameters.withHalfCopies(addAll) : addAll()));
+    });
   }
 
   clearGradients(): void {
@@ -140,7 +150,7 @@ export class TrainingStep {
 
   private async addGradients(
     batch: TrainingBatch,
-    batches: number,
+    accumulation: number,
     options: StepOptions,
   ): Promise<BatchLosses> {
     const { device, model } = this;
@@ -151,7 +161,7 @@ export class TrainingStep {
       const targets = trainingTargets(batch.labels, model.tokenizer, maxLabelLength);
       const images = device.tensor(batch.pixels, [batch.labels.length, 3, ...imageSize]);
       const { loss, visual, cross } = await permutedLoss(model, images, targets, batch.permutations, options);
-      backward(scale(loss, (options.lossScale ?? 1) / batches));
+      backward(scale(loss, (options.lossScale ?? 1) / accumulation));
       return [loss.detach(), visual, cross] as const;
     });
   }

@@ -47,6 +47,9 @@ class OpenSet {
       seed: 0,
       prefetchBatches: 1,
       ...options,
+    }).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`validation set ${name}: ${reason}`, { cause: error });
     });
     const set = new OpenSet(name, loader);
     try {

@@ -25,6 +25,15 @@ export class WeightAverage {
     return this.means;
   }
 
+  /** Device memory that the mean will take beyond what it holds already. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (const [name, { shape }] of this.weights) {
+      if (!this.means.has(name)) bytes += 4 * shape.reduce((count, size) => count * size, 1);
+    }
+    return bytes;
+  }
+
   /** Takes the weights as they are now into the mean. */
   update(): void {
     this.count++;

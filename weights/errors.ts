@@ -18,7 +18,7 @@ export class CheckpointError extends Error {
 
   constructor(
     readonly fileName: string,
-    problem: string,
+    readonly problem: string,
     options?: ErrorOptions,
   ) {
     super(oneLine(`${fileName}: ${problem}`), options);

@@ -1,12 +1,13 @@
 /** Writing files whole or not at all, for Node. */
+import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileError } from './file_source.js';
 import { outputTarget } from './output_target.js';
 
 /**
- * Writes a file whole or not at all: into a temporary file beside it that is renamed at the end. Symbolic links are
- * written through.
+ * Writes a file whole or not at all: into a temporary file beside it, `<name>.<hexadecimal digits>.tmp`, that is renamed
+ * at the end. Symbolic links are written through.
  * @throws CheckpointError when writing fails, or something other than a regular file is at the path; what `write` throws
  */
 export async function writeWholeFile(
@@ -14,7 +15,8 @@ export async function writeWholeFile(
   write: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
   const target = await outputTarget(path);
-  const temporary = `${target}.${process.pid}.tmp`;
+  // Process ids repeat in containers: what a killed process left must not be in the way of another of its number.
+  const temporary = `${target}.${randomBytes(8).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx');
     try {

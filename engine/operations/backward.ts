@@ -1,5 +1,6 @@
 /** The gradients' part of an operation row, and its record in the graph. */
 import { type GradientTarget, GraphNode, type OperationOrigin } from '../graph.js';
+import { KeptValues } from '../kept_values.js';
 import type { Tensor } from '../tensor.js';
 
 /** What the gradients of an operation are computed from. */
@@ -34,12 +35,12 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
 ): Tensor {
   const names = Object.keys(inputs) as (keyof I & string)[];
   const needs = (operand: keyof I): boolean => inputs[operand]?.node !== undefined;
-  const kept = new Map<PropertyKey, Tensor>();
-  for (const saved of backward.saves(attributes, needs)) {
-    const tensor = saved === 'output' ? output : inputs[saved];
-    if (!tensor) continue;
-    kept.set(saved, tensor.device.keep(tensor.detach()));
+  const saved = new Map<PropertyKey, Tensor>();
+  for (const operand of backward.saves(attributes, needs)) {
+    const tensor = operand === 'output' ? output : inputs[operand];
+    if (tensor) saved.set(operand, tensor.device.keep(tensor.detach()));
   }
+  const kept = new KeptValues(name, [...saved.values()]);
   const targets = new Map<PropertyKey, GradientTarget>();
   for (const operand of names) {
     const tensor = inputs[operand];
@@ -50,18 +51,19 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
     kind: 'operation',
     inputs: nodes,
     gradients(gradient) {
+      kept.check();
       const given = backward.gradients({
         gradient,
         attributes,
         names,
-        saved: (operand) => kept.get(operand) as never,
+        saved: (operand) => saved.get(operand) as never,
         target: (operand) => targets.get(operand)!,
         needs: (operand) => nodes[names.indexOf(operand as keyof I & string)] !== undefined,
       });
       return names.map((operand) => given[operand]);
     },
     release() {
-      for (const tensor of kept.values()) tensor.dispose();
+      kept.dispose();
     },
   };
   const { dtype, shape } = output;

@@ -162,7 +162,10 @@ export function contiguous(x: Tensor): Tensor {
 export const reshape = (x: Tensor, shape: readonly number[]): Tensor =>
   reshapeStrides(x.shape, x.strides, shape) ? x.reshape(shape) : contiguous(x).reshape(shape);
 
-/** Copies `x`, broadcast and converted as needed, into a tensor or slice. */
+/**
+ * Copies `x`, broadcast and converted as needed, into a tensor or slice. Nothing of it is recorded: gradients that need
+ * what the target held before fail.
+ */
 export function copyInto(x: Tensor, target: Tensor): void {
   needTensors('copyInto', { x, target });
   if (shapeText(broadcastShapes('copyInto', x.shape, target.shape)) !== shapeText(target.shape)) {

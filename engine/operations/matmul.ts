@@ -1,5 +1,6 @@
 import {
   type Activation,
+  type Dtype,
   type MatmulProblem,
   type Operand,
   elementCount,
@@ -10,7 +11,7 @@ import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { add, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
+import { add, cast, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
 import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { sum } from './rows.js';
 
@@ -22,6 +23,8 @@ export interface MatmulOptions {
   readonly residual?: Tensor | undefined;
   /** Factor of the products, applied before the bias. */
   readonly scale?: number;
+  /** Type of the result instead of `left`'s. */
+  readonly dtype?: 'f32' | 'f16';
   /** A view to fill instead of a new tensor. */
   readonly into?: Tensor;
 }
@@ -36,11 +39,17 @@ type MatmulInputs = {
   readonly residual: Tensor | undefined;
 };
 
+type MatmulAttributes = {
+  readonly activation: Activation;
+  readonly scale: number;
+  readonly dtype?: Dtype | undefined;
+};
+
 /** Operands arrive with exactly two batch dimensions. */
-export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale: number }> = {
+export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   name: 'matmul',
-  output({ left, right }) {
-    return { dtype: left.dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
+  output({ left, right }, { dtype = left.dtype }) {
+    return { dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
   },
   forward({ left, right, bias, residual }, output, { activation, scale }) {
     const { device } = output;
@@ -87,11 +96,11 @@ export const matmulRow: Operation<MatmulInputs, { activation: Activation; scale:
  * Matrix product `activation(scale * left right + bias) + residual`, f32 accumulation.
  * @param left `[..., rows, depth]`; any strides, so a transposed operand is a view
  * @param right `[..., depth, columns]`; batch dimensions broadcast
- * @returns `[..., rows, columns]` of `left`'s type
+ * @returns `[..., rows, columns]`
  * @throws ShapeError when sizes do not agree
  */
 export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
-  const { bias, residual, activation = 'none', scale = 1 } = options;
+  const { bias, residual, activation = 'none', scale = 1, dtype } = options;
   needTensors('matmul', { left, right, ...(bias && { bias }), ...(residual && { residual }) });
   const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
   const operands = [left, right, bias, residual];
@@ -108,12 +117,12 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
   if (residual && shapeText(residual.shape) !== shapeText(shape)) fail();
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
-  if (left.shape.at(-1)! > deepest && left.dtype === 'f32') return deepMatmul(left, right, options);
+  if (left.shape.at(-1)! > deepest) return deepMatmul(left, right, options);
   return left.device.scope(() => {
     const { into } = options;
     if (activation !== 'none' && !into && isRecorded(operands)) {
       // The gradient of an activation needs what went into it, which the fused form does not keep.
-      const before = matmul(left, right, { bias, scale });
+      const before = matmul(left, right, { ...options, activation: 'none', residual: undefined });
       const after = activations[activation](before);
       return residual ? add(after, residual) : after;
     }
@@ -130,28 +139,32 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
       right: cuttable(folded.inputs.right, 3),
       bias,
     };
-    const product = run(matmulRow, inputs, { activation, scale }, folded.output);
+    const product = run(matmulRow, inputs, { activation, scale, dtype }, folded.output);
     return into ?? product.reshape(shape);
   });
 }
 
-/** Depth up to which one f32 sum of products of one sign keeps its digits. */
+/**
+ * Depth up to which the two levels of sums of the kernels (`sum_span.wgsl`) keep like products within 1e-5: the outer
+ * sum has 256 terms then.
+ */
 const deepest = 32_768;
 
-/** A product too deep for one sum, added up in parts. */
+/** A product too deep for one launch, added up in parts, which are f32. */
 function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor {
-  const { bias, residual, activation = 'none', scale = 1, into } = options;
+  const { bias, residual, activation = 'none', scale = 1, dtype = left.dtype, into } = options;
   return left.device.scope(() => {
     let total: Tensor | undefined;
     const depth = left.shape.at(-1)!;
     for (let start = 0; start < depth; start += deepest) {
       const end = Math.min(depth, start + deepest);
       const [leftPart, rightPart] = [left.slice(-1, start, end), right.slice(-2, start, end)];
-      total = matmul(leftPart, rightPart, total ? { scale, residual: total } : { scale, bias });
+      const rest = total ? { residual: total } : { bias };
+      total = matmul(leftPart, rightPart, { scale, dtype: 'f32', ...rest });
     }
     const activated = activation === 'none' ? total! : activations[activation](total!);
     const result = residual ? add(activated, residual) : activated;
-    if (!into) return result;
+    if (!into) return result.dtype === dtype ? result : cast(result, dtype);
     copyInto(result, into);
     return into;
   });

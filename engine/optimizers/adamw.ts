@@ -11,7 +11,10 @@ export interface AdamWOptions {
   readonly epsilon?: number;
 }
 
-/** AdamW (Loshchilov and Hutter, 2019), number for number as PyTorch's, without amsgrad. */
+/**
+ * AdamW (Loshchilov and Hutter, 2019), number for number as PyTorch's, without amsgrad: a parameter's moments are
+ * corrected by the steps that it took itself.
+ */
 export class AdamW extends Optimizer {
   protected readonly kinds = ['first_moment', 'second_moment'];
   private readonly betas: readonly [number, number];
@@ -33,7 +36,8 @@ export class AdamW extends Optimizer {
     { learningRate, weightDecay }: OptimizedGroup,
     { factor, skip }: GradientControl,
   ): void {
-    const { betas, epsilon, steps: step } = this;
+    const { betas, epsilon } = this;
+    const step = this.steps.get(name)!;
     const settings = { learningRate, weightDecay, betas, epsilon, step };
     const first = this.stateOf(name, 'first_moment', parameter);
     const second = this.stateOf(name, 'second_moment', parameter);

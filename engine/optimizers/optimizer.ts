@@ -20,8 +20,10 @@ export interface OptimizedGroup {
  * gradient are left alone.
  */
 export abstract class Optimizer {
-  /** Steps taken so far. Part of the state. */
-  steps = 0;
+  /** Steps that each parameter has taken so far: those in which it had a gradient. Part of the state. */
+  readonly steps = new Map<string, number>();
+  /** Names of the parameters that took the last step. */
+  private moved: readonly string[] = [];
   private readonly kept = new Map<string, Tensor>();
   private readonly device: TensorDevice;
 
@@ -62,15 +64,18 @@ export abstract class Optimizer {
       if (Number.isFinite(learningRate)) continue;
       throw new RangeError(`optimizer: the learning rate is ${learningRate}; expected a finite number`);
     }
-    this.steps++;
+    const present = this.groups.flatMap((group) =>
+      [...group.parameters].flatMap(([name, parameter]) =>
+        parameter.gradient && parameter.size > 0 ? [{ name, parameter, group }] : [],
+      ),
+    );
+    this.moved = present.map(({ name }) => name);
+    this.count(1);
     noGrad(() =>
       this.device.scope(() => {
         const given = control ?? this.unchanged();
-        for (const group of this.groups) {
-          for (const [name, parameter] of group.parameters) {
-            if (!parameter.gradient || parameter.size === 0) continue;
-            this.device.scope(() => this.update(name, parameter, parameter.gradient!, group, given));
-          }
+        for (const { name, parameter, group } of present) {
+          this.device.scope(() => this.update(name, parameter, parameter.gradient!, group, given));
         }
       }),
     );
@@ -78,7 +83,8 @@ export abstract class Optimizer {
 
   /** Takes the last step back out of the count: it was left out for gradients that were not finite. */
   discountStep(): void {
-    this.steps--;
+    this.count(-1);
+    this.moved = [];
   }
 
   dispose(): void {
@@ -105,6 +111,10 @@ export abstract class Optimizer {
     const zeros = this.device.keep(fill(allocate(this.device, 'f32', parameter.shape, key), 0));
     this.kept.set(key, zeros);
     return zeros;
+  }
+
+  private count(step: 1 | -1): void {
+    for (const name of this.moved) this.steps.set(name, (this.steps.get(name) ?? 0) + step);
   }
 
   private unchanged(): GradientControl {

@@ -41,6 +41,7 @@ export const smallSettings = [
   'data.num_workers=1',
   'trainer.max_steps=6',
   'trainer.accumulate_grad_batches=2',
+  'trainer.gradient_clip_val=0.5',
   'trainer.precision=32',
   'trainer.val_check_interval=3',
   'trainer.checkpoint_interval=2',
@@ -74,13 +75,18 @@ export const lastFiles = (folder: string): string[] =>
     join(folder, name),
   );
 
-/** Runs in a process of its own that kills itself after a step, or once that step's checkpoint is told of. */
+/** What a run can be killed after. */
+export type KillingEvent = 'step' | 'validation' | 'checkpoint';
+
+/** Runs in a process of its own that kills itself once it tells of an event of a step; a checkpoint may be the best one. */
 export function runKilled(
   folder: string,
   step: number,
-  event: 'step' | 'checkpoint',
+  event: KillingEvent,
+  settings: readonly string[] = [],
 ): Promise<string | null> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), folder, String(step), event], {
+  const script = fileURLToPath(import.meta.url);
+  const child = spawn(process.execPath, [script, folder, String(step), event, ...settings], {
     stdio: ['ignore', 'ignore', 'inherit'],
     timeout: 240_000,
   });
@@ -88,11 +94,16 @@ export function runKilled(
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [folder, step, event] = process.argv.slice(2) as [string, string, 'step' | 'checkpoint'];
+  const [folder, step, event, ...settings] = process.argv.slice(2) as [
+    string,
+    string,
+    KillingEvent,
+    ...string[],
+  ];
   const observer: TrainingObserver = {
     [event]: (told: { readonly step: number }) => {
       if (told.step === Number(step)) process.kill(process.pid, 'SIGKILL');
     },
   };
-  await train(smallRun(folder, observer));
+  await train(smallRun(folder, observer, { settings }));
 }

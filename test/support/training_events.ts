@@ -16,6 +16,7 @@ export function stepEvent(step: number, changed: Partial<StepEvent> = {}): StepE
     waitMs: 10,
     imagesOfStep: 64,
     flops: 5e11,
+    peakFlopsPerSecond: 8e12,
     liveBytes: 2e9,
     peakBytes: 3.2e9,
     skipped: false,

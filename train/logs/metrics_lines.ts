@@ -46,6 +46,7 @@ const metricsLine = z.discriminatedUnion('kind', [
     waitMs: number,
     imagesOfStep: number,
     flops: number,
+    peakFlopsPerSecond: number,
     liveBytes: number,
     peakBytes: number,
     skipped: z.boolean(),

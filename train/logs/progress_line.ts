@@ -17,8 +17,6 @@ import { Throughput } from './throughput.js';
 export interface ProgressLineOptions {
   /** Says nothing at all. */
   readonly quiet?: boolean;
-  /** The most that the device can do: the line then also shows how much of it is used. */
-  readonly peakFlopsPerSecond?: number;
   /** Where to; a bar that stays in its line on a terminal, else a plain line now and then. */
   readonly stream?: NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
   /** Least time between two plain lines. The first and the last step always have one. */
@@ -32,7 +30,6 @@ const separator = ' · ';
 export class ProgressLine implements TrainingObserver {
   readonly #stream: NonNullable<ProgressLineOptions['stream']>;
   readonly #quiet: boolean;
-  readonly #peakFlopsPerSecond: number | undefined;
   readonly #plainLineMs: number;
   readonly #throughput = new Throughput();
   #bar: cliProgress.SingleBar | undefined;
@@ -43,7 +40,6 @@ export class ProgressLine implements TrainingObserver {
   constructor(options: ProgressLineOptions = {}) {
     this.#stream = options.stream ?? process.stderr;
     this.#quiet = options.quiet ?? false;
-    this.#peakFlopsPerSecond = options.peakFlopsPerSecond;
     this.#plainLineMs = 1000 * (options.plainLineSeconds ?? 30);
   }
 
@@ -127,10 +123,8 @@ export class ProgressLine implements TrainingObserver {
 
   /** The most wanted first: a narrow terminal shows only these. */
   #fields(event: StepEvent): string[] {
-    const { step, totalSteps, loss, learningRates, peakBytes, skipped } = event;
+    const { step, totalSteps, loss, learningRates, peakBytes, peakFlopsPerSecond, skipped } = event;
     const { imagesPerSecond, flopsPerSecond, waiting, stepMs } = this.#throughput;
-    const peak = this.#peakFlopsPerSecond;
-    const utilisation = peak === undefined ? '' : ` (${formatPercent(flopsPerSecond / peak)} of peak)`;
     return [
       `step ${step}/${totalSteps}`,
       `loss ${formatMeasure(loss)}${skipped ? ' (skipped)' : ''}`,
@@ -139,7 +133,7 @@ export class ProgressLine implements TrainingObserver {
       `wait ${formatPercent(waiting)}`,
       `lr ${formatRates(learningRates)}`,
       `memory ${formatBytes(peakBytes)}`,
-      `${formatFlops(flopsPerSecond)}${utilisation}`,
+      `${formatFlops(flopsPerSecond)} (${formatPercent(flopsPerSecond / peakFlopsPerSecond)} of peak)`,
     ];
   }
 }

@@ -64,7 +64,7 @@ export class TensorBoardLog implements TrainingObserver {
   async step(event: StepEvent): Promise<void> {
     if (event.step <= this.#lastStep) await this.#restart(event.step);
     this.#lastStep = event.step;
-    const { stepMs, waitMs, imagesOfStep, flops } = event;
+    const { stepMs, waitMs, imagesOfStep, flops, peakFlopsPerSecond } = event;
     const seconds = stepMs / 1000;
     await this.#write(
       event.step,
@@ -79,6 +79,7 @@ export class TensorBoardLog implements TrainingObserver {
         scalar('speed/images_per_second', imagesOfStep / seconds),
         scalar('speed/wait_percent', (100 * waitMs) / stepMs),
         scalar('speed/tera_flops_per_second', flops / seconds / 1e12),
+        scalar('speed/utilisation_percent', (100 * flops) / seconds / peakFlopsPerSecond),
         scalar('memory/live_bytes', event.liveBytes),
         scalar('memory/peak_bytes', event.peakBytes),
         scalar('progress/epoch', event.epoch),

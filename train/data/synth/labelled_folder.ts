@@ -2,11 +2,14 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { fileError } from '../../../weights/file_source.js';
+import { DataSetError, dataSetError } from '../errors.js';
 import type { WordWriter } from './word_writer.js';
 
 export type ImageFormat = 'jpg' | 'png';
 
 const filesPerFolder = 1000;
+const listName = 'labels.tsv';
 const newline = 0x0a;
 
 /**
@@ -22,10 +25,14 @@ export class LabelledFolder implements WordWriter {
     private bytes: number,
   ) {}
 
-  /** @throws Error if the folder cannot be made or the list not be written */
+  /** @throws DataSetError if the folder cannot be made or the list not be written */
   static async open(folder: string, format: ImageFormat): Promise<LabelledFolder> {
+    const path = join(folder, listName);
+    return attempt(path, () => LabelledFolder.openList(folder, format, path));
+  }
+
+  private static async openList(folder: string, format: ImageFormat, path: string): Promise<LabelledFolder> {
     await mkdir(folder, { recursive: true });
-    const path = join(folder, 'labels.tsv');
     const labels = await open(path, 'a+');
     try {
       const { lines, bytes } = await completeLines(path);
@@ -45,12 +52,14 @@ export class LabelledFolder implements WordWriter {
   async write(index: number, image: Uint8Array, label: string): Promise<void> {
     if (index !== this.count) throw new RangeError(`image ${index} after ${this.count} images.`);
     const path = pathOf(index, this.format);
-    if (index % filesPerFolder === 0 || this.count === 0)
-      await mkdir(join(this.folder, dirname(path)), { recursive: true });
-    await writeFile(join(this.folder, path), image);
+    const file = join(this.folder, path);
+    await attempt(file, async () => {
+      if (index % filesPerFolder === 0 || this.count === 0) await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, image);
+    });
     const line = Buffer.from(`${path}\t${label}\n`);
     try {
-      await this.labels.appendFile(line);
+      await attempt(join(this.folder, listName), () => this.labels.appendFile(line));
     } catch (error) {
       await this.labels.truncate(this.bytes).catch(() => undefined);
       throw error;
@@ -65,6 +74,19 @@ export class LabelledFolder implements WordWriter {
 
   async pause(): Promise<void> {
     await this.labels.close();
+  }
+}
+
+/** @throws DataSetError that names the file in place of the system's error */
+async function attempt<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC') throw dataSetError(path, fileError(path, error));
+    const problem =
+      'cannot be written: the disk is full. Make room; the same command then goes on where it ended';
+    throw new DataSetError(path, problem, { cause: error });
   }
 }
 

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileError } from '../../../weights/file_source.js';
+import { dataSetError } from '../errors.js';
 import type { SynthesisMaterial } from './material.js';
 import type { RenderSetup } from './render_messages.js';
 
@@ -69,8 +71,12 @@ export async function claimFolder(folder: string, recipe: Recipe): Promise<void>
         `${folder} holds files that were not made by synth (there is no ${fileName}); give a new folder.`,
       );
     }
-    await writeFile(`${path}.part`, `${JSON.stringify(recipe, null, 2)}\n`);
-    await rename(`${path}.part`, path);
+    try {
+      await writeFile(`${path}.part`, `${JSON.stringify(recipe, null, 2)}\n`);
+      await rename(`${path}.part`, path);
+    } catch (error) {
+      throw dataSetError(path, fileError(path, error));
+    }
     return;
   }
   const difference = differenceBetween(parsed(text), recipe);

@@ -49,7 +49,8 @@ export class Synthesizer {
   synthesize(seed: number, index: number): SyntheticWord {
     const random = new RandomGenerator(seed, index);
     for (let attempt = 0; attempt < textsPerImage; attempt++) {
-      const writing = this.chooseWriting(random);
+      // Where words that short are rare, longer ones are cut.
+      const writing = this.chooseWriting(random, attempt >= textsPerImage / 2);
       if (!writing) continue;
       const layout = this.layOut(random, writing);
       if (!layout) continue;
@@ -58,11 +59,12 @@ export class Synthesizer {
     throw new Error(`image ${index}: none of the fonts can draw any of ${textsPerImage} texts.`);
   }
 
-  private chooseWriting(random: RandomSource): Writing | undefined {
+  private chooseWriting(random: RandomSource, cut: boolean): Writing | undefined {
     const { ownWords: own, ownShare, longestText } = this.material;
     const sources: TextSources = { english: this.english, succession: this.succession, own, ownShare };
-    const text = randomText(random, sources);
-    if (text.length > longestText) return undefined;
+    const chosen = randomText(random, sources);
+    if (chosen.length > longestText && !cut) return undefined;
+    const text = chosen.slice(0, longestText);
     for (let attempt = 0; attempt < fontsPerText; attempt++) {
       const font = this.fonts.choose(random);
       if (!font.face.canDraw(text)) continue;

@@ -1,0 +1,165 @@
+/**
+ * Shows that training learns: 64 word images are memorised by a model that starts from nothing, and read back from the
+ * checkpoint it wrote, by the commands that a user has:
+ *
+ *     node dist/bench/overfitting.js <data set> [--steps 150] [--output bench/results/overfitting.json] [--curve docs/overfitting.svg]
+ *
+ * The data set is an LMDB folder or a folder with a list; its images are taken at even distances, each text once.
+ */
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { openDataSets } from '../train/data/index.js';
+import { labelFilter } from '../train/label_filter.js';
+
+const imageCount = 64;
+const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
+
+interface StepLine {
+  readonly event: string;
+  readonly step: number;
+  readonly loss: number;
+  readonly stepMs: number;
+}
+
+/** Runs a command of the package; its notes are shown. @returns its standard output */
+function command(...args: readonly string[]): Promise<string> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${args[0]} ended with exit code ${code}`)),
+    );
+  });
+}
+
+/** Writes the chosen images with their list. @returns labels by file name */
+async function choose(source: string, folder: string): Promise<Map<string, string>> {
+  const rules = { charset: '94', maxLabelLength: 25, removeWhitespace: true, normalizeUnicode: true };
+  const set = await openDataSets([source], { filter: labelFilter(rules) });
+  const indices = new Map<string, number>();
+  for (let index = 0; index < set.length; index++) indices.set(set.label(index), index);
+  const different = [...indices.values()].sort((a, b) => a - b);
+  if (different.length < imageCount) {
+    throw new Error(`${source} has ${different.length} different texts; expected ${imageCount} or more.`);
+  }
+  await mkdir(folder, { recursive: true });
+  const labels = new Map<string, string>();
+  for (let i = 0; i < imageCount; i++) {
+    const {
+      image,
+      label,
+      source: name,
+    } = await set.sample(different[Math.floor((i * different.length) / imageCount)]!);
+    const file = `${String(i).padStart(2, '0')}${extname(name) || '.jpg'}`;
+    await writeFile(join(folder, file), image);
+    labels.set(file, label);
+  }
+  await set.close();
+  await writeFile(
+    join(folder, 'labels.tsv'),
+    [...labels].map(([file, label]) => `${file}\t${label}\n`).join(''),
+  );
+  return labels;
+}
+
+/** The loss over the steps, as a picture. */
+function curvePicture(losses: readonly number[]): string {
+  const [width, height, margin] = [640, 240, 36];
+  const top = Math.ceil(Math.max(...losses));
+  const x = (step: number): number =>
+    margin + ((step - 1) / Math.max(1, losses.length - 1)) * (width - 2 * margin);
+  const y = (loss: number): number => height - margin - (loss / top) * (height - 2 * margin);
+  const points = losses.map((loss, i) => `${x(i + 1).toFixed(1)},${y(loss).toFixed(1)}`).join(' ');
+  const rules = Array.from({ length: top + 1 }, (_, loss) =>
+    [
+      `<line x1="${margin}" x2="${width - margin}" y1="${y(loss)}" y2="${y(loss)}" stroke="#d0d7de"/>`,
+      `<text x="${margin - 8}" y="${y(loss) + 4}" text-anchor="end">${loss}</text>`,
+    ].join(''),
+  );
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#57606a">`,
+    '<rect width="100%" height="100%" fill="#ffffff"/>',
+    ...rules,
+    `<polyline points="${points}" fill="none" stroke="#0969da" stroke-width="1.5"/>`,
+    `<text x="${width / 2}" y="${height - 10}" text-anchor="middle">loss over ${losses.length} steps of ${imageCount} images</text>`,
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    steps: { type: 'string', default: '150' },
+    output: { type: 'string' },
+    curve: { type: 'string' },
+  },
+});
+const [source] = positionals;
+if (source === undefined) throw new Error('name the data set to take the images from.');
+const folder = await mkdtemp(join(tmpdir(), 'clip4str-overfitting-'));
+try {
+  const images = join(folder, 'train', 'real');
+  const labels = await choose(source, images);
+  const run = join(folder, 'run');
+  const settings = [
+    'data.augment=false',
+    'data.num_workers=1',
+    `model.batch_size=${imageCount}`,
+    `trainer.max_steps=${values.steps}`,
+    'model.visual_first_pct=0.7',
+    'model.visual_first_perm_num=2',
+  ];
+  const events = await command(
+    ...['train', '--preset', 'tiny', '--data', folder, '--output', run, '--json'],
+    ...settings.flatMap((setting) => ['--set', setting]),
+  );
+  const steps = events
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as StepLine)
+    .filter(({ event }) => event === 'step');
+  const checkpoint = (await readdir(run)).find((name) => /^step-\d+\.safetensors$/.test(name))!;
+  const read = await command(
+    ...[
+      'read',
+      images,
+      '--checkpoint',
+      join(run, checkpoint),
+      '--charset',
+      '94',
+      '--format',
+      'json',
+      '--quiet',
+    ],
+  );
+  const readings = JSON.parse(read) as { file: string; text: string }[];
+  const wrong = readings.filter(({ file, text }) => labels.get(file.split('/').at(-1)!) !== text);
+  const seconds = steps.reduce((sum, { stepMs }) => sum + stepMs, 0) / 1000;
+  console.log(
+    `${readings.length - wrong.length} of ${imageCount} read back after ${steps.length} steps, ${seconds.toFixed(0)} s`,
+  );
+  for (const { file, text } of wrong) console.log(`  ${file}: ${text}`);
+  if (values.output !== undefined) {
+    const result = {
+      date: new Date().toISOString(),
+      settings,
+      seconds,
+      readBack: readings.length - wrong.length,
+      images: imageCount,
+      losses: steps.map(({ loss }) => Number(loss.toFixed(4))),
+      configuration: await readFile(join(run, 'config.yaml'), 'utf8'),
+    };
+    await writeFile(values.output, `${JSON.stringify(result, null, 2)}\n`);
+  }
+  if (values.curve !== undefined) await writeFile(values.curve, curvePicture(steps.map(({ loss }) => loss)));
+  process.exitCode = wrong.length === 0 ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true });
+}

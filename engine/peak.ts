@@ -1,0 +1,45 @@
+/** What a device can compute at most, measured. */
+import { launchMultiplyAdd, multiplyAddCost, multiplyAddWorkgroup } from '../kernels/index.js';
+import type { Device } from './device.js';
+
+/** Long enough for a clock to speed up and for the wait afterwards not to count. */
+const leastMs = 40;
+const attempts = 5;
+/** Enough invocations for the largest GPU. */
+const workgroups = { software: 256, gpu: 16_384 };
+
+/**
+ * Floating-point operations a second that f32 multiply-adds reach on a device: the fastest of a few runs of a tenth of
+ * a second or less. Kernels that use matrix units in f16 can exceed it.
+ */
+export async function measurePeakFlops(device: Device): Promise<number> {
+  const { traits } = device;
+  const count = multiplyAddWorkgroup(traits) * (traits.software ? workgroups.software : workgroups.gpu);
+  const result = device.keep(device.empty('f32', [count]));
+  const run = async (rounds: number): Promise<{ flops: number; ms: number }> => {
+    const problem = { result, rounds, factor: 0.999, term: 1e-3 };
+    await device.finish();
+    const start = performance.now();
+    device.dispatch(
+      ([operand]) => launchMultiplyAdd({ ...problem, result: operand! }, traits),
+      [result],
+      () => 'measurePeakFlops',
+    );
+    await device.finish();
+    return { flops: multiplyAddCost(problem).flops, ms: performance.now() - start };
+  };
+  try {
+    // The first run compiles.
+    await run(1);
+    let rounds = 1;
+    while ((await run(rounds)).ms < leastMs && rounds < 2 ** 20) rounds *= 2;
+    let best = 0;
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const { flops, ms } = await run(rounds);
+      best = Math.max(best, (flops / ms) * 1000);
+    }
+    return best;
+  } finally {
+    result.dispose();
+  }
+}

@@ -1,0 +1,56 @@
+/** What is proposed where a step will not fit. */
+import { expect, test } from '@jest/globals';
+import { openDevice } from '../engine/index.js';
+import { presetConfiguration } from '../train/configuration.js';
+import { checkMemory } from '../train/memory_forecast.js';
+import { WeightAverage } from '../train/weight_average.js';
+
+/** @param fitting images that a pass can have */
+function proposal(batchSize: number, accumulation: number, fitting: number, laterBytes = 0): string {
+  const run = presetConfiguration('tiny', [
+    `model.batch_size=${batchSize}`,
+    `trainer.accumulate_grad_batches=${accumulation}`,
+  ]);
+  const forecast = { firstImageBytes: 1e9, furtherImageBytes: 1e6, laterBytes };
+  const device = { adapter: { name: 'GPU' }, memoryBudgetBytes: 1e9 + (fitting - 1) * 1e6 };
+  try {
+    checkMemory(forecast, run, device as Parameters<typeof checkMemory>[2]);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'fits';
+}
+
+test('an accumulation that keeps the images of a step', () => {
+  expect(proposal(128, 1, 128)).toBe('fits');
+  expect(proposal(128, 1, 127)).toMatch(
+    /Set model\.batch_size=64 trainer\.accumulate_grad_batches=2 for the same 128 images a step/,
+  );
+});
+
+test('where none keeps them, the nearest that uses the device', () => {
+  expect(proposal(127, 8, 126)).toMatch(
+    /Set model\.batch_size=113 trainer\.accumulate_grad_batches=9 for 1017 images a step, as near to the 1016 of now/,
+  );
+  expect(proposal(7, 1, 6)).toMatch(
+    /batch_size=6 trainer\.accumulate_grad_batches=1 for 6 images a step, as near to the 7 of now/,
+  );
+  expect(proposal(2, 1, 1)).toMatch(/batch_size=1 trainer\.accumulate_grad_batches=2 for the same 2 images/);
+});
+
+test('what is held later counts', () => {
+  expect(proposal(128, 1, 228, 100e6)).toBe('fits');
+  expect(proposal(128, 1, 227, 100e6)).toMatch(/batch_size=64 .* or .*swa=false to need less/);
+  expect(proposal(4, 1, 4, 1e9)).toMatch(/needs about 2\.00 GB even with model\.batch_size=1; .*swa=false/);
+});
+
+test('the average of the weights says what it will take', async () => {
+  const device = await openDevice({ device: 'software', hideDriverWarnings: true });
+  const weight = device.keep(device.empty('f32', [3, 5]));
+  const average = new WeightAverage(new Map([['w', weight]]));
+  expect(average.pendingBytes).toBe(60);
+  void average.state;
+  expect(average.pendingBytes).toBe(0);
+  average.dispose();
+  device.close();
+});

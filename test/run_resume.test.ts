@@ -1,0 +1,252 @@
+/** That a run goes on as if it had never stopped, wherever it was stopped and whatever is left of it. */
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type Device, openDevice } from '../engine/index.js';
+import type { TrainingObserver } from '../train/events.js';
+import { train } from '../train/trainer.js';
+import { type KillingEvent, lastFiles, runKilled, smallRun } from './support/small_run.js';
+
+const root = mkdtempSync(join(tmpdir(), 'clip4str-resume-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** The first is of a step without a checkpoint of its own, the second of one with. */
+const intervals = {
+  apart: ['trainer.val_check_interval=3', 'trainer.checkpoint_interval=2'],
+  together: ['trainer.val_check_interval=2', 'trainer.checkpoint_interval=2'],
+};
+type Intervals = keyof typeof intervals;
+
+const reference = (kind: Intervals): string => join(root, `reference-${kind}`);
+
+beforeAll(async () => {
+  for (const kind of ['apart', 'together'] as const) {
+    await train(smallRun(reference(kind), {}, { settings: intervals[kind] }));
+  }
+}, 300_000);
+
+const bestFile = (folder: string): string => join(folder, 'best.safetensors');
+
+function expectSame(folder: string, kind: Intervals): void {
+  const expected = [...lastFiles(reference(kind)), bestFile(reference(kind))];
+  [...lastFiles(folder), bestFile(folder)].forEach((file, i) => {
+    expect(readFileSync(file).equals(readFileSync(expected[i]!))).toBe(true);
+  });
+}
+
+/** Writes down what happens, in order. */
+function diary(): TrainingObserver & { readonly lines: string[] } {
+  const lines: string[] = [];
+  return {
+    lines,
+    start: ({ step }) => void lines.push(`start ${step}`),
+    step: ({ step }) => void lines.push(`step ${step}`),
+    validation: ({ step }) => void lines.push(`validation ${step}`),
+    checkpoint: ({ step, kind }) => void lines.push(`${kind} ${step}`),
+    notice: (message) => void lines.push(message),
+    end: ({ reason }) => void lines.push(reason),
+  };
+}
+
+test.each<[Intervals, number, keyof TrainingObserver]>([
+  ['apart', 3, 'step'],
+  ['together', 2, 'step'],
+  ['apart', 6, 'step'],
+])(
+  'asked to stop, intervals %s, after step %d: %s',
+  async (kind, at, event) => {
+    const folder = join(root, `stopped-${kind}-${at}-${event}`);
+    const controller = new AbortController();
+    const stopping: TrainingObserver = {
+      [event]: ({ step }: { readonly step: number }) => {
+        if (step === at) controller.abort();
+      },
+    };
+    const first = diary();
+    const settings = intervals[kind];
+    const stopped = { settings, signal: controller.signal, observers: [first, stopping] };
+    expect(await train(smallRun(folder, first, stopped))).toEqual({ step: at, reason: 'stopped' });
+    const second = diary();
+    await train(smallRun(folder, second, { settings }));
+    const [whether, other] = [first, second].map(({ lines }) => lines.includes(`validation ${at}`));
+    expect([whether, other]).toEqual(event === 'step' ? [false, true] : [true, false]);
+    expectSame(folder, kind);
+  },
+  300_000,
+);
+
+test('a run that is stopped while it validates for the second time loses nothing', async () => {
+  const folder = join(root, 'stopped-twice');
+  const settings = intervals.apart;
+  for (const event of ['step', 'start'] as const) {
+    const controller = new AbortController();
+    const stopping: TrainingObserver = {
+      [event]: ({ step }: { readonly step: number }) => {
+        if (step === 3) controller.abort();
+      },
+    };
+    const end = await train(smallRun(folder, stopping, { settings, signal: controller.signal }));
+    expect(end).toEqual({ step: 3, reason: 'stopped' });
+  }
+  await train(smallRun(folder, {}, { settings }));
+  expectSame(folder, 'apart');
+}, 300_000);
+
+test.each<[Intervals, readonly (readonly [number, KillingEvent])[]]>([
+  [
+    'apart',
+    [
+      [3, 'validation'],
+      [3, 'checkpoint'],
+      [6, 'validation'],
+    ],
+  ],
+  [
+    'together',
+    [
+      [2, 'checkpoint'],
+      [4, 'validation'],
+    ],
+  ],
+])(
+  'killed around validations, intervals %s',
+  async (kind, points) => {
+    const folder = join(root, `killed-${kind}`);
+    for (const [step, event] of points) {
+      expect(await runKilled(folder, step, event, intervals[kind])).toBe('SIGKILL');
+    }
+    await train(smallRun(folder, {}, { settings: intervals[kind] }));
+    expectSame(folder, kind);
+  },
+  600_000,
+);
+
+test('killed in the validation that an earlier stop has left due', async () => {
+  const folder = join(root, 'stopped-killed');
+  const settings = intervals.apart;
+  const controller = new AbortController();
+  const stopping: TrainingObserver = { step: ({ step }) => void (step === 3 && controller.abort()) };
+  await train(smallRun(folder, stopping, { settings, signal: controller.signal }));
+  for (const event of ['validation', 'checkpoint'] as const) {
+    expect(await runKilled(folder, 3, event, settings)).toBe('SIGKILL');
+  }
+  await train(smallRun(folder, {}, { settings }));
+  expectSame(folder, 'apart');
+}, 600_000);
+
+test('a device that is lost between a validation and the checkpoint after it', async () => {
+  const folder = join(root, 'lost');
+  const devices: Device[] = [];
+  const seen = diary();
+  const breaking: TrainingObserver = {
+    validation: ({ step }) => {
+      if (step === 3 && devices.length === 1) devices[0]!.gpu.destroy();
+    },
+  };
+  await train(
+    smallRun(folder, seen, {
+      settings: intervals.apart,
+      observers: [seen, breaking],
+      openDevice: async () => {
+        devices.push(await openDevice({ device: 'software', hideDriverWarnings: true }));
+        return devices.at(-1)!;
+      },
+    }),
+  );
+  expect(seen.lines.filter((line) => line === 'validation 3')).toHaveLength(2);
+  expect(seen.lines.filter((line) => line.startsWith('start'))).toEqual(['start 0']);
+  expectSame(folder, 'apart');
+}, 300_000);
+
+test('a state of an earlier version goes on', async () => {
+  const folder = join(root, 'earlier');
+  cpSync(reference('apart'), folder, { recursive: true });
+  const path = join(folder, 'step-00000006.state.safetensors');
+  const bytes = readFileSync(path);
+  const field = '\\"validated\\":6,';
+  const at = bytes.indexOf(field);
+  expect(at).toBeGreaterThan(0);
+  // Blanks are no content in JSON.
+  bytes.fill(' ', at, at + field.length);
+  writeFileSync(path, bytes);
+  await train(smallRun(folder, {}, { settings: intervals.apart }));
+  expectSame(folder, 'apart');
+}, 300_000);
+
+test.each(['step-00000006.state.safetensors', 'step-00000006.safetensors'])(
+  'a damaged %s is kept, and the run goes on from the step before',
+  async (name) => {
+    const folder = join(root, `damaged-${name}`);
+    cpSync(reference('apart'), folder, { recursive: true });
+    truncateSync(join(folder, name), 500);
+    const seen = diary();
+    await train(smallRun(folder, seen, { settings: intervals.apart }));
+    const notices = seen.lines.filter((line) => line.startsWith(name));
+    expect(notices).toHaveLength(1);
+    expect(notices[0]).toMatch(
+      /500 bytes.*kept as step-00000006\.safetensors\.damaged and .* from step 4\.$/,
+    );
+    expect(seen.lines).toContain('start 4');
+    expect(readFileSync(join(folder, `${name}.damaged`))).toHaveLength(500);
+    expectSame(folder, 'apart');
+  },
+  300_000,
+);
+
+test('where all checkpoints are damaged nothing is begun', async () => {
+  const folder = join(root, 'all-damaged');
+  cpSync(reference('apart'), folder, { recursive: true });
+  const states = readdirSync(folder).filter((name) => name.endsWith('.state.safetensors'));
+  for (const name of states) truncateSync(join(folder, name), 0);
+  const before = readdirSync(folder);
+  const seen = diary();
+  await expect(train(smallRun(folder, seen, { settings: intervals.apart }))).rejects.toThrow(
+    /^step-00000006\.state\.safetensors: is empty: it is damaged, and so are the checkpoints before it.*begin anew/,
+  );
+  expect(seen.lines).toEqual(['failed']);
+  expect(readdirSync(folder)).toEqual(before);
+}, 120_000);
+
+test('a model of other sizes cannot go on', async () => {
+  const settings = [...intervals.apart, 'model.embed_dim=128'];
+  await expect(train(smallRun(reference('apart'), {}, { settings }))).rejects.toThrow(
+    /^step-00000006\.safetensors: has .* as \[.*\]; by the options of the run it is \[.*leave those options/,
+  );
+}, 120_000);
+
+test('a second run in the folder is refused, and the first goes on', async () => {
+  const folder = join(root, 'shared');
+  const refusals: string[] = [];
+  const rival: TrainingObserver = {
+    step: async ({ step }) => {
+      if (step !== 2) return;
+      writeFileSync(join(folder, 'step-00000002.safetensors.1234.tmp'), '');
+      await train(smallRun(folder, {})).catch((error: unknown) => refusals.push(String(error)));
+      expect(readdirSync(folder)).toContain('step-00000002.safetensors.1234.tmp');
+    },
+  };
+  await train(smallRun(folder, rival, { settings: intervals.apart }));
+  expect(refusals).toEqual([expect.stringMatching(/in use by process/)]);
+  expectSame(folder, 'apart');
+}, 300_000);
+
+test('every observer is told of the end, and the first fault is the one thrown', async () => {
+  const failing: TrainingObserver = {
+    start: () => {
+      throw new Error('the first fault');
+    },
+    end: () => {
+      throw new Error('the second fault');
+    },
+  };
+  const seen = diary();
+  const observers = [failing, seen];
+  await expect(train(smallRun(join(root, 'faults'), seen, { observers }))).rejects.toThrow('the first fault');
+  expect(seen.lines).toEqual(['failed']);
+  const late: TrainingObserver = { end: () => failing.end?.({ step: 6, reason: 'complete' }) };
+  const done = diary();
+  const complete = smallRun(reference('apart'), done, { observers: [late, done], settings: intervals.apart });
+  await expect(train(complete)).rejects.toThrow('the second fault');
+  expect(done.lines.filter((line) => line === 'complete' || line === 'failed')).toEqual(['complete']);
+}, 300_000);
