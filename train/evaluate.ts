@@ -1,6 +1,6 @@
 /** Reading data sets with known labels, as the original's test does. */
 import type { Clip4Str } from '../model/index.js';
-import { CharsetAdapter } from '../model/index.js';
+import { CharsetAdapter, ImageError } from '../model/index.js';
 import { Accuracy, type SetResult } from './accuracy.js';
 import type { WordDataSet } from './data/index.js';
 
@@ -18,7 +18,7 @@ export interface WrongReading {
 export interface SetEvaluation {
   readonly result: SetResult;
   readonly wrong: readonly WrongReading[];
-  /** Samples without a readable image; they count as nothing. */
+  /** Samples without an image that can be read; they count as nothing. */
   readonly unreadable: readonly { readonly source: string; readonly reason: string }[];
 }
 
@@ -62,12 +62,17 @@ export async function evaluateSet(
       }),
     );
     const batch = decoded.flat();
-    const readings = await reader.read(
+    const readings = await reader.readEach(
       batch.map(({ image }) => image),
       { charset, batchSize, refineIterations, originalStopping },
     );
-    readings.forEach(({ text, confidence }, i) => {
+    readings.forEach((reading, i) => {
       const { label, source, image } = batch[i]!.sample;
+      if (reading instanceof ImageError) {
+        unreadable.push({ source, reason: reading.reason });
+        return;
+      }
+      const { text, confidence } = reading;
       const right = accuracy.add(text, confidence, label);
       if (!right && wrong.length < keepWrong) wrong.push({ source, label, text, confidence, image });
     });
