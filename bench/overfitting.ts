@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openDataSets } from '../train/data/index.js';
 import { labelFilter } from '../train/label_filter.js';
+import { curvePicture } from './curve_picture.js';
 
 const imageCount = 64;
 const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
@@ -66,31 +67,6 @@ async function choose(source: string, folder: string): Promise<Map<string, strin
     [...labels].map(([file, label]) => `${file}\t${label}\n`).join(''),
   );
   return labels;
-}
-
-/** The loss over the steps, as a picture. */
-function curvePicture(losses: readonly number[]): string {
-  const [width, height, margin] = [640, 240, 36];
-  const top = Math.ceil(Math.max(...losses));
-  const x = (step: number): number =>
-    margin + ((step - 1) / Math.max(1, losses.length - 1)) * (width - 2 * margin);
-  const y = (loss: number): number => height - margin - (loss / top) * (height - 2 * margin);
-  const points = losses.map((loss, i) => `${x(i + 1).toFixed(1)},${y(loss).toFixed(1)}`).join(' ');
-  const rules = Array.from({ length: top + 1 }, (_, loss) =>
-    [
-      `<line x1="${margin}" x2="${width - margin}" y1="${y(loss)}" y2="${y(loss)}" stroke="#d0d7de"/>`,
-      `<text x="${margin - 8}" y="${y(loss) + 4}" text-anchor="end">${loss}</text>`,
-    ].join(''),
-  );
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#57606a">`,
-    '<rect width="100%" height="100%" fill="#ffffff"/>',
-    ...rules,
-    `<polyline points="${points}" fill="none" stroke="#0969da" stroke-width="1.5"/>`,
-    `<text x="${width / 2}" y="${height - 10}" text-anchor="middle">loss over ${losses.length} steps of ${imageCount} images</text>`,
-    '</svg>',
-    '',
-  ].join('\n');
 }
 
 const { values, positionals } = parseArgs({
@@ -158,7 +134,11 @@ try {
     };
     await writeFile(values.output, `${JSON.stringify(result, null, 2)}\n`);
   }
-  if (values.curve !== undefined) await writeFile(values.curve, curvePicture(steps.map(({ loss }) => loss)));
+  if (values.curve !== undefined) {
+    const points = steps.map(({ step, loss }) => ({ x: step, y: loss }));
+    const caption = `loss over ${steps.length} steps of ${imageCount} images`;
+    await writeFile(values.curve, curvePicture(points, { caption }));
+  }
   process.exitCode = wrong.length === 0 ? 0 : 1;
 } finally {
   await rm(folder, { recursive: true });

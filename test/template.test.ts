@@ -23,12 +23,14 @@ import {
   launchLayerNorm,
   launchLayerNormGradient,
   launchLayerNormWeightGradient,
+  launchMultiplyAdd,
   launchReduce,
   launchSoftmax,
   launchSoftmaxGradient,
   launchUnary,
   launchUnaryGradient,
   matmulVariants,
+  multiplyAddWorkgroup,
   programSource,
   unaryGradients,
 } from '../kernels/index.js';
@@ -183,6 +185,8 @@ describe('every kernel', () => {
       yield launchArgmax(operand(dtype, 3, 4), operand('u32', 3), traits);
     }
     yield launchEndPadding(0, operand('u32', 2, 5), operand('u32', 2, 5), traits);
+    const lanes = operand('f32', 2 * multiplyAddWorkgroup(traits));
+    yield launchMultiplyAdd({ result: lanes, rounds: 1, factor: 0.5, term: 1 }, traits);
     yield* attentions(traits);
     yield* attentionGradients(traits);
     yield* products(traits);
