@@ -1,4 +1,4 @@
-/** How far the shipped checkpoint's tensors lie from those that the original computed from the same pixels. */
+/** How far the tensors of a small trained checkpoint lie from those that the original computed with it from the same pixels. */
 import { join } from 'node:path';
 import type { Device, Tensor } from '../engine/index.js';
 import { CharsetAdapter } from '../model/charset.js';
@@ -7,7 +7,7 @@ import { tokenizeCaptions } from '../model/clip_tokenizer.js';
 import { loadModel } from '../model/load_model.js';
 import { captionFromIds, greedyIds } from '../model/reading_text.js';
 import type { DecodingOptions } from '../model/recognizer.js';
-import { type Checkpoint, defaultCheckpoint, openCheckpoint, openParameters } from '../weights/index.js';
+import { type Checkpoint, openCheckpoint, openParameters } from '../weights/index.js';
 
 /** One tensor of the reference. */
 export interface TensorError {
@@ -25,10 +25,13 @@ const stages = {
   cross_refined_logits_1: 'logits',
 } as const;
 
-/** @param folder that holds the reference's `logits.safetensors` */
+/** The checkpoint that the original read with. */
+export const referenceCheckpoint = 'clip4str_tiny.safetensors';
+
+/** @param folder that holds the reference's `logits.safetensors`, and the checkpoint */
 export async function tinyLogitsErrors(device: Device, folder: string): Promise<TensorError[]> {
   const stored = await openCheckpoint(join(folder, 'logits.safetensors'));
-  const source = await openParameters(defaultCheckpoint());
+  const source = await openParameters(join(folder, referenceCheckpoint));
   try {
     const model = await loadModel(device, source);
     if (!(model instanceof Clip4StrModel)) throw new Error(`${source.name}: expected a CLIP4STR model.`);

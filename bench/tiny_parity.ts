@@ -1,5 +1,5 @@
 /**
- * Reads every image that the original read with the shipped checkpoint and compares text and confidence:
+ * Reads every image that the original read with a small trained checkpoint and compares text and confidence:
  *
  *     node dist/bench/tiny_parity.js <data folder> [<result.json>] [<device>]
  *
@@ -13,7 +13,7 @@ import { type Device, openDevice } from '../engine/index.js';
 import { CharsetAdapter } from '../model/charset.js';
 import { Clip4Str } from '../model/reader.js';
 import { keepLabel, openDataSets } from '../train/data/index.js';
-import { type TensorError, tinyLogitsErrors } from './tiny_logits.js';
+import { type TensorError, referenceCheckpoint, tinyLogitsErrors } from './tiny_logits.js';
 import {
   type Difference,
   type Outcome,
@@ -65,7 +65,7 @@ async function measure(device: Device, folder: string, resultFile: string | unde
   const predictions = JSON.parse(await readFile(join(folder, 'tiny', 'predictions.json'), 'utf8')) as {
     sets: Record<string, Prediction[]>;
   };
-  const reader = await Clip4Str.load(device);
+  const reader = await Clip4Str.load(device, join(folder, 'tiny', referenceCheckpoint));
   const reports: SetReport[] = [];
   const differences: Difference[] = [];
   console.log('\nset         stopping     images   36 %    94 %  differing  confidence error  seconds');
@@ -172,7 +172,7 @@ async function writeResult(
     node: process.version,
     webgpu: dawn.version,
     sharp: sharp.versions.sharp,
-    checkpoint: 'weights/clip4str_tiny.safetensors',
+    checkpoint: referenceCheckpoint,
     batchSize: { independent: independentBatchSize, original: 1 },
     readings: reports.reduce((total, { images }) => total + images, 0),
     sets: reports,
