@@ -5,7 +5,13 @@ import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { Clip } from './clip.js';
 import { type ClipRefineOptions, defaultClipRefineOptions, refineWithClip } from './clip_refine.js';
 import { clipVocabularySize } from './clip_tokenizer.js';
-import { normalizeImage, preprocessImage, resizeAndCrop } from './image.js';
+import {
+  type Normalization,
+  normalizeImage,
+  preprocessImage,
+  renormalizeImage,
+  resizeAndCrop,
+} from './image.js';
 import { loadModel } from './load_model.js';
 import type { Precision } from './parameters.js';
 import { type TextReading, softmaxRows } from './reading_text.js';
@@ -57,20 +63,30 @@ export class ClipRefiner {
     }
   }
 
+  /** `[height, width]` that CLIP sees; a normalised image must have it. */
+  get imageSize(): readonly [number, number] {
+    return this.clip.configuration.image.imageSize;
+  }
+
   /**
    * Chooses a text for one image.
    * @param image pixels; a normalised image must have CLIP's own size
    * @param logits `[positions, classes]` of the reading
+   * @param normalization of a normalised image; CLIP is given its own
    */
   async refine(
     image: RgbImage | { readonly normalized: Float32Array },
     logits: Float32Array,
     tokenizer: CharsetTokenizer,
     adapter: CharsetAdapter,
+    normalization: Normalization = 'clip',
   ): Promise<TextReading> {
     const { device, clip } = this;
-    const [height, width] = clip.configuration.image.imageSize;
-    const pixels = 'normalized' in image ? image.normalized : this.pixelsFor(image);
+    const [height, width] = this.imageSize;
+    const pixels =
+      'normalized' in image
+        ? renormalizeImage(image.normalized, normalization, 'clip')
+        : this.pixelsFor(image);
     if (pixels.length !== 3 * height * width) {
       throw new Error(
         `post-refinement: ${pixels.length} normalised values; this CLIP takes [3,${height},${width}].`,
@@ -90,7 +106,7 @@ export class ClipRefiner {
 
   /** CLIP's own preprocessing for square models; one that takes rectangles sees the whole image, as our readers do. */
   private pixelsFor(image: RgbImage): Float32Array {
-    const { imageSize } = this.clip.configuration.image;
+    const { imageSize } = this;
     const [height, width] = imageSize;
     return height === width
       ? normalizeImage(resizeAndCrop(image, height), 'clip')

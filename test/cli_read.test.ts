@@ -7,6 +7,7 @@ import { decodeImage } from '../model/decode_image.js';
 import { preprocessImage } from '../model/index.js';
 import { openCheckpoint, writeSafetensors } from '../weights/index.js';
 import { type CommandResult, runCommand, samplePath } from './support/command.js';
+import { fastClipParameters } from './support/fixture_models.js';
 import { safetensorsBytes, withFolder } from './support/weights_files.js';
 
 const words = { 'exit.png': 'EXIT', 'hotel.png': 'HOTEL', 'number.png': '2047' } as const;
@@ -334,6 +335,24 @@ describe('read refuses in one line', () => {
       expect(messages[2]).toMatch(/^error: exit\.png: is no checkpoint/);
       expect(messages[3]).toMatch(/no adapter matches "no such adapter"\. There is: 0: /);
       expect(messages[4]).toMatch(/preset large expects/);
+    }));
+
+  test('pixels that the CLIP of --clip-refine cannot take', () =>
+    withFolder(async (folder) => {
+      const [pixels, clip] = [join(folder, 'pixels'), join(folder, 'clip.safetensors')];
+      const images = { name: 'images', dtype: 'f32' as const, shape: [1, 3, 32, 128] };
+      await writeSafetensors(pixels, [{ ...images, read: () => new Float32Array(3 * 32 * 128) }]);
+      const source = fastClipParameters();
+      const tensors = [...source.parameters].map(([name, { shape }]) => ({
+        name,
+        shape,
+        dtype: 'f32' as const,
+        read: () => source.readF32(name),
+      }));
+      await writeSafetensors(clip, tensors);
+      expect(await refused('--pixels', pixels, '--clip-refine', clip)).toMatch(
+        /^error: pixels: images are 32x128; the CLIP of --clip-refine takes \d+x\d+\.$/,
+      );
     }));
 
   test('nothing but unreadable images', async () => {
