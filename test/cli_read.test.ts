@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -29,6 +30,12 @@ async function tensorsOf(path: string): Promise<Record<'logits' | 'visual_logits
   } finally {
     await file.close();
   }
+}
+
+async function expectLogits(path: string, images: number): Promise<void> {
+  const file = await openCheckpoint(path);
+  expect(file.tensors.get('logits')?.shape[0]).toBe(images);
+  await file.close();
 }
 
 describe('read', () => {
@@ -252,13 +259,11 @@ describe('read', () => {
         },
       );
       expect([code, errors]).toEqual([0, []]);
-      const file = await openCheckpoint(join(folder, 'l'));
-      expect(file.tensors.get('logits')?.shape[0]).toBe(12);
-      await file.close();
+      await expectLogits(join(folder, 'l'), 12);
       expect(await readdir(join(folder, 'p'))).toHaveLength(12);
     }));
 
-  test('Ctrl-C ends it after the batch, with whole lines and no file half written', () =>
+  test('Ctrl-C ends it after the batch, with whole lines and the logits of what was read', () =>
     withFolder(async (folder) => {
       const many = Array.from({ length: 200 }, () => samples[0]!);
       const options = ['--batch-size', '1', '--format', 'json', '--logits', join(folder, 'logits')];
@@ -268,11 +273,32 @@ describe('read', () => {
         },
       });
       expect(code).toBe(130);
-      expect(errors).toEqual(['interrupted']);
       const rows = JSON.parse(stdout) as Row[];
       expect(rows.length).toBeGreaterThan(0);
       expect(rows.length).toBeLessThan(200);
-      expect(await readdir(folder)).toEqual([]);
+      await expectLogits(join(folder, 'logits'), rows.length);
+      expect(errors).toEqual([
+        `${join(folder, 'logits')}: holds the logits of the ${rows.length} images that were read.`,
+        'interrupted',
+      ]);
+      expect(await readdir(folder)).toEqual(['logits']);
+    }));
+
+  test('a folder of pictures that goes away ends it, with the logits of what was read', () =>
+    withFolder(async (folder) => {
+      const many = Array.from({ length: 60 }, () => samples[0]!);
+      const [logits, pictures] = [join(folder, 'logits'), join(folder, 'p')];
+      const options = ['--batch-size', '1', '--format', 'jsonl', '--logits', logits, '--attention', pictures];
+      const { code, stdout, errors } = await runCommand(['read', ...many, ...options], {
+        onOutput: () => rmSync(pictures, { recursive: true, force: true, maxRetries: 5 }),
+      });
+      expect(code).toBe(2);
+      const { length } = rowsOf(stdout);
+      expect(errors).toEqual([
+        expect.stringMatching(/^error: .*ENOENT/),
+        `${logits}: holds the logits of the ${length} images that were read.`,
+      ]);
+      await expectLogits(logits, length);
     }));
 });
 
