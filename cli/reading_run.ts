@@ -55,7 +55,7 @@ export class ReadingRun {
     const pictures =
       this.options.attention === undefined ? undefined : new AttentionPictures(this.options.attention);
     await print(format.head);
-    let failure: unknown;
+    let failure: Error | undefined;
     try {
       for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
         this.signal.throwIfAborted();
@@ -78,7 +78,7 @@ export class ReadingRun {
       }
       this.signal.throwIfAborted();
     } catch (error) {
-      failure = error;
+      failure = error instanceof Error ? error : new Error(String(error));
     }
     progress.stop();
     const escapes = failure instanceof Interruption || this.rows === 0;

@@ -119,7 +119,7 @@ export class Clip4Str {
     }
     checkReadOptions(options, this.maxLabelLength);
     const misfit = this.refinerMisfit(options);
-    if (misfit !== undefined && images.length > 0 && [...images].every(isNormalized)) {
+    if (misfit !== undefined && images.length > 0 && images.every(isNormalized)) {
       throw new Error(`clipRefiner: its ${misfit}`);
     }
     const { batchSize = defaultBatchSize } = options;
