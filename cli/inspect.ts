@@ -147,7 +147,8 @@ function inspectionText(found: Inspection): string {
     list(
       'of another shape',
       misshaped.map(
-        ({ name, shape, expected }) => `${name} is ${shapeText(shape)}, expected ${shapeText(expected)}`,
+        ({ name, shape, expected, misfit }) =>
+          `${name} ${misfit === undefined ? `is ${shapeText(shape)}` : `cannot be made: ${misfit}`}, expected ${shapeText(expected)}`,
       ),
     ) +
     list('ignored, no parameters', found.ignored) +
