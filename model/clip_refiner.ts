@@ -1,9 +1,15 @@
 import type { Device } from '../engine/index.js';
 import { type ByteSource, openParameters, withClipRounding } from '../weights/index.js';
+import { checkMethods, checkOptions } from './arguments.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { Clip } from './clip.js';
-import { type ClipRefineOptions, defaultClipRefineOptions, refineWithClip } from './clip_refine.js';
+import {
+  type ClipRefineOptions,
+  checkClipRefineOptions,
+  defaultClipRefineOptions,
+  refineWithClip,
+} from './clip_refine.js';
 import { clipVocabularySize } from './clip_tokenizer.js';
 import {
   type Normalization,
@@ -31,16 +37,19 @@ export class ClipRefiner {
 
   /**
    * @param source path or bytes of a CLIP checkpoint (OpenAI, OpenCLIP, Hugging Face)
-   * @throws Error when it is another model
+   * @throws Error when it is another model, and for options that are none
    */
   static async load(
     device: Device,
     source: string | Uint8Array | ByteSource,
     options: Partial<ClipRefineOptions> & { precision?: Precision | undefined } = {},
   ): Promise<ClipRefiner> {
+    checkMethods('device', device, ['exclusively', 'scope'], 'what `await openDevice()` returns');
+    checkOptions(options, '{ candidates: 5 }');
+    checkClipRefineOptions(options);
+    const { precision } = options;
     const parameters = await openParameters(source);
     try {
-      const { precision, ...refineOptions } = options;
       const model = await device.exclusively(() =>
         loadModel(device, withClipRounding(parameters), { precision }),
       );
@@ -57,7 +66,14 @@ export class ClipRefiner {
             `needs ${clipVocabularySize}.`,
         );
       }
-      return new ClipRefiner(device, model, { ...defaultClipRefineOptions, ...refineOptions });
+      const { candidates, charactersPerPosition, samples, clipWeight, prompt } = defaultClipRefineOptions;
+      return new ClipRefiner(device, model, {
+        candidates: options.candidates ?? candidates,
+        charactersPerPosition: options.charactersPerPosition ?? charactersPerPosition,
+        samples: options.samples ?? samples,
+        clipWeight: options.clipWeight ?? clipWeight,
+        prompt: options.prompt ?? prompt,
+      });
     } finally {
       await parameters.close();
     }

@@ -134,6 +134,23 @@ describe('a refiner from a file', () => {
     }
   });
 
+  test.each<[Parameters<typeof ClipRefiner.load>[2], string]>([
+    [{ candidates: 0 }, 'candidates 0: expected a whole number from 1 to 1000.'],
+    [{ samples: 1e9 }, 'samples 1000000000: expected a whole number from 1 to 100000.'],
+    [{ charactersPerPosition: -1 }, 'charactersPerPosition -1: expected a whole number from 0 on.'],
+    [{ clipWeight: NaN }, 'clipWeight NaN: expected a number from 0 on.'],
+    [{ prompt: 5 as never }, 'prompt 5: expected text.'],
+    [null as never, 'options are null; give an object, as { candidates: 5 }.'],
+  ])('refuses options that are none: %j', async (options, message) => {
+    await expect(ClipRefiner.load(device(), file, options)).rejects.toThrow(message);
+  });
+
+  test('refuses a device that is none', async () => {
+    await expect(ClipRefiner.load(Promise.resolve(device()) as never, file)).rejects.toThrow(
+      'device is Promise; give what `await openDevice()` returns.',
+    );
+  });
+
   test('sees a normalised image as it sees its pixels', async () => {
     const clipRefiner = await ClipRefiner.load(device(), file);
     const [height, width] = clipRefiner.imageSize;
