@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import {
   type ConfigurationOverrides,
   type Normalization,
-  expectedParameters,
+  checkParameters,
   inapplicableOverrides,
   inferConfiguration,
   normalizations,
@@ -15,7 +15,6 @@ import {
   CheckpointError,
   type ParameterSource,
   type WritableTensor,
-  compareParameters,
   openParameters,
   writeSafetensors,
 } from '../weights/index.js';
@@ -106,7 +105,7 @@ async function convert(
     const overrides = overridesOf(options);
     checkApplicable(source, overrides);
     const configuration = inferConfiguration(source, overrides);
-    compareParameters(source, expectedParameters(configuration));
+    checkParameters(source, configuration);
     const tensors = writableTensors(source, options.precision, signal, progress);
     await writeSafetensors(to, tensors, storedConfiguration(configuration, source.configuration));
   } catch (error) {

@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
-import { type ModelConfiguration, expectedParameters, inferConfiguration } from '../model/index.js';
+import { type ModelConfiguration, inferConfiguration, modelDifferences } from '../model/index.js';
 import {
   type Checkpoint,
   type ParameterDifferences,
   type ParameterSource,
   openCheckpoint,
-  parameterDifferences,
   parametersOf,
 } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
@@ -110,8 +109,7 @@ export async function inspectFile(path: string, preset: string | undefined): Pro
     configuration: configuration ?? null,
     stored: checkpoint.configuration,
     problems,
-    differences:
-      source && configuration ? parameterDifferences(source, expectedParameters(configuration)) : null,
+    differences: source && configuration ? modelDifferences(source, configuration) : null,
     tensors,
     ignored: source?.ignored ?? [],
   };
@@ -149,7 +147,8 @@ function inspectionText(found: Inspection): string {
     list(
       'of another shape',
       misshaped.map(
-        ({ name, shape, expected }) => `${name} is ${shapeText(shape)}, expected ${shapeText(expected)}`,
+        ({ name, shape, expected, misfit }) =>
+          `${name} ${misfit === undefined ? `is ${shapeText(shape)}` : `cannot be made: ${misfit}`}, expected ${shapeText(expected)}`,
       ),
     ) +
     list('ignored, no parameters', found.ignored) +

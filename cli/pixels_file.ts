@@ -33,12 +33,15 @@ export class PixelsFile {
     return new PixelsFile(file, shape[0]!, shape.slice(1));
   }
 
-  /** @throws UsageError when the images are not of the model's size, `[height, width]` */
-  checkSize([height, width]: readonly [number, number]): void {
+  /**
+   * @param taker what the images are for, as messages name it
+   * @throws UsageError when the images are not of its size, `[height, width]`
+   */
+  checkSize([height, width]: readonly [number, number], taker = 'this model'): void {
     const [, ownHeight, ownWidth] = this.imageShape;
     if (ownHeight !== height || ownWidth !== width) {
       throw new UsageError(
-        `${this.file.name}: images are ${ownHeight}x${ownWidth}; this model takes ${height}x${width}.`,
+        `${this.file.name}: images are ${ownHeight}x${ownWidth}; ${taker} takes ${height}x${width}.`,
       );
     }
   }

@@ -157,6 +157,7 @@ async function read(
       const reader = await load(device, checkpoint, options, signal);
       pixels?.checkSize(reader.imageSize);
       const clipRefiner = clip && (await ClipRefiner.load(device, clip, { precision: options.precision }));
+      if (clipRefiner) pixels?.checkSize(clipRefiner.imageSize, 'the CLIP of --clip-refine');
       const run = new ReadingRun(reader, options, faults.length, signal);
       return run.all(pixels?.images() ?? loadImages(images), pixels?.count ?? images.length, {
         ...readOptionsOf(options),

@@ -39,7 +39,7 @@ export class ReadingRun {
 
   /**
    * @param count of the images, for the progress
-   * @throws Interruption, and whatever goes wrong before the first row
+   * @throws Interruption, and whatever goes wrong before the first row; the logits of the rows printed are written first
    */
   async all(
     images: AsyncIterable<NamedImage | Fault>,
@@ -55,6 +55,7 @@ export class ReadingRun {
     const pictures =
       this.options.attention === undefined ? undefined : new AttentionPictures(this.options.attention);
     await print(format.head);
+    let failure: Error | undefined;
     try {
       for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
         this.signal.throwIfAborted();
@@ -76,16 +77,15 @@ export class ReadingRun {
         progress.update(this.rows + this.faults, count);
       }
       this.signal.throwIfAborted();
-      if (this.rows > 0) await logits?.write(this.options.logits!);
     } catch (error) {
-      if (error instanceof Interruption || this.rows === 0) throw error;
-      progress.stop();
-      tell(`error: ${describeError(error)}`);
-      this.faults += 1;
-    } finally {
-      progress.stop();
-      await print(format.tail(this.rows));
+      failure = error instanceof Error ? error : new Error(String(error));
     }
+    progress.stop();
+    const escapes = failure instanceof Interruption || this.rows === 0;
+    if (failure !== undefined && !escapes) this.tellFailure(failure);
+    if (logits && this.rows > 0) await this.writeLogits(logits, failure !== undefined);
+    await print(format.tail(this.rows));
+    if (failure !== undefined && escapes) throw failure;
     if (this.rows === 0) return EXIT_NOTHING;
     return this.faults === 0 ? EXIT_DONE : EXIT_PARTLY;
   }
@@ -99,6 +99,22 @@ export class ReadingRun {
       if ('image' in image) yield image;
       else this.report(image, progress);
     }
+  }
+
+  /** @param cut whether the run ended before its last image, which the file does not show */
+  private async writeLogits(logits: LogitsFile, cut: boolean): Promise<void> {
+    const path = this.options.logits!;
+    try {
+      await logits.write(path);
+      if (cut) tell(`${printable(path)}: holds the logits of the ${this.rows} images that were read.`);
+    } catch (error) {
+      this.tellFailure(error);
+    }
+  }
+
+  private tellFailure(error: unknown): void {
+    tell(`error: ${describeError(error)}`);
+    this.faults += 1;
   }
 
   private report(fault: Fault, progress: Progress): void {

@@ -19,6 +19,20 @@ export function checkWhole(name: string, value: number | undefined, least: numbe
   }
 }
 
+/** @throws Error unless the value is absent or a finite number of at least `least` */
+export function checkNumber(name: string, value: number | undefined, least: number): void {
+  if (value !== undefined && (!Number.isFinite(value) || value < least)) {
+    throw new Error(`${name} ${shown(value)}: expected a number from ${least} on.`);
+  }
+}
+
+/** @throws Error unless the value is absent or text */
+export function checkText(name: string, value: string | undefined): void {
+  if (value !== undefined && typeof value !== 'string') {
+    throw new Error(`${name} ${shown(value)}: expected text.`);
+  }
+}
+
 /** @throws Error unless the value is absent or one of the choices */
 export function checkChoice<T extends string>(
   name: string,

@@ -1,3 +1,4 @@
+import { checkNumber, checkText, checkWhole } from './arguments.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { greedyIds, softmaxRows, type TextReading } from './reading_text.js';
@@ -19,6 +20,19 @@ export const defaultClipRefineOptions: ClipRefineOptions = {
   clipWeight: 0.1,
   prompt: '',
 };
+
+/** Samples are drawn on the host, and every candidate is a text that CLIP encodes. */
+const mostCandidates = 1000;
+const mostSamples = 100_000;
+
+/** @throws Error in one line that names the option, its value and what was expected */
+export function checkClipRefineOptions(options: Partial<ClipRefineOptions>): void {
+  checkWhole('candidates', options.candidates, 1, mostCandidates);
+  checkWhole('charactersPerPosition', options.charactersPerPosition, 0);
+  checkWhole('samples', options.samples, 1, mostSamples);
+  checkNumber('clipWeight', options.clipWeight, 0);
+  checkText('prompt', options.prompt);
+}
 
 /** CLIP's similarity logits of the image with each caption: `[captions]`, scaled as CLIP scales them. */
 export type CaptionSimilarity = (captions: readonly string[]) => Promise<Float32Array>;

@@ -1,11 +1,23 @@
 import type { Device } from '../engine/index.js';
 import { type ByteSource, openParameters, withClipRounding } from '../weights/index.js';
+import { checkMethods, checkOptions } from './arguments.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { Clip } from './clip.js';
-import { type ClipRefineOptions, defaultClipRefineOptions, refineWithClip } from './clip_refine.js';
+import {
+  type ClipRefineOptions,
+  checkClipRefineOptions,
+  defaultClipRefineOptions,
+  refineWithClip,
+} from './clip_refine.js';
 import { clipVocabularySize } from './clip_tokenizer.js';
-import { normalizeImage, preprocessImage, resizeAndCrop } from './image.js';
+import {
+  type Normalization,
+  normalizeImage,
+  preprocessImage,
+  renormalizeImage,
+  resizeAndCrop,
+} from './image.js';
 import { loadModel } from './load_model.js';
 import type { Precision } from './parameters.js';
 import { type TextReading, softmaxRows } from './reading_text.js';
@@ -25,16 +37,19 @@ export class ClipRefiner {
 
   /**
    * @param source path or bytes of a CLIP checkpoint (OpenAI, OpenCLIP, Hugging Face)
-   * @throws Error when it is another model
+   * @throws Error when it is another model, and for options that are none
    */
   static async load(
     device: Device,
     source: string | Uint8Array | ByteSource,
     options: Partial<ClipRefineOptions> & { precision?: Precision | undefined } = {},
   ): Promise<ClipRefiner> {
+    checkMethods('device', device, ['exclusively', 'scope'], 'what `await openDevice()` returns');
+    checkOptions(options, '{ candidates: 5 }');
+    checkClipRefineOptions(options);
+    const { precision } = options;
     const parameters = await openParameters(source);
     try {
-      const { precision, ...refineOptions } = options;
       const model = await device.exclusively(() =>
         loadModel(device, withClipRounding(parameters), { precision }),
       );
@@ -51,26 +66,43 @@ export class ClipRefiner {
             `needs ${clipVocabularySize}.`,
         );
       }
-      return new ClipRefiner(device, model, { ...defaultClipRefineOptions, ...refineOptions });
+      const { candidates, charactersPerPosition, samples, clipWeight, prompt } = defaultClipRefineOptions;
+      return new ClipRefiner(device, model, {
+        candidates: options.candidates ?? candidates,
+        charactersPerPosition: options.charactersPerPosition ?? charactersPerPosition,
+        samples: options.samples ?? samples,
+        clipWeight: options.clipWeight ?? clipWeight,
+        prompt: options.prompt ?? prompt,
+      });
     } finally {
       await parameters.close();
     }
+  }
+
+  /** `[height, width]` that CLIP sees; a normalised image must have it. */
+  get imageSize(): readonly [number, number] {
+    return this.clip.configuration.image.imageSize;
   }
 
   /**
    * Chooses a text for one image.
    * @param image pixels; a normalised image must have CLIP's own size
    * @param logits `[positions, classes]` of the reading
+   * @param normalization of a normalised image; CLIP is given its own
    */
   async refine(
     image: RgbImage | { readonly normalized: Float32Array },
     logits: Float32Array,
     tokenizer: CharsetTokenizer,
     adapter: CharsetAdapter,
+    normalization: Normalization = 'clip',
   ): Promise<TextReading> {
     const { device, clip } = this;
-    const [height, width] = clip.configuration.image.imageSize;
-    const pixels = 'normalized' in image ? image.normalized : this.pixelsFor(image);
+    const [height, width] = this.imageSize;
+    const pixels =
+      'normalized' in image
+        ? renormalizeImage(image.normalized, normalization, 'clip')
+        : this.pixelsFor(image);
     if (pixels.length !== 3 * height * width) {
       throw new Error(
         `post-refinement: ${pixels.length} normalised values; this CLIP takes [3,${height},${width}].`,
@@ -90,7 +122,7 @@ export class ClipRefiner {
 
   /** CLIP's own preprocessing for square models; one that takes rectangles sees the whole image, as our readers do. */
   private pixelsFor(image: RgbImage): Float32Array {
-    const { imageSize } = this.clip.configuration.image;
+    const { imageSize } = this;
     const [height, width] = imageSize;
     return height === width
       ? normalizeImage(resizeAndCrop(image, height), 'clip')

@@ -51,6 +51,21 @@ export function normalizeImage(
 }
 
 /**
+ * Normalised values as the other normalisation has them, but for rounding.
+ *
+ * @param values `[3, height, width]`, f32; left as they are.
+ */
+export function renormalizeImage(values: Float32Array, from: Normalization, to: Normalization): Float32Array {
+  if (from === to) return values;
+  const pixels = values.length / 3;
+  return values.map((value, at) => {
+    const channel = Math.floor(at / pixels);
+    const [before, after] = [channelStatistics[from][channel]!, channelStatistics[to][channel]!];
+    return (value * before.deviation + before.mean - after.mean) / after.deviation;
+  });
+}
+
+/**
  * What a model is given for an image: resized straight to its size, aspect not kept, then normalised.
  *
  * @param size `[height, width]` of the model's input.

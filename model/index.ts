@@ -30,6 +30,7 @@ export type { ImageInput, NormalizedImage } from './image_input.js';
 export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 export { type LoadOptions, type Model, loadModel } from './load_model.js';
 export { inapplicableOverrides } from './overrides.js';
+export { checkParameters, modelDifferences } from './parameter_check.js';
 export { Parameters, type Precision, precisions } from './parameters.js';
 export { Parseq } from './parseq.js';
 export { type PresetName, presetNames, presetOf } from './presets.js';

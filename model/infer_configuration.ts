@@ -3,6 +3,7 @@ import { resolveCharset } from './charset.js';
 import {
   type ClipConfiguration,
   type Clip4StrConfiguration,
+  type DecoderConfiguration,
   type ImageSize,
   type ModelConfiguration,
   type ParseqConfiguration,
@@ -97,8 +98,9 @@ function inferClip4Str(
   const heads = overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? presetHeads;
   const visual = shapes.under('visual_decoder.');
   const cross = shapes.under('cross_decoder.');
-  const visualDecoder = decoderOf(visual, visual, heads);
-  const crossDecoder = decoderOf(cross, cross, heads);
+  const labelLength = recordedLabelLength(stored);
+  const visualDecoder = decoderOf(visual, visual, heads, labelLength);
+  const crossDecoder = decoderOf(cross, cross, heads, labelLength);
   if (crossDecoder.width !== clip.embedWidth) {
     shapes.fail(
       `the cross-modal decoder is ${crossDecoder.width} wide, CLIP's features ${clip.embedWidth}; they must agree.`,
@@ -107,6 +109,13 @@ function inferClip4Str(
   if (visualDecoder.classes !== crossDecoder.classes) {
     shapes.fail(
       `visual_decoder.head has ${visualDecoder.classes} classes, cross_decoder.head ${crossDecoder.classes}; they must agree.`,
+    );
+  }
+  if (visualDecoder.maxLabelLength !== crossDecoder.maxLabelLength) {
+    const shapeOf = ({ maxLabelLength, width }: DecoderConfiguration) => `[1,${maxLabelLength + 1},${width}]`;
+    shapes.fail(
+      `visual_decoder.pos_queries is ${shapeOf(visualDecoder)}, cross_decoder.pos_queries ${shapeOf(crossDecoder)}; ` +
+        'expected as many positions in both. Download or convert it again.',
     );
   }
   const featureWidth = (shared: boolean) => (shared ? clip.embedWidth : clip.image.width);
@@ -147,6 +156,7 @@ function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverri
     shapes,
     shapes.under('decoder.'),
     overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? preset?.decoder.heads,
+    recordedLabelLength(stored),
   );
   if (decoder.width !== width)
     shapes.fail(`the decoder is ${decoder.width} wide, the encoder ${width}; they must agree.`);
@@ -154,7 +164,14 @@ function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverri
     family: 'parseq',
     image: {
       kind: 'vit',
-      imageSize: imageSizeOf(encoder, 'pos_embed', requestedSize, patchSize, patches),
+      imageSize: imageSizeOf(
+        encoder,
+        'pos_embed',
+        'patch_embed.proj.weight',
+        requestedSize,
+        patchSize,
+        patches,
+      ),
       patchSize,
       width,
       layers: encoder.layers('blocks'),
@@ -182,7 +199,7 @@ function inferStrAdapter(
     undefined,
   );
   const heads = overrides.decoderHeads ?? stored.integer('dec_num_heads', 1);
-  const decoder = decoderOf(shapes, shapes.under('decoder.'), heads);
+  const decoder = decoderOf(shapes, shapes.under('decoder.'), heads, recordedLabelLength(stored));
   if (decoder.width !== clip.embedWidth) {
     shapes.fail(`the decoder is ${decoder.width} wide, CLIP's features ${clip.embedWidth}; they must agree.`);
   }
@@ -202,6 +219,10 @@ function inferClip(source: ConfigurationSource, overrides: ConfigurationOverride
     family: 'clip',
     ...clipTowers(new ParameterShapes(source), requestedSize, overrides.contextLength),
   };
+}
+
+function recordedLabelLength(stored: HyperParameters): number | undefined {
+  return stored.integer('max_label_length', 1);
 }
 
 function readerSettings(

@@ -28,7 +28,14 @@ export function clipTowers(
     image: {
       kind: 'clip',
       // The first row belongs to the class token.
-      imageSize: imageSizeOf(visual, 'positional_embedding', requestedSize, patchSize, rows - 1),
+      imageSize: imageSizeOf(
+        visual,
+        'positional_embedding',
+        'conv1.weight',
+        requestedSize,
+        patchSize,
+        rows - 1,
+      ),
       patchSize,
       width,
       layers: visual.layers('transformer.resblocks'),
@@ -50,13 +57,23 @@ export function clipTowers(
   };
 }
 
-/** @param owner where embeddings and head are; PARSeq keeps them beside the layers, CLIP4STR with them. */
+/**
+ * @param owner where embeddings and head are; PARSeq keeps them beside the layers, CLIP4STR with them
+ * @param labelLength that the file records
+ */
 export function decoderOf(
   owner: ParameterShapes,
   layers: ParameterShapes,
   heads: number | undefined,
+  labelLength: number | undefined,
 ): DecoderConfiguration {
   const [positions, width] = owner.batchedMatrix('pos_queries');
+  if (labelLength !== undefined && positions !== labelLength + 1) {
+    owner.fail(
+      `${owner.fullName('pos_queries')} is [1,${positions},${width}]; for texts of ${labelLength} characters, which the ` +
+        `file records as max_label_length, expected [1,${labelLength + 1},${width}]. Download or convert it again.`,
+    );
+  }
   if (positions - 1 > readingLimits.labelLength) {
     owner.fail(
       `${owner.fullName('pos_queries')} is for texts of ${positions - 1} characters; at most ${readingLimits.labelLength} are read.`,
@@ -73,10 +90,15 @@ export function decoderOf(
   };
 }
 
-/** The image size asked for if its patches fill the table of positions, or the square that does. */
+/**
+ * The image size asked for if its patches fill the table of positions, or the square that does.
+ * @param table name of the table of positions
+ * @param convolution name of the weights that tell the size of a patch
+ */
 export function imageSizeOf(
   shapes: ParameterShapes,
   table: string,
+  convolution: string,
   requested: ImageSize | undefined,
   [patchHeight, patchWidth]: ImageSize,
   patches: number,
@@ -97,7 +119,8 @@ export function imageSizeOf(
       width % patchWidth
     ) {
       shapes.fail(
-        `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches.`,
+        `images of ${height}x${width} in patches of ${patch} do not fill ${where}, which is for ${patches} patches. ` +
+          `The size of a patch is that of ${shapes.fullName(convolution)}.`,
       );
     }
     return bounded(requested);

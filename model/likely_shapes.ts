@@ -59,8 +59,8 @@ function mostVoted(
 ): number | undefined {
   const votes = new Map<number, number>();
   for (const [name, shape] of shapes) {
-    const found = parameters.get(name)?.shape;
-    if (found?.length !== shape.length) continue;
+    const { shape: found, misfit } = parameters.get(name) ?? {};
+    if (misfit !== undefined || found?.length !== shape.length) continue;
     for (const [axis, size] of shape.entries()) {
       const step = larger.get(name)![axis]! - size;
       const value = base + (found[axis]! - size) / step;

@@ -1,11 +1,11 @@
 import type { Device } from '../engine/index.js';
-import { type ParameterSource, compareParameters } from '../weights/index.js';
+import type { ParameterSource } from '../weights/index.js';
 import { checkChoice, checkFunction } from './arguments.js';
 import { Clip } from './clip.js';
 import { Clip4StrModel } from './clip4str.js';
-import { expectedParameters } from './expected_parameters.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 import { checkOverrides } from './overrides.js';
+import { checkParameters } from './parameter_check.js';
 import { Parameters, type Precision, precisions } from './parameters.js';
 import { Parseq } from './parseq.js';
 import { StrAdapterModel } from './str_adapter.js';
@@ -33,7 +33,7 @@ export async function loadModel(
   checkFunction('onProgress', options.onProgress);
   checkOverrides(source, options);
   const configuration = inferConfiguration(source, options);
-  compareParameters(source, expectedParameters(configuration));
+  checkParameters(source, configuration);
   const parameters = await Parameters.load(device, source, options.precision ?? 'f32', options.onProgress);
   switch (configuration.family) {
     case 'clip4str':

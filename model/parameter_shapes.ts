@@ -2,7 +2,7 @@
 export interface ShapedParameters {
   /** File name, for messages. */
   readonly name: string;
-  readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[]; readonly misfit?: string }>;
 }
 
 /** Looks up shapes, saying what is wrong with a file that lacks one or has it in another form. */

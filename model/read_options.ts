@@ -36,6 +36,7 @@ export interface ReadOptions {
   /**
    * A separate CLIP that chooses among likely texts (the original's post-refinement). As there, the text it chooses is in
    * the charset of the captions: `charset`, else the checkpoint's test charset, usually 36 (lower case and digits).
+   * Images that are normalised already must have the CLIP's size; they are taken to be normalised as the checkpoint's are.
    */
   readonly clipRefiner?: ClipRefiner | undefined;
   /** Told after each batch how many images are done. */

@@ -118,11 +118,15 @@ export class Clip4Str {
       throw new Error(`images are ${kindOf(images)}; give an array, as read([bytes]), of a single one too.`);
     }
     checkReadOptions(options, this.maxLabelLength);
+    const misfit = this.refinerMisfit(options);
+    if (misfit !== undefined && images.length > 0 && images.every(isNormalized)) {
+      throw new Error(`clipRefiner: its ${misfit}`);
+    }
     const { batchSize = defaultBatchSize } = options;
     const outcomes: (Reading | T)[] = [];
     for (let start = 0; start < images.length; start += batchSize) {
       const startedAt = performance.now();
-      const batch = await this.decode(images.slice(start, start + batchSize), start);
+      const batch = await this.decode(images.slice(start, start + batchSize), start, misfit);
       // Where it throws, nothing is computed in vain.
       batch.filter((image) => image instanceof ImageError).forEach(unread);
       const readings = await this.readBatch(batch, options);
@@ -135,14 +139,34 @@ export class Clip4Str {
     return outcomes;
   }
 
-  /** @param start index of the first image */
-  private decode(images: readonly ImageInput[], start: number): Promise<(IndexedImage | ImageError)[]> {
+  /** Why normalised images, which have this model's size, cannot be refined; undefined where they can. */
+  private refinerMisfit({ clipRefiner }: ReadOptions): string | undefined {
+    if (clipRefiner === undefined || clipRefiner.imageSize.join() === this.imageSize.join()) return undefined;
+    return (
+      `CLIP takes ${clipRefiner.imageSize.join('x')}, and normalised images have the model's ` +
+      `${this.imageSize.join('x')}; give image files or decoded pixels, or leave the refiner out.`
+    );
+  }
+
+  /**
+   * @param start index of the first image
+   * @param misfit why normalised images give no reading
+   */
+  private decode(
+    images: readonly ImageInput[],
+    start: number,
+    misfit: string | undefined,
+  ): Promise<(IndexedImage | ImageError)[]> {
     // Made from the array as a list, in which places left empty are images that were not given.
     return Promise.all(
       Array.from(images, async (given, place): Promise<IndexedImage | ImageError> => {
         const index = start + place;
         try {
-          return { index, image: await resolveImage(given, index, this.imageSize) };
+          const image = await resolveImage(given, index, this.imageSize);
+          if (misfit !== undefined && isNormalized(image)) {
+            return new ImageError(index, `is normalised: the refiner's ${misfit}`);
+          }
+          return { index, image };
         } catch (error) {
           if (error instanceof ImageError) return error;
           throw error;
@@ -213,7 +237,14 @@ export class Clip4Str {
     const textAdapter = charset === undefined ? undefined : new CharsetAdapter(charset);
     const read = readingFromLogits(logits.values, tokenizer);
     const visual = visualLogits && readingFromLogits(visualLogits.values, tokenizer).text;
-    const refined = await clipRefiner?.refine(image, logits.values, tokenizer, this.captionAdapter(options));
+    const refined = await clipRefiner?.refine(
+      image,
+      logits.values,
+      tokenizer,
+      this.captionAdapter(options),
+      // Whoever normalises for this model does it as the model was trained.
+      this.model.configuration.normalization,
+    );
     return {
       ...read,
       text: textAdapter?.adapt(read.text) ?? read.text,
@@ -232,6 +263,10 @@ export class Clip4Str {
     const { imageSize, patchSize } = this.model.configuration.image;
     return [imageSize[0] / patchSize[0], imageSize[1] / patchSize[1]];
   }
+}
+
+function isNormalized(image: unknown): image is NormalizedImage {
+  return kindOf(image) === 'Object' && 'normalized' in (image as object);
 }
 
 function isOpened(source: unknown): source is ParameterSource {

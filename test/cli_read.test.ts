@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -7,6 +8,7 @@ import { decodeImage } from '../model/decode_image.js';
 import { preprocessImage } from '../model/index.js';
 import { openCheckpoint, writeSafetensors } from '../weights/index.js';
 import { type CommandResult, runCommand, samplePath } from './support/command.js';
+import { fastClipParameters } from './support/fixture_models.js';
 import { safetensorsBytes, withFolder } from './support/weights_files.js';
 
 const words = { 'exit.png': 'EXIT', 'hotel.png': 'HOTEL', 'number.png': '2047' } as const;
@@ -28,6 +30,12 @@ async function tensorsOf(path: string): Promise<Record<'logits' | 'visual_logits
   } finally {
     await file.close();
   }
+}
+
+async function expectLogits(path: string, images: number): Promise<void> {
+  const file = await openCheckpoint(path);
+  expect(file.tensors.get('logits')?.shape[0]).toBe(images);
+  await file.close();
 }
 
 describe('read', () => {
@@ -251,13 +259,11 @@ describe('read', () => {
         },
       );
       expect([code, errors]).toEqual([0, []]);
-      const file = await openCheckpoint(join(folder, 'l'));
-      expect(file.tensors.get('logits')?.shape[0]).toBe(12);
-      await file.close();
+      await expectLogits(join(folder, 'l'), 12);
       expect(await readdir(join(folder, 'p'))).toHaveLength(12);
     }));
 
-  test('Ctrl-C ends it after the batch, with whole lines and no file half written', () =>
+  test('Ctrl-C ends it after the batch, with whole lines and the logits of what was read', () =>
     withFolder(async (folder) => {
       const many = Array.from({ length: 200 }, () => samples[0]!);
       const options = ['--batch-size', '1', '--format', 'json', '--logits', join(folder, 'logits')];
@@ -267,11 +273,32 @@ describe('read', () => {
         },
       });
       expect(code).toBe(130);
-      expect(errors).toEqual(['interrupted']);
       const rows = JSON.parse(stdout) as Row[];
       expect(rows.length).toBeGreaterThan(0);
       expect(rows.length).toBeLessThan(200);
-      expect(await readdir(folder)).toEqual([]);
+      await expectLogits(join(folder, 'logits'), rows.length);
+      expect(errors).toEqual([
+        `${join(folder, 'logits')}: holds the logits of the ${rows.length} images that were read.`,
+        'interrupted',
+      ]);
+      expect(await readdir(folder)).toEqual(['logits']);
+    }));
+
+  test('a folder of pictures that goes away ends it, with the logits of what was read', () =>
+    withFolder(async (folder) => {
+      const many = Array.from({ length: 60 }, () => samples[0]!);
+      const [logits, pictures] = [join(folder, 'logits'), join(folder, 'p')];
+      const options = ['--batch-size', '1', '--format', 'jsonl', '--logits', logits, '--attention', pictures];
+      const { code, stdout, errors } = await runCommand(['read', ...many, ...options], {
+        onOutput: () => rmSync(pictures, { recursive: true, force: true, maxRetries: 5 }),
+      });
+      expect(code).toBe(2);
+      const { length } = rowsOf(stdout);
+      expect(errors).toEqual([
+        expect.stringMatching(/^error: .*ENOENT/),
+        `${logits}: holds the logits of the ${length} images that were read.`,
+      ]);
+      await expectLogits(logits, length);
     }));
 });
 
@@ -334,6 +361,24 @@ describe('read refuses in one line', () => {
       expect(messages[2]).toMatch(/^error: exit\.png: is no checkpoint/);
       expect(messages[3]).toMatch(/no adapter matches "no such adapter"\. There is: 0: /);
       expect(messages[4]).toMatch(/preset large expects/);
+    }));
+
+  test('pixels that the CLIP of --clip-refine cannot take', () =>
+    withFolder(async (folder) => {
+      const [pixels, clip] = [join(folder, 'pixels'), join(folder, 'clip.safetensors')];
+      const images = { name: 'images', dtype: 'f32' as const, shape: [1, 3, 32, 128] };
+      await writeSafetensors(pixels, [{ ...images, read: () => new Float32Array(3 * 32 * 128) }]);
+      const source = fastClipParameters();
+      const tensors = [...source.parameters].map(([name, { shape }]) => ({
+        name,
+        shape,
+        dtype: 'f32' as const,
+        read: () => source.readF32(name),
+      }));
+      await writeSafetensors(clip, tensors);
+      expect(await refused('--pixels', pixels, '--clip-refine', clip)).toMatch(
+        /^error: pixels: images are 32x128; the CLIP of --clip-refine takes \d+x\d+\.$/,
+      );
     }));
 
   test('nothing but unreadable images', async () => {

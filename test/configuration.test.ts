@@ -8,6 +8,7 @@ import {
   type ConfigurationOverrides,
   type ConfigurationSource,
 } from '../model/infer_configuration.js';
+import { checkParameters } from '../model/parameter_check.js';
 import { presetNames, presetOf, presets } from '../model/presets.js';
 import { readJsonFixture } from './support/fixtures.js';
 import { adapterOptions, fixtureAdapterShapes } from './support/fixture_models.js';
@@ -522,6 +523,18 @@ describe('checkpoints that contradict themselves', () => {
       'model.ckpt: visual_decoder.pos_queries is for texts of 99999 characters; at most 1024 are read.',
     ],
     [
+      'decoders of different positions',
+      failing({ 'visual_decoder.pos_queries': [1, 28, 96] }),
+      'model.ckpt: visual_decoder.pos_queries is [1,28,96], cross_decoder.pos_queries [1,26,96]; expected as many ' +
+        'positions in both.',
+    ],
+    [
+      'positions of another length than the file records',
+      failing({ 'cross_decoder.pos_queries': [1, 28, 96] }, { max_label_length: 25 }),
+      'model.ckpt: cross_decoder.pos_queries is [1,28,96]; for texts of 25 characters, which the file records as ' +
+        'max_label_length, expected [1,26,96].',
+    ],
+    [
       'images of absurd size',
       failing({ 'clip_model.visual.positional_embedding': [1_000_001, 64] }),
       'model.ckpt: its images are 8000x8000 pixels; at most 4096x4096 are read.',
@@ -559,6 +572,44 @@ describe('checkpoints that contradict themselves', () => {
     ],
   ])('%s', (_, infer, message) => {
     expect(infer).toThrow(message);
+  });
+
+  const check = (source: ConfigurationSource): string => {
+    try {
+      checkParameters(source, inferConfiguration(source, given));
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+
+  test('one tensor that tells a size is itself wrong: it is named, and no other', () => {
+    for (const [name, shape] of [
+      ['clip_model.visual.transformer.resblocks.0.mlp.c_fc.weight', [258, 64]],
+      ['clip_model.transformer.resblocks.0.mlp.c_fc.weight', [255, 64]],
+      ['visual_decoder.layers.0.linear1.weight', [387, 96]],
+    ] as const) {
+      expect(check(sourceOf({ ...fast, [name]: [...shape] }, 'clip4str'))).toBe(
+        `model.ckpt: does not fit the model: 1 of another shape (${name} is [${shape.join()}], expected ` +
+          `[${fast[name]!.join()}])`,
+      );
+    }
+  });
+
+  test('whichever tensor is wrong, it is named', () => {
+    const unnamed = Object.entries(fast).flatMap(([name, shape]) =>
+      shape.flatMap((size, axis) => {
+        const source = sourceOf({ ...fast, [name]: shape.with(axis, 2 * size) }, 'clip4str', {
+          max_label_length: 25,
+          charset_train: '94',
+          img_size: [32, 32],
+        });
+        // Of these any number of rows makes a model.
+        if (axis === 0 && /token_embedding|clip_model\.positional_embedding/.test(name)) return [];
+        return check(source).includes(name) ? [] : [`${name} ${axis}`];
+      }),
+    );
+    expect(unnamed).toEqual([]);
   });
 
   test('a charset that is neither recorded nor named', () => {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { normalizeImage, preprocessImage, resizeAndCrop, type Normalization } from '../model/image.js';
+import {
+  normalizeImage,
+  preprocessImage,
+  renormalizeImage,
+  resizeAndCrop,
+  type Normalization,
+} from '../model/image.js';
 import { resizeBicubic } from '../model/resize.js';
 import type { RgbImage } from '../model/rgb_image.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
@@ -35,6 +41,14 @@ describe('resizing against Pillow', () => {
     expect([gotHeight, gotWidth]).toEqual([height, width]);
     expect(Buffer.compare(data, tensors.bytes(name))).toBe(0);
   });
+});
+
+test('a normalisation is turned into the other one but for rounding', () => {
+  const image = { width: 16, height: 16, data: Uint8Array.from({ length: 768 }, (_, at) => at & 255) };
+  const [half, clip] = [normalizeImage(image, 'half'), normalizeImage(image, 'clip')];
+  renormalizeImage(half, 'half', 'clip').forEach((value, at) => expect(value).toBeCloseTo(clip[at]!, 5));
+  renormalizeImage(clip, 'clip', 'half').forEach((value, at) => expect(value).toBeCloseTo(half[at]!, 5));
+  expect(renormalizeImage(half, 'half', 'half')).toEqual(half);
 });
 
 describe('normalising against torchvision', () => {

@@ -7,13 +7,14 @@ import { CharsetAdapter } from '../model/charset.js';
 import type { Clip } from '../model/clip.js';
 import { combinedScores, refineWithClip } from '../model/clip_refine.js';
 import { ClipRefiner } from '../model/clip_refiner.js';
+import { normalizeImage } from '../model/image.js';
 import { Clip4Str } from '../model/reader.js';
 import { greedyIds, softmaxRows } from '../model/reading_text.js';
 import { CharsetTokenizer } from '../model/charset_tokenizer.js';
 import { writeSafetensors } from '../weights/index.js';
 import { useDevice } from './support/device.js';
 import { useErrorReport } from './support/error_report.js';
-import { fastClipParameters, fixtureOptions, loadClip } from './support/fixture_models.js';
+import { fastClipParameters, fixtureOptions, loadClip, parseqOptions } from './support/fixture_models.js';
 import { fixturePath, readJsonFixture, readTensorFixture } from './support/fixtures.js';
 import { imageRows, upload } from './support/recognize.js';
 
@@ -94,7 +95,7 @@ describe('a refiner from a file', () => {
   const file = join(tmpdir(), `clip4str-refiner-${process.pid}.safetensors`);
   afterAll(() => rm(file, { force: true }));
 
-  test('chooses among likely texts of a reading, the same at every call', async () => {
+  beforeAll(async () => {
     const source = fastClipParameters();
     const parameters = [...source.parameters].map(([name, { shape }]) => ({
       name,
@@ -103,6 +104,9 @@ describe('a refiner from a file', () => {
       read: () => source.readF32(name),
     }));
     await writeSafetensors(file, parameters);
+  });
+
+  test('chooses among likely texts of a reading, the same at every call', async () => {
     const clipRefiner = await ClipRefiner.load(device(), file);
     const reader = await Clip4Str.load(
       device(),
@@ -124,6 +128,69 @@ describe('a refiner from a file', () => {
       const [again] = await reader.read([image], { clipRefiner });
       expect(again!.text).toBe(refined!.text);
       expect(again!.confidence).toBeCloseTo(refined!.confidence, 10);
+    } finally {
+      clipRefiner.dispose();
+      reader.dispose();
+    }
+  });
+
+  test.each<[Parameters<typeof ClipRefiner.load>[2], string]>([
+    [{ candidates: 0 }, 'candidates 0: expected a whole number from 1 to 1000.'],
+    [{ samples: 1e9 }, 'samples 1000000000: expected a whole number from 1 to 100000.'],
+    [{ charactersPerPosition: -1 }, 'charactersPerPosition -1: expected a whole number from 0 on.'],
+    [{ clipWeight: NaN }, 'clipWeight NaN: expected a number from 0 on.'],
+    [{ prompt: 5 as never }, 'prompt 5: expected text.'],
+    [null as never, 'options are null; give an object, as { candidates: 5 }.'],
+  ])('refuses options that are none: %j', async (options, message) => {
+    await expect(ClipRefiner.load(device(), file, options)).rejects.toThrow(message);
+  });
+
+  test('refuses a device that is none', async () => {
+    await expect(ClipRefiner.load(Promise.resolve(device()) as never, file)).rejects.toThrow(
+      'device is Promise; give what `await openDevice()` returns.',
+    );
+  });
+
+  test('sees a normalised image as it sees its pixels', async () => {
+    const clipRefiner = await ClipRefiner.load(device(), file);
+    const [height, width] = clipRefiner.imageSize;
+    const data = Uint8Array.from({ length: 3 * height * width }, (_, at) => (at * at) & 255);
+    const image = { width, height, data };
+    const logits = Float32Array.from({ length: 4 * tokenizer.classes }, (_, at) => Math.sin(at * at));
+    const adapter = new CharsetAdapter('36');
+    const asked: string[] = [];
+    const refine = async (given: Parameters<ClipRefiner['refine']>[0], kind?: 'half' | 'clip') => {
+      const { text, confidence } = await clipRefiner.refine(given, logits, tokenizer, adapter, kind);
+      asked.push(text);
+      return confidence;
+    };
+    await refine(image);
+    await refine({ normalized: normalizeImage(image, 'half') }, 'half');
+    await refine({ normalized: normalizeImage(image, 'clip') });
+    clipRefiner.dispose();
+    expect(new Set(asked).size).toBe(1);
+  });
+
+  test('of another size than the model: normalised images give no reading, and their mates do', async () => {
+    const clipRefiner = await ClipRefiner.load(device(), file);
+    const reader = await Clip4Str.load(device(), fixturePath('parseq/parseq_tiny.pt'), parseqOptions);
+    try {
+      const normalized = { normalized: new Float32Array(3 * 32 * 128).fill(0.1) };
+      const pixels = { width: 4, height: 2, data: new Uint8Array(24).fill(90) };
+      const outcomes = await reader.readEach([pixels, normalized, pixels], { clipRefiner });
+      expect(outcomes).toMatchObject([
+        { endProbability: null },
+        {
+          index: 1,
+          reason:
+            `is normalised: the refiner's CLIP takes ${clipRefiner.imageSize.join('x')}, and normalised images ` +
+            "have the model's 32x128; give image files or decoded pixels, or leave the refiner out.",
+        },
+        { endProbability: null },
+      ]);
+      await expect(reader.readEach([normalized, normalized], { clipRefiner })).rejects.toThrow(
+        /^clipRefiner: its CLIP takes \d+x\d+, and normalised images have the model's 32x128; give /,
+      );
     } finally {
       clipRefiner.dispose();
       reader.dispose();

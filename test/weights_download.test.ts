@@ -188,6 +188,29 @@ describe('download', () => {
     );
   });
 
+  test('an answer without a length that ends early is resumed', async () => {
+    await withFolder((folder) =>
+      withServer(
+        (response, request, from) => {
+          // A body of no stated length ends where the connection does.
+          if (request === 0) {
+            response.socket!.end(
+              Buffer.concat([
+                Buffer.from('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n'),
+                FILE.subarray(0, 5000),
+              ]),
+            );
+          } else serve(response, from);
+        },
+        async (url, ranges) => {
+          await fetchInto(folder, url);
+          expectWhole(folder);
+          expect(ranges).toEqual([undefined, 'bytes=5000-']);
+        },
+      ),
+    );
+  });
+
   test('without a length the digest alone decides', async () => {
     await withFolder((folder) =>
       withServer(
@@ -195,6 +218,57 @@ describe('download', () => {
         async (url) => {
           await fetchInto(folder, url, undefined, DIGEST.slice(0, 10));
           expectWhole(folder);
+        },
+      ),
+    );
+  });
+});
+
+describe('two downloads of one file', () => {
+  test('at a time: one downloads, the other waits for it, and both have the file', async () => {
+    await withFolder((folder) =>
+      withServer(
+        (response, _request, from) => void setTimeout(() => serve(response, from), 100),
+        async (url, ranges) => {
+          const paths = await Promise.all([1, 2, 3].map(() => fetchInto(folder, url)));
+          expect(paths).toEqual([1, 2, 3].map(() => join(folder, NAME)));
+          expectWhole(folder);
+          expect(ranges).toEqual([undefined]);
+          expect(await readdir(folder)).toEqual([NAME]);
+        },
+      ),
+    );
+  });
+
+  test('where the first fails, the second goes on from what it kept', async () => {
+    await withFolder((folder) =>
+      withServer(
+        (response, request, from) => {
+          if (request === 0) serve(response, 0, 100_000);
+          else if (request <= 4) response.destroy();
+          else serve(response, from);
+        },
+        async (url, ranges) => {
+          const outcomes = await Promise.allSettled([fetchInto(folder, url), fetchInto(folder, url)]);
+          expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+          expectWhole(folder);
+          expect(ranges.at(-1)).toBe('bytes=100000-');
+        },
+      ),
+    );
+  });
+
+  test('a lock that nobody touches any more does not bind', async () => {
+    await withFolder((folder) =>
+      withServer(
+        (response, _request, from) => serve(response, from),
+        async (url, ranges) => {
+          await writeFile(join(folder, `${NAME}.part`), FILE.subarray(0, 1000));
+          await writeFile(join(folder, `${NAME}.part.lock`), 'of a process that was killed');
+          await fetchInto(folder, url);
+          expectWhole(folder);
+          expect(ranges).toEqual(['bytes=1000-']);
+          expect(await readdir(folder)).toEqual([NAME]);
         },
       ),
     );
@@ -224,7 +298,8 @@ describe('failures leave no file and say what to do', () => {
         (response) => response.writeHead(404).end(),
         async (url, ranges) => {
           expect(await messageOf(() => fetchInto(folder, url))).toBe(
-            `${NAME}: cannot be downloaded from ${url}: HTTP status 404 Not Found. Check the connection.`,
+            `${NAME}: cannot be downloaded from ${url}: HTTP status 404 Not Found. ` +
+              'Trying again will not help: get the file from its authors and give its path instead of the name.',
           );
           expect(ranges.length).toBe(1);
         },

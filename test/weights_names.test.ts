@@ -2,6 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkParameters, inferConfiguration } from '../model/index.js';
 import {
   compareParameters,
   isRoundedToHalf,
@@ -139,6 +140,52 @@ describe('conventions', () => {
         'vision_model.embeddings.position_ids',
       ]);
       await expectClip(source, openAi);
+      await source.close();
+    });
+  });
+
+  test('Hugging Face: parts of a projection that do not fit are told with all else that is wrong', async () => {
+    await withFolder(async (folder) => {
+      const path = join(folder, 'model.safetensors');
+      const key = 'text_model.encoder.layers.0.self_attn.k_proj.weight';
+      const tensors = huggingFace()
+        .filter(({ name }) => name !== 'vision_model.post_layernorm.bias')
+        .map((tensor): WritableTensor => {
+          if (tensor.name !== key) return tensor;
+          const shape = [tensor.shape[0]!, tensor.shape[1]! + 1];
+          return { name: key, shape, dtype: 'f32', read: () => new Float32Array(shape[0]! * shape[1]!) };
+        });
+      await writeSafetensors(path, tensors);
+      const source = await openParameters(path);
+      const merged = 'transformer.resblocks.0.attn.in_proj_weight';
+      const width = tensors.find(({ name }) => name === key)!.shape[0]!;
+      const message = await messageOf(async () => checkParameters(source, inferConfiguration(source)));
+      expect(message).toContain(
+        'does not fit the model: 1 missing (visual.ln_post.bias); 1 of another shape',
+      );
+      expect(message).toContain(`${merged} cannot be made: its parts `);
+      expect(message).toContain(`${key} [${width},${width + 1}]`);
+      expect(await messageOf(() => source.readF32(merged))).toContain('do not fit one another');
+      await source.close();
+    });
+  });
+
+  test('Hugging Face: parts of a projection in several types are read', async () => {
+    await withFolder(async (folder) => {
+      const path = join(folder, 'model.safetensors');
+      const key = 'text_model.encoder.layers.0.self_attn.k_proj.weight';
+      const tensors = huggingFace().map((tensor): WritableTensor =>
+        tensor.name === key && tensor.dtype === 'f32' ? { ...tensor, dtype: 'f16' } : tensor,
+      );
+      await writeSafetensors(path, tensors);
+      const source = await openParameters(path);
+      const merged = 'transformer.resblocks.0.attn.in_proj_weight';
+      expect(source.parameters.get(merged)).toMatchObject({
+        dtype: 'f32',
+        shape: openAi.get(merged)!.shape,
+      });
+      const values = await source.readF32(merged);
+      plainValues(openAi.get(merged)!).forEach((value, at) => expect(values[at]).toBeCloseTo(value, 2));
       await source.close();
     });
   });

@@ -1,6 +1,6 @@
 /** Comparison of a checkpoint's parameters with those a model expects. */
 import { CheckpointError, shownName } from './errors.js';
-import type { ParameterSource } from './parameters.js';
+import type { ParameterInfo, ParameterSource } from './parameters.js';
 
 const MOST_LISTED = 8;
 
@@ -12,20 +12,26 @@ export interface ParameterDifferences {
     readonly name: string;
     readonly shape: readonly number[];
     readonly expected: readonly number[];
+    /** Why stored tensors do not make the parameter, as `ParameterInfo` has it. */
+    readonly misfit?: string;
   }[];
 }
 
 /** @param expected shapes by canonical name */
 export function parameterDifferences(
-  source: { readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }> },
+  source: {
+    readonly parameters: ReadonlyMap<string, Pick<ParameterInfo, 'shape' | 'misfit'>>;
+  },
   expected: ReadonlyMap<string, readonly number[]>,
 ): ParameterDifferences {
   return {
     missing: [...expected.keys()].filter((name) => !source.parameters.has(name)),
     unexpected: [...source.parameters.keys()].filter((name) => !expected.has(name)),
     misshaped: [...expected].flatMap(([name, shape]) => {
-      const found = source.parameters.get(name)?.shape;
-      return !found || found.join() === shape.join() ? [] : [{ name, shape: found, expected: shape }];
+      const found = source.parameters.get(name);
+      if (!found || (found.misfit === undefined && found.shape.join() === shape.join())) return [];
+      const misfit = found.misfit === undefined ? {} : { misfit: found.misfit };
+      return [{ name, shape: found.shape, expected: shape, ...misfit }];
     }),
   };
 }
@@ -44,9 +50,10 @@ export function compareParameters(
 
 /** All differences in one line; empty if there are none. */
 export function differencesText({ missing, unexpected, misshaped }: ParameterDifferences): string {
-  const shapes = misshaped.map(
-    (one) => `${shownName(one.name)} is [${one.shape.join(',')}], expected [${one.expected.join(',')}]`,
-  );
+  const shapes = misshaped.map(({ name, shape, expected, misfit }) => {
+    const found = misfit === undefined ? `is [${shape.join(',')}]` : `cannot be made: ${misfit}`;
+    return `${shownName(name)} ${found}, expected [${expected.join(',')}]`;
+  });
   return [
     ...listed('missing', missing.map(shownName)),
     ...listed('unexpected', unexpected.map(shownName)),

@@ -9,6 +9,7 @@ import { findPublished, type PublishedCheckpoint } from './catalogue.js';
 import { CheckpointError } from './errors.js';
 import { fileError } from './file_source.js';
 import { makeFolder } from './output_target.js';
+import { takePart } from './part_lock.js';
 
 export interface DownloadProgress {
   readonly receivedBytes: number;
@@ -52,7 +53,7 @@ export function download(name: string, options: DownloadOptions = {}): Promise<s
 
 /**
  * Downloads into `<file>.part`, which a later call resumes, and renames it once its SHA-256 is right: the file is in
- * the cache whole or not at all.
+ * the cache whole or not at all. While another download of the file is at work, it is waited for.
  * @throws CheckpointError when the server refuses, cannot be reached, or sends another file than was published, and when
  *   the cache cannot be written.
  */
@@ -66,18 +67,21 @@ export async function downloadPublished(
   try {
     if (await fileSize(path)) return path;
     await makeFolder(folder);
-    await fetchAll(published, part, options);
-    const digest = await sha256(part);
-    if (!digest.startsWith(published.sha256)) {
-      await rm(part);
-      throw new CheckpointError(
-        published.fileName,
-        `has SHA-256 ${digest}, but the published file's begins with ${published.sha256}; it was deleted. Try again.`,
-      );
+    const release = await takePart(part, async () => {
+      if (await fileSize(path)) return true;
+      const receivedBytes = await fileSize(part);
+      if (receivedBytes > 0) options.onProgress?.({ receivedBytes, totalBytes: undefined });
+      return false;
+    });
+    try {
+      if (release && !(await fileSize(path))) await fetchWhole(published, part, path, options);
+    } finally {
+      await release?.();
     }
-    await rename(part, path);
     return path;
   } catch (error) {
+    // Another process may have taken over from one that was stopped for long; what it put there is whole.
+    if (await fileSize(path).catch(() => 0)) return path;
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOTDIR' || code === 'EEXIST') {
       throw new CheckpointError(
@@ -90,8 +94,29 @@ export async function downloadPublished(
   }
 }
 
-/** An answer of the server that no retry can change. */
-class Refused extends Error {}
+async function fetchWhole(
+  published: PublishedCheckpoint,
+  part: string,
+  path: string,
+  options: DownloadOptions,
+): Promise<void> {
+  await fetchAll(published, part, options);
+  const digest = await sha256(part);
+  if (!digest.startsWith(published.sha256)) {
+    await rm(part);
+    throw new CheckpointError(
+      published.fileName,
+      `has SHA-256 ${digest}, but the published file's begins with ${published.sha256}; it was deleted. Try again.`,
+    );
+  }
+  await rename(part, path);
+}
+
+/** An answer of the server that is not the file. */
+class Answered extends Error {}
+
+/** One that no retry can change. */
+class Refused extends Answered {}
 
 async function fetchAll(
   published: PublishedCheckpoint,
@@ -103,18 +128,16 @@ async function fetchAll(
   for (let attempt = 1; ; attempt++) {
     const before = await fileSize(part);
     try {
-      await fetchRest(published, part, options);
-      return;
+      if (await fetchRest(published, part, options)) return;
+      if ((await sha256(part)).startsWith(published.sha256)) return;
+      throw new Error(`the server ended after ${await fileSize(part)} bytes, which are not the whole file`);
     } catch (error) {
       const after = await fileSize(part);
       fruitless = after > before ? 0 : fruitless + 1;
       if (error instanceof Refused || fruitless >= MOST_FRUITLESS_ATTEMPTS || attempt >= MOST_ATTEMPTS) {
         throw new CheckpointError(
           published.fileName,
-          `cannot be downloaded from ${published.url}: ${describe(error)}. ` +
-            (after > 0
-              ? `${after} bytes are kept; the next attempt goes on from there.`
-              : 'Check the connection.'),
+          `cannot be downloaded from ${published.url}: ${describe(error)}. ${adviceAfter(error, after)}`,
           { cause: error },
         );
       }
@@ -123,12 +146,23 @@ async function fetchAll(
   }
 }
 
-/** One request for what is missing; returns when the file is complete as far as the server says. */
+function adviceAfter(error: unknown, keptBytes: number): string {
+  if (error instanceof Refused) {
+    return 'Trying again will not help: get the file from its authors and give its path instead of the name.';
+  }
+  if (keptBytes > 0) return `${keptBytes} bytes are kept; the next attempt goes on from there.`;
+  return error instanceof Answered ? 'Try again later.' : 'Check the connection.';
+}
+
+/**
+ * One request for what is missing.
+ * @returns whether the server says that the file is complete; false where it does not say how long it is
+ */
 async function fetchRest(
   published: PublishedCheckpoint,
   part: string,
   options: DownloadOptions,
-): Promise<void> {
+): Promise<boolean> {
   const have = await fileSize(part);
   const stall = new StallTimer(options.stallTimeoutMs ?? 60_000);
   try {
@@ -139,7 +173,7 @@ async function fetchRest(
     });
     if (response.status === 416) {
       await response.body?.cancel();
-      if (rangeTotal(response) === have) return;
+      if (rangeTotal(response) === have) return true;
       await rm(part);
       throw new Error('the server has a shorter file than the part kept here; starting again');
     }
@@ -147,7 +181,7 @@ async function fetchRest(
       await response.body?.cancel();
       const problem = `HTTP status ${response.status} ${response.statusText}`.trim();
       const temporary = response.status >= 500 || response.status === 408 || response.status === 429;
-      throw temporary ? new Error(problem) : new Refused(problem);
+      throw temporary ? new Answered(problem) : new Refused(problem);
     }
     const resumed = response.status === 206 && rangeStart(response) === have;
     if (response.status === 206 && !resumed) {
@@ -157,10 +191,12 @@ async function fetchRest(
     }
     const start = resumed ? have : 0;
     const length = Number(response.headers.get('content-length') ?? NaN);
-    const total = Number.isSafeInteger(length) ? start + length : undefined;
+    const whole = resumed ? rangeTotal(response) : NaN;
+    const total = [whole, start + length].find(Number.isSafeInteger);
     const received = await append(response.body, part, start, total, stall, options);
     if (total !== undefined && received < total)
       throw new Error(`the connection was cut after ${received} bytes`);
+    return total !== undefined;
   } finally {
     stall.stop();
   }

@@ -7,10 +7,12 @@ import type { Recipe } from './recipe.js';
 
 export interface ParameterInfo {
   readonly shape: readonly number[];
-  /** As stored. */
+  /** As stored; `f32`, which it is read as, where it is made of tensors of several types. */
   readonly dtype: StoredDtype;
   /** As stored. */
   readonly byteLength: number;
+  /** Why the stored tensors do not make this parameter, which cannot be read then; its shape tells nothing. */
+  readonly misfit?: string;
 }
 
 /** An open checkpoint of CLIP4STR, PARSeq, CLIP with an adapter or CLIP alone, by canonical names. */
@@ -115,6 +117,8 @@ class MappedParameters implements ParameterSource {
   #recipe(name: string): Recipe {
     const recipe = this.#recipes.get(name);
     if (!recipe) throw new CheckpointError(this.name, `has no parameter ${shownName(name)}`);
+    const { misfit } = this.parameters.get(name)!;
+    if (misfit !== undefined) throw new CheckpointError(this.name, `${shownName(name)}: ${misfit}`);
     return recipe;
   }
 
@@ -131,30 +135,24 @@ class MappedParameters implements ParameterSource {
   }
 }
 
+/** What does not fit is said of the parameter rather than thrown, so that it can be told with all else that is wrong. */
 function describe(checkpoint: Checkpoint, recipe: Recipe): ParameterInfo {
-  const fail = (problem: string): never => {
-    throw new CheckpointError(checkpoint.name, problem);
-  };
   if (recipe.kind === 'transposed') {
     const { shape, dtype, byteLength } = checkpoint.tensors.get(recipe.stored)!;
-    if (shape.length !== 2) fail(`${shownName(recipe.stored)} is [${shape.join(',')}]; a matrix is expected`);
-    return { shape: [...shape].reverse(), dtype, byteLength };
+    const info = { shape: [...shape].reverse(), dtype, byteLength };
+    if (shape.length === 2) return info;
+    return { ...info, misfit: `${shownName(recipe.stored)} is [${shape.join(',')}], a matrix is expected` };
   }
-  const [first, ...others] = recipe.stored.map((stored) => checkpoint.tensors.get(stored)!);
-  const { shape, dtype, byteLength } = first!;
-  if (others.length === 0) return { shape, dtype, byteLength };
-  const rest = shape.slice(1);
-  for (const other of others) {
-    if (other.dtype !== dtype || shape.length === 0 || other.shape.slice(1).join() !== rest.join()) {
-      fail(
-        `${shownName(other.name)} is ${other.dtype} [${other.shape.join(',')}], which does not fit ${dtype} [${shape.join(',')}] of ${shownName(first!.name)}`,
-      );
-    }
-  }
-  const rows = others.reduce((sum, other) => sum + other.shape[0]!, shape[0]!);
-  return {
-    shape: [rows, ...rest],
-    dtype,
-    byteLength: others.reduce((sum, other) => sum + other.byteLength, byteLength),
+  const parts = recipe.stored.map((stored) => checkpoint.tensors.get(stored)!);
+  const { shape, dtype } = parts[0]!;
+  const info = {
+    dtype: parts.every((part) => part.dtype === dtype) ? dtype : 'f32',
+    byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0),
   };
+  if (parts.length === 1) return { ...info, shape };
+  if (shape.length > 0 && parts.every((part) => part.shape.join() === shape.join())) {
+    return { ...info, shape: [parts.length * shape[0]!, ...shape.slice(1)] };
+  }
+  const shapes = parts.map((part) => `${shownName(part.name)} [${part.shape.join(',')}]`);
+  return { ...info, shape, misfit: `its parts ${shapes.join(', ')} do not fit one another` };
 }
