@@ -17,12 +17,12 @@ const runStateSchema = z.strictObject({
   /** Random streams that dropout has used up. */
   dropoutStreams: whole,
   lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
-  /** Steps that each optimizer counts: those left out do not. */
+  /** Steps that each optimizer has taken, by parameter. */
   optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),
   /** Weights in the stochastic average. */
   averaged: whole,
   /** Step of the last validation, 0 before the first: that of a step to be validated may still be due. */
-  validated: whole.default(0),
+  validated: whole,
   /** Best validation accuracy, a percentage; null before the first. */
   best: z.number().nullable(),
 });
