@@ -6,7 +6,7 @@
  *
  * The share is that of the second; hyper-parameters are its own too.
  */
-import { openCheckpoint, openParameters, writeSafetensors } from '../weights/index.js';
+import { openParameters, writeSafetensors } from '../weights/index.js';
 
 const [beforePath, afterPath, shareText, output] = process.argv.slice(2);
 const share = Number(shareText);
@@ -19,7 +19,6 @@ if (
   throw new Error('expected two models, the share of the second from 0 to 1, and the file to write.');
 }
 const [before, after] = [await openParameters(beforePath), await openParameters(afterPath)];
-const checkpoint = await openCheckpoint(afterPath);
 const tensors = [...after.parameters].map(([name, { shape }]) => {
   const other = before.parameters.get(name)?.shape;
   if (other?.join() !== shape.join())
@@ -34,11 +33,7 @@ const tensors = [...after.parameters].map(([name, { shape }]) => {
     },
   };
 });
-const metadata = Object.entries(checkpoint.configuration ?? {}).map(([key, value]) => [
-  key,
-  JSON.stringify(value),
-]);
+const metadata = Object.entries(after.configuration).map(([key, value]) => [key, JSON.stringify(value)]);
 await writeSafetensors(output, tensors, Object.fromEntries(metadata) as Record<string, string>);
 await before.close();
 await after.close();
-await checkpoint.close();

@@ -3,6 +3,7 @@
  *
  *     node dist/bench/tiny_parity.js <data folder> [<result.json>] [<device>]
  *
+ * The data folder holds that checkpoint with what was read with it, in `tiny`, and the images; none of it ships.
  * Ends with 1 where a difference has no explanation, or logits are further than {@link logitsTolerance} off.
  */
 import { readFile, writeFile } from 'node:fs/promises';
@@ -172,7 +173,7 @@ async function writeResult(
     node: process.version,
     webgpu: dawn.version,
     sharp: sharp.versions.sharp,
-    checkpoint: referenceCheckpoint,
+    checkpoint: `<data folder>/tiny/${referenceCheckpoint}`,
     batchSize: { independent: independentBatchSize, original: 1 },
     readings: reports.reduce((total, { images }) => total + images, 0),
     sets: reports,

@@ -30,11 +30,11 @@ interface StepTimes {
   /** Part of the median step that waited for data. */
   readonly waitMs: number;
   readonly imagesPerSecond: number;
-  /** Highest sum of all tensors on the device during a step, and how it was foreseen to be at most. */
+  /** Highest sum of all tensors on the device during a step. */
   readonly peakBytes: number;
   readonly flops: number;
   readonly flopsPerSecond: number;
-  /** Share of the multiply-adds a second measured beside these steps. */
+  /** Share of the multiply-adds a second measured before these steps. */
   readonly utilisation: number;
   readonly dispatches: number;
   readonly submits: number;
@@ -52,6 +52,8 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
     ...settings,
   ]);
   const { source } = await findRunData(configuration);
+  // Before the data threads take the cores.
+  const peakFlopsPerSecond = await measurePeakFlops(device);
   const folder = await mkdtemp(join(tmpdir(), 'clip4str-training-speed-'));
   const run = await TrainingRun.open(device, {
     configuration,
@@ -61,7 +63,6 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
     onDamaged: () => {},
   });
   try {
-    const peakFlopsPerSecond = await measurePeakFlops(device);
     const steps: { stepMs: number; waitMs: number; flops: number }[] = [];
     let peakBytes = 0;
     for (let step = 0; step < warmUpSteps + countedSteps; step++) {

@@ -61,7 +61,6 @@ export function addDatasetInspect(dataset: Command): void {
     });
 }
 
-/** Only what has this ending is written over: no image and no list has it. */
 async function inspect(
   roots: readonly string[],
   options: InspectCommandOptions,

@@ -67,7 +67,7 @@ export function imageSize(text: string): readonly [number, number] {
   return size;
 }
 
-/** A page that a command writes: no other file is mistaken for one. */
+/** Parses the path of a page to write. Only what has this ending is written over: no image and no list has it. */
 export function htmlFile(path: string): string {
   if (!/\.html?$/i.test(path)) throw new InvalidArgumentError('Expected a file that ends in .html.');
   return path;

@@ -171,7 +171,8 @@ async function render(
     );
     await writer.finish();
   } catch (error) {
-    await writer.pause();
+    // What went wrong first is what is told.
+    await writer.pause().catch(() => undefined);
     throw error;
   } finally {
     progress.stop();

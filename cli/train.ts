@@ -103,8 +103,8 @@ async function trainIn(
   signal: AbortSignal,
 ): Promise<ExitCode> {
   const { source, validation, reports, validationReports, notes } = await findRunData(configuration, signal);
-  for (const note of notes) tell(printable(note));
   if (!quiet) {
+    for (const note of notes) tell(printable(note));
     for (const each of [reports, validationReports]) {
       if (each.length > 0) tell(`${reportTable(each)}${droppedTable(each)}`.trimEnd());
     }
@@ -161,7 +161,7 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
       throw new UsageError('--resume takes the configuration of the run; change single options with --set.');
     }
     if (!existsSync(stored)) throw new UsageError(`--resume: ${output} holds no run: there is no ${stored}.`);
-    return resumedConfiguration(await readFile(stored, 'utf8'), stored, settings);
+    return withDataPaths(resumedConfiguration(await readFile(stored, 'utf8'), stored, settings));
   }
   if ((preset === undefined) === (config === undefined)) {
     throw new UsageError('name what to train: either --preset or --config.');
@@ -194,26 +194,31 @@ async function textOf(path: string): Promise<string> {
   });
 }
 
-/** The configuration with paths that hold wherever the run is resumed, and published models downloaded. */
-async function withPaths(
-  configuration: TrainingConfiguration,
-  quiet: boolean | undefined,
-): Promise<TrainingConfiguration> {
-  const { data, model } = configuration;
-  const file = async (path: string | null): Promise<string | null> =>
-    path === null ? null : resolve(await resolveCheckpoint(path, quiet));
-  const root = data.root_dir === null ? null : resolve(data.root_dir);
+/** The configuration with paths to data that hold wherever the run is resumed. */
+function withDataPaths(configuration: TrainingConfiguration): TrainingConfiguration {
+  const { data } = configuration;
   const { fonts, words, backgrounds } = data.synthetic;
+  const orNone = (path: string | null): string | null => (path === null ? null : resolve(path));
   const synthetic = {
     ...data.synthetic,
     fonts: [fonts].flat().map((path) => resolve(path)),
     words: [words].flat().map((path) => resolve(path)),
-    backgrounds: backgrounds === null ? null : resolve(backgrounds),
+    backgrounds: orNone(backgrounds),
   };
+  return { ...configuration, data: { ...data, root_dir: orNone(data.root_dir), synthetic } };
+}
+
+/** The same with paths to models, and published ones downloaded. */
+async function withPaths(
+  configuration: TrainingConfiguration,
+  quiet: boolean | undefined,
+): Promise<TrainingConfiguration> {
+  const { model } = configuration;
+  const file = async (path: string | null): Promise<string | null> =>
+    path === null ? null : resolve(await resolveCheckpoint(path, quiet));
   const clip = 'clip_pretrained' in model ? { clip_pretrained: await file(model.clip_pretrained) } : {};
   return {
-    ...configuration,
-    data: { ...data, root_dir: root, synthetic },
+    ...withDataPaths(configuration),
     model: { ...model, ...clip },
     pretrained: await file(configuration.pretrained),
   } as TrainingConfiguration;

@@ -32,7 +32,9 @@ export async function measurePeakFlops(device: Device): Promise<number> {
     // The first run compiles.
     await run(1);
     let rounds = 1;
-    while ((await run(rounds)).ms < leastMs && rounds < 2 ** 20) rounds *= 2;
+    // The faster of two: one that something else held up must not end the search.
+    const fastestMs = async (): Promise<number> => Math.min((await run(rounds)).ms, (await run(rounds)).ms);
+    while ((await fastestMs()) < leastMs && rounds < 2 ** 20) rounds *= 2;
     let best = 0;
     for (let attempt = 0; attempt < attempts; attempt++) {
       const { flops, ms } = await run(rounds);

@@ -43,11 +43,14 @@ export class FolderLock {
     private readonly folder: string,
     private readonly text: string,
   ) {
-    this.beat = setInterval(() => {
+    const touch = async (): Promise<void> => {
+      // A process that was stopped for long must not keep the lock of another alive.
+      if ((await textOf(path)) !== text) return;
       const now = new Date();
-      // Whoever removed the file is met when the lock is checked.
-      utimes(path, now, now).catch(() => undefined);
-    }, beatMs).unref();
+      await utimes(path, now, now);
+    };
+    // Whoever removed the file is met when the lock is checked.
+    this.beat = setInterval(() => void touch().catch(() => undefined), beatMs).unref();
   }
 
   /**

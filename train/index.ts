@@ -43,7 +43,7 @@ export type {
   ValidationSample,
 } from './events.js';
 export { initialWeights } from './initial_weights.js';
-export { FolderInUseError, type LockOptions } from './folder_lock.js';
+export { FolderInUseError } from './folder_lock.js';
 export { type RunData, findRunData } from './run_data.js';
 export { type ChangedOption, changedModelOption } from './resumed_configuration.js';
 export { RunFolder } from './run_folder.js';

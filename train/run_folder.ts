@@ -7,7 +7,7 @@ import { FolderLock, type LockOptions } from './folder_lock.js';
 
 /** What a process that was killed may have left half written, whichever of a run's files it was. */
 const unfinished =
-  /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)(?:\.[\da-f]+)+\.tmp$|^run\.lock\.[\da-f-]{36}$/;
+  /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)\.[\da-f]+\.tmp$/;
 
 export class RunFolder {
   readonly checkpoints: Checkpoints;

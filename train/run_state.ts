@@ -16,6 +16,8 @@ const runStateSchema = z.strictObject({
   permutations: words,
   /** Random streams that dropout has used up. */
   dropoutStreams: whole,
+  /** Whether the cross branch trains, its decoder started from the visual one where the recipe says so. */
+  crossStarted: z.boolean(),
   lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
   /** Steps that each optimizer has taken, by parameter. */
   optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),

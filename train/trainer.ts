@@ -76,6 +76,7 @@ class Trainer {
   /** Optimizer steps done. */
   step = 0;
   /** Of the last checkpoint, and the last validation that it knows of. */
+  private notices: Promise<void> = Promise.resolve();
   private saved = -1;
   private savedValidation = 0;
   private started = false;
@@ -113,20 +114,27 @@ class Trainer {
     }
   }
 
+  /** Tells of something that came up where nobody waits; what an observer throws at it ends the run at its next step. */
+  private notify(message: string): void {
+    this.notices = this.notices.then(() => this.tell('notice', message));
+    this.notices.catch(() => undefined);
+  }
+
   private async runOn(device: Device): Promise<EndEvent> {
     const { configuration, source, validation: sets } = this.options;
     const onCorrupt = ({ source: name, reason }: CorruptSample): void => {
-      void this.tell('notice', `${name}: ${reason}; another image stands in for it.`);
+      this.notify(`${name}: ${reason}; another image stands in for it.`);
     };
+    // Before the data threads take the cores.
+    const peakFlopsPerSecond = await measurePeakFlops(device);
     const run = await TrainingRun.open(device, {
       configuration,
       source,
       checkpoints: this.folder.checkpoints,
       onCorrupt,
-      onDamaged: (notice) => void this.tell('notice', notice),
+      onDamaged: (notice) => this.notify(notice),
     });
     try {
-      const peakFlopsPerSecond = await measurePeakFlops(device);
       this.step = run.step;
       this.saved = run.step > 0 ? run.step : -1;
       this.savedValidation = run.validated;
@@ -136,6 +144,7 @@ class Trainer {
         onCorrupt,
       });
       try {
+        await this.notices;
         if (!this.started) await this.tell('start', { step: run.step });
         this.started = true;
         return await this.steps(device, run, validation, peakFlopsPerSecond);
@@ -165,6 +174,7 @@ class Trainer {
       if (!taken) break;
       this.step = run.step;
       const stepMs = performance.now() - startedAt;
+      await this.notices;
       await this.tell('step', { ...stepEvent(run, taken, epoch, device), stepMs, peakFlopsPerSecond });
       if (taken.report.skipped) {
         await this.tell('notice', `step ${run.step}: a gradient is not finite; no weight was changed.`);

@@ -55,6 +55,8 @@ export class TrainingRun {
   private readonly average: WeightAverage;
   private readonly halfPrecision: boolean;
   private dropoutStreams: number;
+  /** Whether the visual branch trains alone no more. */
+  private crossStarted: boolean;
   private position: RunState['position'];
 
   private constructor(
@@ -83,6 +85,7 @@ export class TrainingRun {
       : new RandomGenerator(seed, permutationStream);
     this.lossScale = new LossScale(state?.lossScale);
     this.dropoutStreams = state?.dropoutStreams ?? 0;
+    this.crossStarted = state?.crossStarted ?? false;
     this.position = state?.position ?? { epoch: 0, batch: 0 };
     this.step = state?.step ?? 0;
     this.images = state?.images ?? 0;
@@ -133,7 +136,10 @@ export class TrainingRun {
    */
   async next(): Promise<TakenStep | undefined> {
     const { plan, step, lossScale } = this;
-    if (step > 0 && step === plan.visualSteps) this.startCrossDecoder();
+    if (!this.crossStarted && step >= plan.visualSteps) {
+      if (step > 0) this.startCrossDecoder();
+      this.crossStarted = true;
+    }
     const batches = await this.batchesOfStep();
     if (batches.length === 0) return undefined;
     const learningRates = plan.learningRates(step, this.groups);
@@ -254,6 +260,7 @@ export class TrainingRun {
       position: this.position,
       permutations: [...this.permutations.state],
       dropoutStreams: this.dropoutStreams,
+      crossStarted: this.crossStarted,
       lossScale: this.lossScale.state,
       optimizerSteps: Object.fromEntries(
         optimizers.flatMap(([name, own]) => (own ? [[name, Object.fromEntries(own.steps)]] : [])),

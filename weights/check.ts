@@ -1,6 +1,6 @@
 /** Comparison of a checkpoint's parameters with those a model expects. */
-import { CheckpointError, shownName } from './errors.js';
-import type { ParameterInfo, ParameterSource } from './parameters.js';
+import { shownName } from './errors.js';
+import type { ParameterInfo } from './parameters.js';
 
 const MOST_LISTED = 8;
 
@@ -34,18 +34,6 @@ export function parameterDifferences(
       return [{ name, shape: found.shape, expected: shape, ...misfit }];
     }),
   };
-}
-
-/**
- * @param expected shapes by canonical name
- * @throws CheckpointError that lists missing, unexpected and mis-shaped parameters together.
- */
-export function compareParameters(
-  source: Pick<ParameterSource, 'name' | 'parameters'>,
-  expected: ReadonlyMap<string, readonly number[]>,
-): void {
-  const problems = differencesText(parameterDifferences(source, expected));
-  if (problems !== '') throw new CheckpointError(source.name, `does not fit the model: ${problems}`);
 }
 
 /** All differences in one line; empty if there are none. */
