@@ -48,9 +48,12 @@ test('LMDB goes on after an interruption, to the same bytes', async () => {
   const args = ['--count', '1200', '--lmdb'];
   const journal = join(root, 'parts', 'data.mdb.journal');
   expect((await synth('whole', ...args)).code).toBe(0);
+  let watched = false;
   const interrupted = await runCommand(['synth', join(root, 'parts'), '--threads', '1', ...args], {
     onError: (child, stderr) => {
-      if (!stderr.includes('font families')) return;
+      if (watched || !stderr.includes('font families')) return;
+      // A second interruption would end it at once.
+      watched = true;
       const watch = setInterval(() => {
         const lines = existsSync(journal) ? readFileSync(journal, 'utf8').split('\n').length : 0;
         // A header, what is kept, and nothing after the last newline.
