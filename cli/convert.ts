@@ -4,7 +4,7 @@ import {
   type ConfigurationOverrides,
   type Normalization,
   checkParameters,
-  inapplicableOverrides,
+  checkApplicable,
   inferConfiguration,
   normalizations,
   readingLimits,
@@ -103,7 +103,7 @@ async function convert(
   const progress = showProgress('Converting', 'bytes', !options.quiet);
   try {
     const overrides = overridesOf(options);
-    checkApplicable(source, overrides);
+    checkApplicable(source, overrides, optionNames);
     const configuration = inferConfiguration(source, overrides);
     checkParameters(source, configuration);
     const tensors = writableTensors(source, options.precision, signal, progress);
@@ -148,16 +148,6 @@ const optionNames: Readonly<Partial<Record<keyof ConfigurationOverrides, string>
   normalization: '--normalization',
   refineIterations: '--refine-iters',
 };
-
-/** @throws UsageError for an option that settles nothing of the model and would be lost unseen */
-function checkApplicable(source: ParameterSource, overrides: ConfigurationOverrides): void {
-  const needless = inapplicableOverrides(source, overrides).map((name) => optionNames[name] ?? name);
-  if (needless.length === 0) return;
-  throw new UsageError(
-    `${source.name}: is a ${source.family} model, of which ${needless.join(', ')} ` +
-      `${needless.length === 1 ? 'settles' : 'settle'} nothing; leave ${needless.length === 1 ? 'it' : 'them'} out.`,
-  );
-}
 
 /** Tensors that are read one by one while they are written. Vectors stay f32: they are small and sum up. */
 function writableTensors(

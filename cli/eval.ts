@@ -175,11 +175,9 @@ async function evaluateOne(
   options: EvalCommandOptions,
   signal: AbortSignal,
 ): Promise<SetEvaluation> {
-  const { configuration } = reader.model;
-  const decoder = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
   const filter = labelFilter({
     charset: options.charset,
-    maxLabelLength: decoder.maxLabelLength,
+    maxLabelLength: reader.maxLabelLength,
     removeWhitespace: true,
     normalizeUnicode: true,
   });

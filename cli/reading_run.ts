@@ -1,5 +1,5 @@
 /** The reading of images one batch after another, with everything that is written along the way. */
-import { type Clip4Str, ImageError, type ReadOptions } from '../model/index.js';
+import { type Clip4Str, ImageError, type ReadOptions, finalDecoder } from '../model/index.js';
 import { AttentionPictures } from './attention_pictures.js';
 import { batchesOf } from './batches.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, describeError, printable } from './errors.js';
@@ -49,7 +49,7 @@ export class ReadingRun {
     const format = formats[this.options.format];
     // Rows that appear on the same terminal show the progress themselves.
     const progress = showProgress('Reading', 'images', !this.options.quiet && !process.stdout.isTTY);
-    const { maxLabelLength, classes } = decoderOf(this.reader);
+    const { maxLabelLength, classes } = finalDecoder(this.reader.model.configuration);
     const logits =
       this.options.logits === undefined ? undefined : new LogitsFile(maxLabelLength + 1, classes);
     const pictures =
@@ -122,8 +122,4 @@ export class ReadingRun {
     tellFault(fault);
     this.faults += 1;
   }
-}
-
-function decoderOf({ model: { configuration } }: Clip4Str): { maxLabelLength: number; classes: number } {
-  return 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
 }

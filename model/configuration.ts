@@ -141,3 +141,8 @@ export interface ClipConfiguration {
 export type RecognizerConfiguration = Clip4StrConfiguration | ParseqConfiguration | StrAdapterConfiguration;
 
 export type ModelConfiguration = RecognizerConfiguration | ClipConfiguration;
+
+/** The decoder that a text is read with at the end; one of the visual branch has the same positions and heads. */
+export function finalDecoder(configuration: RecognizerConfiguration): DecoderConfiguration {
+  return 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
+}

@@ -7,7 +7,7 @@ export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
 export { Clip4StrModel } from './clip4str.js';
 export { tokenizeCaptions } from './clip_tokenizer.js';
-export { adapterTypes, readingLimits } from './configuration.js';
+export { adapterTypes, finalDecoder, readingLimits } from './configuration.js';
 export type {
   AdapterConfiguration,
   AdapterType,
@@ -29,7 +29,7 @@ export { ImageError } from './image_error.js';
 export type { ImageInput, NormalizedImage } from './image_input.js';
 export { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 export { type LoadOptions, type Model, loadModel } from './load_model.js';
-export { inapplicableOverrides } from './overrides.js';
+export { checkApplicable } from './overrides.js';
 export { checkParameters, modelDifferences } from './parameter_check.js';
 export { Parameters, type Precision, precisions } from './parameters.js';
 export { Parseq } from './parseq.js';

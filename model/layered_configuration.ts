@@ -1,9 +1,7 @@
 import type { AdapterConfiguration, ModelConfiguration } from './configuration.js';
-import type { ShapedParameters } from './parameter_shapes.js';
+import type { FamilyParameters } from './parameter_shapes.js';
 import { namedAdapterType } from './infer_adapter.js';
 import { presetOf } from './presets.js';
-
-type FamilyParameters = ShapedParameters & { readonly family: ModelConfiguration['family'] };
 
 /** A published model of the family with the file's counts of layers, so that its parameters have the file's names. */
 export function configurationOfLayers(source: FamilyParameters): ModelConfiguration {

@@ -3,9 +3,8 @@ import { type ParameterDifferences, parameterDifferences } from '../weights/inde
 import type { ModelConfiguration } from './configuration.js';
 import { configurationOfLayers } from './layered_configuration.js';
 import { expectedParameters } from './expected_parameters.js';
-import type { ShapedParameters } from './parameter_shapes.js';
+import type { FamilyParameters } from './parameter_shapes.js';
 
-type FamilyParameters = ShapedParameters & { readonly family: ModelConfiguration['family'] };
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /** Settings that shapes follow from, wherever in a configuration they stand. */

@@ -26,8 +26,25 @@ const ofFamilies: Readonly<Record<ModelConfiguration['family'], readonly Overrid
   clip: ['imageSize', 'contextLength'],
 };
 
-/** The overrides that are given but settle nothing of the source's model. */
-export function inapplicableOverrides(
+/**
+ * Makes sure that each override that is given settles something of the source's model: it would be lost unseen.
+ * @param shownNames under which messages name the overrides, where they are not their own
+ * @throws Error in one line
+ */
+export function checkApplicable(
+  source: Pick<ConfigurationSource, 'name' | 'family' | 'parameters'>,
+  overrides: ConfigurationOverrides,
+  shownNames: Readonly<Partial<Record<Override, string>>> = {},
+): void {
+  const needless = inapplicableOverrides(source, overrides).map((name) => shownNames[name] ?? name);
+  if (needless.length === 0) return;
+  const [settle, them] = needless.length === 1 ? ['settles', 'it'] : ['settle', 'them'];
+  throw new Error(
+    `${source.name}: is a ${source.family} model, of which ${needless.join(', ')} ${settle} nothing; leave ${them} out.`,
+  );
+}
+
+function inapplicableOverrides(
   source: Pick<ConfigurationSource, 'family' | 'parameters'>,
   overrides: ConfigurationOverrides,
 ): Override[] {
@@ -71,12 +88,7 @@ export function checkOverrides(source: ConfigurationSource, overrides: Configura
     throw new Error(`imageSize has ${imageSize.length} numbers; expected [height, width] in pixels.`);
   }
   checkNumbers('ladderBlocks', ladderBlocks, 0, 'numbers of blocks, as [0, 4, 8, 11]');
-  const [needless] = inapplicableOverrides(source, overrides);
-  if (needless !== undefined) {
-    throw new Error(
-      `${source.name}: is a ${source.family} model, of which ${needless} settles nothing; leave it out.`,
-    );
-  }
+  checkApplicable(source, overrides);
 }
 
 function checkNumbers(

@@ -8,9 +8,7 @@ import {
 import type { ModelConfiguration } from './configuration.js';
 import { expectedParameters } from './expected_parameters.js';
 import { likelyDifferences } from './likely_shapes.js';
-import type { ShapedParameters } from './parameter_shapes.js';
-
-type FamilyParameters = ShapedParameters & { readonly family: ModelConfiguration['family'] };
+import type { FamilyParameters } from './parameter_shapes.js';
 
 /**
  * How a file differs from the model of the configuration that was inferred from it. Each size was read from one tensor;

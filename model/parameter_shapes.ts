@@ -1,8 +1,15 @@
+import type { ModelConfiguration } from './configuration.js';
+
 /** The parameters that a configuration is inferred from. */
 export interface ShapedParameters {
   /** File name, for messages. */
   readonly name: string;
   readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[]; readonly misfit?: string }>;
+}
+
+/** With what kind of model they are of. */
+export interface FamilyParameters extends ShapedParameters {
+  readonly family: ModelConfiguration['family'];
 }
 
 /** Looks up shapes, saying what is wrong with a file that lacks one or has it in another form. */

@@ -7,6 +7,7 @@ import {
 } from '../weights/index.js';
 import { checkMethods, checkOptions, kindOf } from './arguments.js';
 import { CharsetAdapter } from './charset.js';
+import { finalDecoder } from './configuration.js';
 import { preprocessImage } from './image.js';
 import { ImageError } from './image_error.js';
 import { type ImageRows, readImageRows } from './image_rows.js';
@@ -73,10 +74,7 @@ export class Clip4Str {
 
   /** Characters of a text that the model has positions for. */
   get maxLabelLength(): number {
-    const { configuration } = this.model;
-    const { maxLabelLength } =
-      'decoder' in configuration ? configuration.decoder : configuration.visualDecoder;
-    return maxLabelLength;
+    return finalDecoder(this.model.configuration).maxLabelLength;
   }
 
   /**
@@ -128,7 +126,7 @@ export class Clip4Str {
       const startedAt = performance.now();
       const batch = await this.decode(images.slice(start, start + batchSize), start, misfit);
       // Where it throws, nothing is computed in vain.
-      batch.filter((image) => image instanceof ImageError).forEach(unread);
+      for (const image of batch) if (image instanceof ImageError) unread(image);
       const readings = await this.readBatch(batch, options);
       const milliseconds = (performance.now() - startedAt) / batch.length;
       for (const reading of readings) {

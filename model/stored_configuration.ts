@@ -1,4 +1,4 @@
-import type { ModelConfiguration } from './configuration.js';
+import { type ModelConfiguration, finalDecoder } from './configuration.js';
 
 /** Longest value that is taken over from the original file. */
 const LONGEST_VALUE = 4096;
@@ -27,7 +27,7 @@ function hyperParameters(configuration: ModelConfiguration): Record<string, unkn
   const { imageSize: img_size, patchSize: patch_size, heads } = configuration.image;
   const image = { img_size, patch_size };
   if (configuration.family === 'clip') return image;
-  const decoder = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
+  const decoder = finalDecoder(configuration);
   const reader = {
     ...image,
     charset_train: configuration.charset,

@@ -190,7 +190,7 @@ test('where all checkpoints are damaged nothing is begun', async () => {
 test('a model of other sizes cannot go on', async () => {
   const settings = [...intervals.apart, 'model.embed_dim=128'];
   await expect(train(smallRun(reference('apart'), {}, { settings }))).rejects.toThrow(
-    /^step-00000006\.safetensors: has .* as \[.*\]; by the options of the run it is \[.*leave those options/,
+    /^step-00000006\.safetensors: \d+ of another shape .*leave the options as they were/,
   );
 }, 120_000);
 

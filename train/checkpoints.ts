@@ -6,7 +6,13 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Device, Tensor } from '../engine/index.js';
-import { CheckpointError, type WritableTensor, openCheckpoint, writeSafetensors } from '../weights/index.js';
+import {
+  CheckpointError,
+  type WritableTensor,
+  openCheckpoint,
+  requireParameters,
+  writeSafetensors,
+} from '../weights/index.js';
 import { type RunState, parseRunState, runStateMetadata } from './run_state.js';
 
 export interface StoredStep {
@@ -163,15 +169,12 @@ export async function restoreTensors(
 ): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   try {
+    requireParameters(
+      { name: checkpoint.name, parameters: checkpoint.tensors },
+      new Map([...tensors].map(([name, { shape }]) => [name, shape])),
+      'The options of this run are not those of the one that is to go on',
+    );
     for (const [name, tensor] of tensors) {
-      const shape = checkpoint.tensors.get(name)?.shape;
-      if (shape?.join() !== tensor.shape.join()) {
-        throw new CheckpointError(
-          checkpoint.name,
-          `has ${shape ? `${name} as [${shape.join(',')}]` : `no ${name}`}; this run needs [${tensor.shape.join(',')}]. ` +
-            'Its options are not those of the run that is to go on',
-        );
-      }
       device.write(tensor, (await checkpoint.readF32(name)) as Float32Array<ArrayBuffer>);
       await device.finish();
     }

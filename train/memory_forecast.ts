@@ -1,5 +1,6 @@
 /** Foresees whether a training step fits into the device's memory, before the first one is taken. */
 import { type Device, OutOfMemoryError, RandomGenerator } from '../engine/index.js';
+import { finalDecoder } from '../model/index.js';
 import { drawPermutations } from './permutations.js';
 import type { RunPlan } from './run_plan.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
@@ -7,9 +8,12 @@ import type { TrainableModel } from './trainable_model.js';
 import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.js';
 
 /** Device memory that a step takes at most, as a line over the images of a forward pass. */
-export interface MemoryForecast {
+export interface StepMemory {
   readonly firstImageBytes: number;
   readonly furtherImageBytes: number;
+}
+
+export interface MemoryForecast extends StepMemory {
   /** What will be held from a later step on, as the average of the weights is. */
   readonly laterBytes: number;
 }
@@ -17,7 +21,7 @@ export interface MemoryForecast {
 /**
  * Measures forward and backward passes of one and of two images with the longest labels and all permutations; parameters
  * stay as they are. Leaves the state of the optimizers allocated, as it will be.
- * @throws OutOfMemoryError if not even one image fits
+ * @throws OutOfMemoryError if not even that much fits
  */
 export async function forecastMemory(
   device: Device,
@@ -25,10 +29,10 @@ export async function forecastMemory(
   training: TrainingStep,
   plan: RunPlan,
   options: StepOptions,
-): Promise<Omit<MemoryForecast, 'laterBytes'>> {
+): Promise<StepMemory> {
   for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
   const { configuration } = model;
-  const { maxLabelLength } = 'decoder' in configuration ? configuration.decoder : configuration.crossDecoder;
+  const { maxLabelLength } = finalDecoder(configuration);
   const [height, width] = configuration.image.imageSize;
   const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
   const permutations = drawPermutations(
@@ -54,7 +58,7 @@ export async function forecastMemory(
     if (!(error instanceof OutOfMemoryError)) throw error;
     throw new OutOfMemoryError(
       `${device.adapter.name} has ${gigabytes(device.memoryBudgetBytes)} for tensors, too little to train this model with ` +
-        'even two images at a time. Set trainer.gradient_checkpointing=true, or train a smaller model.',
+        `even two images at a time. ${model.recomputeBlocks ? 'Train' : 'Set trainer.gradient_checkpointing=true, or train'} a smaller model.`,
     );
   } finally {
     training.clearGradients();

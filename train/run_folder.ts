@@ -2,12 +2,13 @@
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../weights/output_target.js';
+import { unfinishedFile } from '../weights/whole_file.js';
 import { Checkpoints } from './checkpoints.js';
 import { FolderLock, type LockOptions } from './folder_lock.js';
 
-/** What a process that was killed may have left half written, whichever of a run's files it was. */
-const unfinished =
-  /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)\.[\da-f]+\.tmp$/;
+/** The files of a run that are written whole. */
+const runFile =
+  /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)$/;
 
 export class RunFolder {
   readonly checkpoints: Checkpoints;
@@ -30,7 +31,7 @@ export class RunFolder {
     const lock = await FolderLock.take(path, options);
     try {
       for (const name of await readdir(path)) {
-        if (unfinished.test(name)) await rm(join(path, name), { force: true });
+        if (runFile.test(unfinishedFile(name) ?? '')) await rm(join(path, name), { force: true });
       }
     } catch (error) {
       await lock.release();

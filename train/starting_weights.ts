@@ -1,6 +1,17 @@
 /** The weights that a training starts from: random ones, CLIP's for the towers, or those of a model to be trained further. */
-import { CharsetTokenizer, type RecognizerConfiguration, inferConfiguration } from '../model/index.js';
-import { CheckpointError, type ParameterSource, openParameters, withClipRounding } from '../weights/index.js';
+import {
+  CharsetTokenizer,
+  type RecognizerConfiguration,
+  finalDecoder,
+  inferConfiguration,
+} from '../model/index.js';
+import {
+  CheckpointError,
+  type ParameterSource,
+  openParameters,
+  requireParameters,
+  withClipRounding,
+} from '../weights/index.js';
 import { adapterOrigin } from './adapter_origin.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { initialWeights } from './initial_weights.js';
@@ -8,6 +19,7 @@ import { type ParameterReader, parameterSource } from './parameter_source.js';
 import { prunedParameter } from './pruned_blocks.js';
 
 const clipPrefix = 'clip_model.';
+const sizesAdvice = 'Set the options of the model to its sizes';
 
 /** Rows that stand for characters: begin and padding have rows in the embedding alone, the end token is row 0 of all. */
 const characterRows = /(?:^|\.)(?:head\.(?:weight|bias)|text_embed\.embedding\.weight)$/;
@@ -53,10 +65,11 @@ export function clipWeights(
   }
   const ownName = (name: string): string | undefined =>
     name.startsWith(clipPrefix) ? name.slice(clipPrefix.length) : undefined;
-  for (const [name, { shape }] of random.parameters) {
+  const expected = [...random.parameters].flatMap(([name, { shape }]): [string, readonly number[]][] => {
     const own = ownName(name);
-    if (own !== undefined) checkShape(clip, own, shape);
-  }
+    return own === undefined ? [] : [[own, shape]];
+  });
+  requireParameters(clip, new Map(expected), sizesAdvice);
   return combined(clip, random, async (name, shape) => {
     const own = ownName(name);
     if (own !== undefined) return clip.readF32(own);
@@ -80,17 +93,18 @@ export function pretrainedWeights(
   }
   const stored = inferConfiguration(source, {
     imageSize: model.image.imageSize,
-    decoderHeads: 'decoder' in model ? model.decoder.heads : model.crossDecoder.heads,
+    decoderHeads: finalDecoder(model).heads,
     encoderHeads: model.image.heads,
     ladderBlocks:
       model.family === 'str_adapter' && 'blocks' in model.adapter ? model.adapter.blocks : undefined,
   }) as RecognizerConfiguration;
   const sameCharset = stored.charset === model.charset;
   const isKept = (name: string): boolean => sameCharset || !characterRows.test(name);
-  for (const [name, { shape }] of random.parameters) {
+  const expected = [...random.parameters].map(([name, { shape }]): [string, readonly number[]] => {
     const rows = source.parameters.get(name)?.shape[0];
-    checkShape(source, name, isKept(name) || rows === undefined ? shape : shape.with(0, rows));
-  }
+    return [name, isKept(name) || rows === undefined ? shape : shape.with(0, rows)];
+  });
+  requireParameters(source, new Map(expected), sizesAdvice);
   const rows = matchingRows(stored.charset, model.charset);
   return combined(source, random, async (name, shape) => {
     if (isKept(name)) return source.readF32(name);
@@ -118,14 +132,4 @@ function matchingRows(stored: string, wanted: string): [row: number, stored: num
 function combined(source: ParameterSource, random: ParameterSource, read: ParameterReader): ParameterSource {
   const shapes = new Map([...random.parameters].map(([name, { shape }]) => [name, shape]));
   return parameterSource(source.name, random.family, shapes, read, () => source.close());
-}
-
-function checkShape(source: ParameterSource, name: string, shape: readonly number[]): void {
-  const have = source.parameters.get(name)?.shape;
-  if (have?.join() === shape.join()) return;
-  const found = have ? `has ${name} as [${have.join(',')}]` : `has no ${name}`;
-  throw new CheckpointError(
-    source.name,
-    `${found}; the model of this run needs [${shape.join(',')}]. Set the options of the model to its sizes`,
-  );
 }

@@ -1,6 +1,6 @@
 /** The weights that a run begins or goes on with. */
 import { type RecognizerConfiguration, expectedParameters } from '../model/index.js';
-import { CheckpointError, type ParameterSource, openParameters } from '../weights/index.js';
+import { type ParameterSource, openParameters, requireParameters } from '../weights/index.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { startingWeights } from './starting_weights.js';
 
@@ -17,15 +17,9 @@ export async function openModelWeights(
   if (path === undefined) return startingWeights(configuration, reader);
   const source = await openParameters(path);
   try {
-    for (const [name, shape] of expectedParameters(reader)) {
-      const stored = source.parameters.get(name)?.shape;
-      if (stored?.join() === shape.join()) continue;
-      throw new CheckpointError(
-        source.name,
-        `has ${stored ? `${name} as [${stored.join(',')}]` : `no ${name}`}; by the options of the run it is ` +
-          `[${shape.join(',')}]. A run goes on with a model of the sizes it began with: leave those options as they were`,
-      );
-    }
+    const advice =
+      'By its options the run has other sizes; it goes on with those it began with: leave the options as they were';
+    requireParameters(source, expectedParameters(reader), advice);
     return source;
   } catch (error) {
     await source.close();

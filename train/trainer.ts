@@ -75,8 +75,8 @@ function messageOf(error: unknown): string {
 class Trainer {
   /** Optimizer steps done. */
   step = 0;
-  /** Of the last checkpoint, and the last validation that it knows of. */
   private notices: Promise<void> = Promise.resolve();
+  /** Step of the last checkpoint, and the last validation that it knows of. */
   private saved = -1;
   private savedValidation = 0;
   private started = false;
@@ -164,8 +164,11 @@ class Trainer {
   ): Promise<EndEvent> {
     const { configuration, signal } = this.options;
     const { val_check_interval: validateEvery, checkpoint_interval: saveEvery } = configuration.trainer;
-    // A run that was stopped at a step to be validated has that still to do.
-    if (run.step > 0 && run.step % validateEvery === 0) await this.validate(run, validation);
+    // A run that was stopped at a step to be validated has that still to do, once.
+    if (run.step > 0 && run.step % validateEvery === 0) {
+      await this.validate(run, validation);
+      await this.save(run);
+    }
     while (!run.done && !signal?.aborted) {
       const startedAt = performance.now();
       device.resetStatistics();

@@ -10,6 +10,7 @@ import {
   controlGradients,
   scale,
 } from '../engine/index.js';
+import { finalDecoder } from '../model/index.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
 import { trainingTargets } from './targets.js';
@@ -156,8 +157,7 @@ export class TrainingStep {
     const { device, model } = this;
     return device.scope(async () => {
       const { imageSize } = model.configuration.image;
-      const { maxLabelLength } =
-        'decoder' in model.configuration ? model.configuration.decoder : model.configuration.visualDecoder;
+      const { maxLabelLength } = finalDecoder(model.configuration);
       const targets = trainingTargets(batch.labels, model.tokenizer, maxLabelLength);
       const images = device.tensor(batch.pixels, [batch.labels.length, 3, ...imageSize]);
       const { loss, visual, cross } = await permutedLoss(model, images, targets, batch.permutations, options);

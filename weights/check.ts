@@ -1,5 +1,5 @@
 /** Comparison of a checkpoint's parameters with those a model expects. */
-import { shownName } from './errors.js';
+import { CheckpointError, shownName } from './errors.js';
 import type { ParameterInfo } from './parameters.js';
 
 const MOST_LISTED = 8;
@@ -47,6 +47,21 @@ export function differencesText({ missing, unexpected, misshaped }: ParameterDif
     ...listed('unexpected', unexpected.map(shownName)),
     ...listed('of another shape', shapes),
   ].join('; ');
+}
+
+/**
+ * Makes sure that a file has what is to be read from it; there may be more in it.
+ * @param expected shapes by canonical name
+ * @param advice what to do about it, a sentence or more
+ * @throws CheckpointError that lists all parameters that are missing or of another shape
+ */
+export function requireParameters(
+  source: { readonly name: string } & Parameters<typeof parameterDifferences>[0],
+  expected: ReadonlyMap<string, readonly number[]>,
+  advice: string,
+): void {
+  const problems = differencesText({ ...parameterDifferences(source, expected), unexpected: [] });
+  if (problems !== '') throw new CheckpointError(source.name, `${problems}. ${advice}`);
 }
 
 function listed(what: string, items: readonly string[]): string[] {

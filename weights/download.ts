@@ -67,16 +67,16 @@ export async function downloadPublished(
   try {
     if (await fileSize(path)) return path;
     await makeFolder(folder);
-    const release = await takePart(part, async () => {
+    const lock = await takePart(part, async () => {
       if (await fileSize(path)) return true;
       const receivedBytes = await fileSize(part);
       if (receivedBytes > 0) options.onProgress?.({ receivedBytes, totalBytes: undefined });
       return false;
     });
     try {
-      if (release && !(await fileSize(path))) await fetchWhole(published, part, path, options);
+      if (lock && !(await fileSize(path))) await fetchWhole(published, part, path, options);
     } finally {
-      await release?.();
+      await lock?.release();
     }
     return path;
   } catch (error) {

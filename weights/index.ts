@@ -1,7 +1,12 @@
 /** Checkpoint files: formats, naming conventions, writing, downloads. */
 export { BlobSource, MemorySource, type ByteSource } from './byte_source.js';
 export { CATALOGUE, findPublished, type PublishedCheckpoint } from './catalogue.js';
-export { differencesText, parameterDifferences, type ParameterDifferences } from './check.js';
+export {
+  differencesText,
+  parameterDifferences,
+  requireParameters,
+  type ParameterDifferences,
+} from './check.js';
 export type { Checkpoint, CheckpointFormat, F32Chunk, StoredTensor } from './checkpoint.js';
 export { defaultCheckpoint } from './default_checkpoint.js';
 export {

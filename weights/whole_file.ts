@@ -6,6 +6,14 @@ import { fileError } from './file_source.js';
 import { outputTarget } from './output_target.js';
 
 /**
+ * What a process that was killed left of a file that it was to write whole.
+ * @returns the name of that file; undefined for other names
+ */
+export function unfinishedFile(name: string): string | undefined {
+  return /^(.+)\.[\da-f]+\.tmp$/.exec(name)?.[1];
+}
+
+/**
  * Writes a file whole or not at all: into a temporary file beside it, `<name>.<hexadecimal digits>.tmp`, that is renamed
  * at the end. Symbolic links are written through.
  * @throws CheckpointError when writing fails, or something other than a regular file is at the path; what `write` throws

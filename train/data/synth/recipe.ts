@@ -1,8 +1,9 @@
 /** What the images of a folder are made from, written beside them, so that a run is only continued with the same. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../../../weights/file_source.js';
+import { unfinishedFile, writeWholeFile } from '../../../weights/whole_file.js';
 import { dataSetError } from '../errors.js';
 import type { SynthesisMaterial } from './material.js';
 import type { RenderSetup } from './render_messages.js';
@@ -66,14 +67,15 @@ export async function claimFolder(folder: string, recipe: Recipe): Promise<void>
     throw error;
   });
   if (text === undefined) {
-    if ((await readdir(folder)).some((name) => name !== `${fileName}.part`)) {
+    const names = await readdir(folder);
+    if (names.some((name) => unfinishedFile(name) !== fileName)) {
       throw new Error(
         `${folder} holds files that were not made by synth (there is no ${fileName}); give a new folder.`,
       );
     }
     try {
-      await writeFile(`${path}.part`, `${JSON.stringify(recipe, null, 2)}\n`);
-      await rename(`${path}.part`, path);
+      for (const name of names) await rm(join(folder, name), { force: true });
+      await writeWholeFile(path, (file) => file.writeFile(`${JSON.stringify(recipe, null, 2)}\n`));
     } catch (error) {
       throw dataSetError(path, fileError(path, error));
     }
