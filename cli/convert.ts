@@ -15,6 +15,7 @@ import {
   CheckpointError,
   type ParameterSource,
   type WritableTensor,
+  checkpointFiles,
   openParameters,
   writeSafetensors,
 } from '../weights/index.js';
@@ -98,7 +99,7 @@ async function convert(
     throw new UsageError(`convert: ${to} does not end in .safetensors, the format that is written.`);
   }
   const input = await resolveCheckpoint(from, options.quiet);
-  await checkOutputFile('convert', to, [input]);
+  await checkOutputFile('convert', to, await checkpointFiles(input));
   const source = await openParameters(input);
   const progress = showProgress('Converting', 'bytes', !options.quiet);
   try {

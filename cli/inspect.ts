@@ -1,5 +1,10 @@
 import type { Command } from 'commander';
-import { type ModelConfiguration, inferConfiguration, modelDifferences } from '../model/index.js';
+import {
+  type ModelConfiguration,
+  checkVocabulary,
+  inferConfiguration,
+  modelDifferences,
+} from '../model/index.js';
 import {
   type Checkpoint,
   type ParameterDifferences,
@@ -89,6 +94,7 @@ export async function inspectFile(path: string, preset: string | undefined): Pro
   try {
     source = await parametersOf(checkpoint);
     configuration = inferConfiguration(source, { preset });
+    if (configuration.family === 'clip4str') checkVocabulary(source.name, configuration.text);
   } catch (error) {
     problems.push(describeError(error));
   }

@@ -36,6 +36,26 @@ export function watchForInterruption(graceMs = GRACE_MS): AbortSignal {
   return controller.signal;
 }
 
+/**
+ * Waits for work that cannot be stopped: once the signal is given only for half the time that is left, so that what was
+ * done before can still be written.
+ * @throws the signal's reason where the work took longer
+ */
+export function orInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let patience: NodeJS.Timeout | undefined;
+    const interrupt = (): void => {
+      patience = setTimeout(() => reject(signal.reason as Error), GRACE_MS / 2);
+    };
+    if (signal.aborted) interrupt();
+    else signal.addEventListener('abort', interrupt, { once: true });
+    void work.then(resolve, reject).finally(() => {
+      clearTimeout(patience);
+      signal.removeEventListener('abort', interrupt);
+    });
+  });
+}
+
 /** Watches the standard output: who reads it may close it, having seen enough. */
 export function watchOutput(): AbortSignal {
   const controller = new AbortController();

@@ -11,6 +11,7 @@ import {
   readingLimits,
   resolveCharset,
 } from '../model/index.js';
+import { checkpointFiles } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { formatNames } from './formats.js';
@@ -146,7 +147,8 @@ async function read(
     options.clipRefine === undefined ? undefined : await resolveCheckpoint(options.clipRefine, options.quiet);
   const paths = images.flatMap(({ path }) => path ?? []);
   if (options.logits !== undefined) {
-    const others = [checkpoint, clip, options.pixels].flatMap((path) => path ?? []);
+    const models = await Promise.all([checkpoint, clip].flatMap((path) => path ?? []).map(checkpointFiles));
+    const others = [...models.flat(), ...(options.pixels === undefined ? [] : [options.pixels])];
     await checkOutputFile('--logits', options.logits, [...paths, ...others]);
   }
   if (options.attention !== undefined) await checkOutputFolder('--attention', options.attention, paths);

@@ -5,7 +5,7 @@ import { batchesOf } from './batches.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, describeError, printable } from './errors.js';
 import { type FormatName, formats, rowOf } from './formats.js';
 import type { Fault } from './inputs.js';
-import { Interruption } from './interruption.js';
+import { Interruption, orInterrupted } from './interruption.js';
 import type { NamedImage } from './load_images.js';
 import { LogitsFile } from './logits_file.js';
 import { print, tell } from './output.js';
@@ -59,10 +59,11 @@ export class ReadingRun {
     try {
       for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
         this.signal.throwIfAborted();
-        const readings = await this.reader.readEach(
+        const reading = this.reader.readEach(
           batch.map(({ image }) => image),
           readOptions,
         );
+        const readings = await orInterrupted(reading, this.signal);
         for (const [index, reading] of readings.entries()) {
           const { name, image } = batch[index]!;
           if (reading instanceof ImageError) {

@@ -8,7 +8,13 @@ import { encodeClipImage, projectImage } from './image_encoder.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
 import { captionFromIds } from './reading_text.js';
-import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
+import {
+  type DecodingOptions,
+  type Recognition,
+  type Recognizer,
+  positionCount,
+  stopsWithBatch,
+} from './recognizer.js';
 import { encodeText, poolText, textTokens } from './text_encoder.js';
 
 /** Image features for the two branches: they differ where the visual one works before the projection. */
@@ -81,10 +87,9 @@ export class Clip4StrModel implements Recognizer {
         ? visual.readStepwise(memory, batch, positions)
         : visual.readAtOnce(memory, batch, positions);
       let ids = (await seen.ids.read()) as Uint32Array;
-      const steps =
-        options.autoregressive && options.stopping === 'batch'
-          ? originalStepCount(ids, positions, this.tokenizer.endId)
-          : positions;
+      const steps = stopsWithBatch(options)
+        ? originalStepCount(ids, positions, this.tokenizer.endId)
+        : positions;
       seen = cutReading(seen, steps);
       ids = cutIds(ids, batch, steps);
       await onStage?.('visual_logits', seen.logits);

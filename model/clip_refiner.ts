@@ -10,7 +10,7 @@ import {
   defaultClipRefineOptions,
   refineWithClip,
 } from './clip_refine.js';
-import { clipVocabularySize } from './clip_tokenizer.js';
+import { checkVocabulary } from './clip_tokenizer.js';
 import {
   type Normalization,
   normalizeImage,
@@ -59,12 +59,11 @@ export class ClipRefiner {
           `${parameters.name}: is a ${parameters.family} model; post-refinement needs a plain CLIP.`,
         );
       }
-      if (model.configuration.text.vocabulary < clipVocabularySize) {
+      try {
+        checkVocabulary(parameters.name, model.configuration.text);
+      } catch (error) {
         model.parameters.dispose();
-        throw new Error(
-          `${parameters.name}: its token embedding has ${model.configuration.text.vocabulary} rows; CLIP's vocabulary ` +
-            `needs ${clipVocabularySize}.`,
-        );
+        throw error;
       }
       const { candidates, charactersPerPosition, samples, clipWeight, prompt } = defaultClipRefineOptions;
       return new ClipRefiner(device, model, {

@@ -7,6 +7,14 @@ export const endOfTextId = 49407;
 /** How many tokens CLIP's vocabulary has. */
 export const clipVocabularySize = 49408;
 
+/** @throws Error where a model of that name has no embedding for some token that a text may have */
+export function checkVocabulary(name: string, { vocabulary }: { readonly vocabulary: number }): void {
+  if (vocabulary >= clipVocabularySize) return;
+  throw new Error(
+    `${name}: its token embedding has ${vocabulary} rows; CLIP's vocabulary needs ${clipVocabularySize}.`,
+  );
+}
+
 const endOfWord = '</w>';
 const specialTokens: ReadonlyMap<string, number> = new Map([
   ['<|startoftext|>', startOfTextId],

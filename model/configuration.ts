@@ -8,6 +8,8 @@ export const readingLimits = {
   labelLength: 1024,
   /** Height or width of a model's images in pixels. */
   imageSide: 4096,
+  /** Blocks of a transformer, or layers of a decoder. */
+  layers: 256,
 } as const;
 
 /** Sizes of an image, or of a patch of it: `[height, width]` in pixels. */

@@ -6,7 +6,7 @@ export { Clip } from './clip.js';
 export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';
 export { Clip4StrModel } from './clip4str.js';
-export { tokenizeCaptions } from './clip_tokenizer.js';
+export { checkVocabulary, tokenizeCaptions } from './clip_tokenizer.js';
 export { adapterTypes, finalDecoder, readingLimits } from './configuration.js';
 export type {
   AdapterConfiguration,

@@ -1,17 +1,11 @@
 import type { AdapterConfiguration, ModelConfiguration } from './configuration.js';
-import type { FamilyParameters } from './parameter_shapes.js';
+import { type FamilyParameters, layerCount } from './parameter_shapes.js';
 import { namedAdapterType } from './infer_adapter.js';
 import { presetOf } from './presets.js';
 
 /** A published model of the family with the file's counts of layers, so that its parameters have the file's names. */
 export function configurationOfLayers(source: FamilyParameters): ModelConfiguration {
-  const layers = (start: string): number => {
-    const numbers = new Set<string>();
-    for (const name of source.parameters.keys()) {
-      if (name.startsWith(start)) numbers.add(name.slice(start.length).split('.', 1)[0]!);
-    }
-    return Math.max(1, numbers.size);
-  };
+  const layers = (start: string): number => Math.max(1, layerCount(source, start));
   if (source.family === 'parseq') {
     const { image, decoder, ...rest } = presetOf('parseq') as Extract<
       ModelConfiguration,

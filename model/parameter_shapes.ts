@@ -1,4 +1,4 @@
-import type { ModelConfiguration } from './configuration.js';
+import { type ModelConfiguration, readingLimits } from './configuration.js';
 
 /** The parameters that a configuration is inferred from. */
 export interface ShapedParameters {
@@ -10,6 +10,23 @@ export interface ShapedParameters {
 /** With what kind of model they are of. */
 export interface FamilyParameters extends ShapedParameters {
   readonly family: ModelConfiguration['family'];
+}
+
+/**
+ * How many different names follow a start, up to a dot: `0`, `1` and so on.
+ * @throws Error where there are more than any model has
+ */
+export function layerCount({ name, parameters }: ShapedParameters, start: string): number {
+  const numbers = new Set<string>();
+  for (const parameter of parameters.keys()) {
+    if (parameter.startsWith(start)) numbers.add(parameter.slice(start.length).split('.', 1)[0]!);
+  }
+  if (numbers.size > readingLimits.layers) {
+    throw new Error(
+      `${name}: has ${numbers.size} layers ${start}0 and so on; expected ${readingLimits.layers} or fewer.`,
+    );
+  }
+  return numbers.size;
 }
 
 /** Looks up shapes, saying what is wrong with a file that lacks one or has it in another form. */
@@ -63,13 +80,9 @@ export class ParameterShapes {
   /** How many numbered layers have parameters under `name.0.`, `name.1.` and so on. */
   layers(name: string): number {
     const start = `${this.fullName(name)}.`;
-    const numbers = new Set<string>();
-    for (const parameter of this.source.parameters.keys()) {
-      if (parameter.startsWith(start)) numbers.add(parameter.slice(start.length).split('.', 1)[0]!);
-    }
-    if (numbers.size === 0)
-      this.fail(`no parameter is named ${start}0 and so on; the file has no such layers.`);
-    return numbers.size;
+    const layers = layerCount(this.source, start);
+    if (layers === 0) this.fail(`no parameter is named ${start}0 and so on; the file has no such layers.`);
+    return layers;
   }
 
   #shape(name: string, dimensions: number): readonly number[] {

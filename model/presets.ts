@@ -58,14 +58,20 @@ function clip4str(
   };
 }
 
-function parseq(width: number, heads: { encoder: number; decoder: number }): ParseqConfiguration {
+function parseq(
+  width: number,
+  heads: { encoder: number; decoder: number },
+  images: Pick<ParseqConfiguration['image'], 'imageSize' | 'patchSize'> = {
+    imageSize: [32, 128],
+    patchSize: [4, 8],
+  },
+): ParseqConfiguration {
   return {
     family: 'parseq',
     ...readerDefaults,
     image: {
       kind: 'vit',
-      imageSize: [32, 128],
-      patchSize: [4, 8],
+      ...images,
       width,
       layers: 12,
       heads: heads.encoder,
@@ -92,6 +98,11 @@ export const presets = {
   huge: clip4str(14, { width: 1280, layers: 32 }, { width: 1024, layers: 24 }, 1024),
   parseq: parseq(384, { encoder: 6, decoder: 12 }),
   'parseq-tiny': parseq(192, { encoder: 3, decoder: 6 }),
+  'parseq-patch16-224': parseq(
+    384,
+    { encoder: 6, decoder: 12 },
+    { imageSize: [224, 224], patchSize: [16, 16] },
+  ),
 } as const;
 
 export type PresetName = keyof typeof presets;

@@ -18,7 +18,10 @@ export interface ReadOptions {
   readonly refineIterations?: number | undefined;
   /** Whether characters are read one after another. Default: the checkpoint's, usually true. */
   readonly autoregressive?: boolean | undefined;
-  /** Whether a batch stops together as in the original, which makes readings depend on batch mates. Default false. */
+  /**
+   * Whether a batch stops together as in the original, which makes readings depend on batch mates; not with
+   * `maxLabelLength`, with which the original computes all positions. Default false.
+   */
   readonly originalStopping?: boolean | undefined;
   /**
    * Positions computed, less the one for the end of the text. Default and at most: the checkpoint's, usually 25. As in

@@ -7,6 +7,7 @@ import {
 } from '../weights/index.js';
 import { checkMethods, checkOptions, kindOf } from './arguments.js';
 import { CharsetAdapter } from './charset.js';
+import { checkVocabulary } from './clip_tokenizer.js';
 import { finalDecoder } from './configuration.js';
 import { preprocessImage } from './image.js';
 import { ImageError } from './image_error.js';
@@ -61,6 +62,13 @@ export class Clip4Str {
         );
       }
       const model = await device.exclusively(() => loadModel(device, parameters, options));
+      try {
+        const { configuration } = model;
+        if (configuration.family === 'clip4str') checkVocabulary(parameters.name, configuration.text);
+      } catch (error) {
+        model.parameters.dispose();
+        throw error;
+      }
       return new Clip4Str(device, model as Recognizer, parameters.name, options.precision ?? 'f32');
     } finally {
       await parameters.close();

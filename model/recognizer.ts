@@ -12,7 +12,8 @@ export interface DecodingOptions {
   readonly refineIterations: number;
   /**
    * `independent`: every position is computed, so no image depends on its batch mates. `batch`: as the original, the
-   * loop ends once every image of the batch has an end token, and the cross branch takes as many steps.
+   * loop ends once every image of the batch has an end token, and the cross branch takes as many steps; with
+   * `maxLabelLength` both take all steps.
    */
   readonly stopping: 'independent' | 'batch';
   /** Characters at most; the model's own limit unless given, and never more. */
@@ -42,6 +43,11 @@ export interface Recognizer {
   readonly parameters: Parameters;
   /** @param images `[batch, 3, height, width]` f32, normalised */
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition>;
+}
+
+/** Whether the loop ends with the batch's texts; the original's does not where it is given a longest text. */
+export function stopsWithBatch({ autoregressive, stopping, maxLabelLength }: DecodingOptions): boolean {
+  return autoregressive && stopping === 'batch' && maxLabelLength === undefined;
 }
 
 /** Positions of a reading: one a character, and one for the end token. */

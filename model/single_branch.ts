@@ -5,7 +5,13 @@ import type { ParseqConfiguration, StrAdapterConfiguration } from './configurati
 import { Decoder, parseqDecoderNames } from './decoder.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
-import { type DecodingOptions, type Recognition, type Recognizer, positionCount } from './recognizer.js';
+import {
+  type DecodingOptions,
+  type Recognition,
+  type Recognizer,
+  positionCount,
+  stopsWithBatch,
+} from './recognizer.js';
 
 /** A model of one decoder, which reads encoded images: PARSeq, or CLIP with an adapter. */
 export abstract class SingleBranchModel<
@@ -47,7 +53,7 @@ export abstract class SingleBranchModel<
       let reading = options.autoregressive
         ? branch.readStepwise(memory, batch, positions, looked)
         : branch.readAtOnce(memory, batch, positions, looked);
-      if (options.autoregressive && options.stopping === 'batch') {
+      if (stopsWithBatch(options)) {
         const ids = (await reading.ids.read()) as Uint32Array;
         reading = cutReading(reading, originalStepCount(ids, positions, this.tokenizer.endId));
       }

@@ -47,6 +47,28 @@ describe('inspect', () => {
   });
 });
 
+test('a token embedding that lacks tokens is told by inspect, and before anything is read', () =>
+  withFolder(async (folder) => {
+    const short = join(folder, 'short.safetensors');
+    const source = await openParameters(defaultCheckpoint());
+    const rows = 1000;
+    const tensors = [...source.parameters].map(([name, { shape }]) => {
+      const cut = name === 'clip_model.token_embedding.weight';
+      const read = async (): Promise<Float32Array> => {
+        const values = await source.readF32(name);
+        return cut ? values.subarray(0, rows * shape[1]!) : values;
+      };
+      return { name, shape: cut ? shape.with(0, rows) : shape, dtype: 'f32', read } as const;
+    });
+    const stored = Object.entries(source.configuration).map(([name, value]) => [name, JSON.stringify(value)]);
+    await writeSafetensors(short, tensors, Object.fromEntries(stored) as Record<string, string>);
+    await source.close();
+    const problem = "short.safetensors: its token embedding has 1000 rows; CLIP's vocabulary needs 49408.";
+    expect((await inspectFile(short, undefined)).problems).toEqual([problem]);
+    const read = await runCommand(['read', samplePath('hotel.png'), '--checkpoint', short]);
+    expect([read.code, read.errors]).toEqual([1, [`error: ${problem}`]]);
+  }));
+
 test('inspect ends with 1 where the file holds no model that can be used', () =>
   withFolder(async (folder) => {
     const short = join(folder, 'short.safetensors');
@@ -271,6 +293,37 @@ describe('convert', () => {
       expect(messages[8]).toContain('is a clip model, of which --charset settles nothing');
       expect(await readdir(join(folder, 'sub'))).toEqual([]);
       expect((await readFile(input)).equals(bytes)).toBe(true);
+    }));
+
+  test('nor over a file of a folder or an index that is its input', () =>
+    withFolder(async (folder) => {
+      const model = join(folder, 'm', 'model.safetensors');
+      await mkdir(join(folder, 'm'));
+      const bytes = await readFile(defaultCheckpoint());
+      await writeFile(model, bytes);
+      const source = await openParameters(model);
+      const index = join(folder, 'i.safetensors.index.json');
+      const weightMap = Object.fromEntries(
+        [...source.parameters.keys()].map((name) => [name, 'shard.safetensors']),
+      );
+      await source.close();
+      await writeFile(index, JSON.stringify({ weight_map: weightMap }));
+      const shard = join(folder, 'shard.safetensors');
+      await writeFile(shard, bytes);
+      const results = await Promise.all([
+        runCommand(['convert', join(folder, 'm'), model, '--precision', 'f16']),
+        runCommand(['convert', index, shard]),
+        runCommand(['read', samplePath('hotel.png'), '--checkpoint', join(folder, 'm'), '--logits', model]),
+        runCommand(['read', samplePath('hotel.png'), '--clip-refine', index, '--logits', shard]),
+      ]);
+      for (const { code, errors } of results) {
+        expect([code, errors]).toEqual([
+          1,
+          [expect.stringMatching(/safetensors is the input .*give another path\.$/)],
+        ]);
+      }
+      expect((await readFile(model)).equals(bytes)).toBe(true);
+      expect((await readFile(shard)).equals(bytes)).toBe(true);
     }));
 });
 

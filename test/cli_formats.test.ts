@@ -103,5 +103,7 @@ describe('messages', () => {
       ),
     ).toBe('a      1  x\nbcd  234\n');
     expect(formatTable([])).toBe('');
+    const many = Array.from({ length: 300_000 }, () => ['a', 'b']);
+    expect(formatTable(many)).toHaveLength(300_000 * 'a  b\n'.length);
   });
 });

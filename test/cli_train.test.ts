@@ -67,7 +67,9 @@ test('a run is interrupted, resumed and read with', async () => {
   await held.close();
   expect(readFileSync(join(output, 'config.yaml'), 'utf8')).toBe(stored);
 
-  const second = await runCommand([...start, '--resume']);
+  const changed = ['--set', 'data.synthetic.words=brands.txt'];
+  const second = await runCommand([...start, '--resume', ...changed], { cwd: root });
+  expect(readFileSync(join(output, 'config.yaml'), 'utf8')).toContain(join(root, 'brands.txt'));
   const events = second.stdout
     .trim()
     .split('\n')

@@ -348,6 +348,18 @@ describe('CLIP with an adapter', () => {
   });
 });
 
+test('more layers than any model has are refused before anything is made of them', () => {
+  const start = 'clip_model.visual.transformer.resblocks.';
+  const shapes = new Map(
+    Array.from({ length: 100_000 }, (_, layer): [string, number[]] => [`${start}${layer}.x`, [0]]),
+  );
+  const clipOnly = new Map([...shapes].map(([name, shape]) => [name.replace('clip_model.', ''), shape]));
+  expect(() => inferConfiguration(sourceOf(shapes, 'clip4str'))).toThrow(
+    `model.ckpt: has 100000 layers ${start}0 and so on; expected 256 or fewer.`,
+  );
+  expect(() => inferConfiguration(sourceOf(clipOnly, 'clip'))).toThrow(/has 100000 layers/);
+});
+
 describe('presets', () => {
   // In millions, as published: OpenAI's and OpenCLIP's for the part that is CLIP, the paper's for PARSeq.
   const published = {
@@ -357,6 +369,8 @@ describe('presets', () => {
     huge: 986.11,
     parseq: 23.8,
     'parseq-tiny': 6.0,
+    // As parseq but for 68 more positions and patches of 768 numbers in place of 96.
+    'parseq-patch16-224': 24.1,
   };
 
   test.each(presetNames)('%s has the published size and is found from shapes alone', (name) => {
@@ -403,7 +417,7 @@ describe('presets', () => {
 
   test('an unknown name', () => {
     expect(() => presetOf('giant')).toThrow(
-      'preset giant: expected one of base, base32, large, huge, parseq, parseq-tiny.',
+      'preset giant: expected one of base, base32, large, huge, parseq, parseq-tiny, parseq-patch16-224.',
     );
   });
 });

@@ -183,6 +183,9 @@ test('attention has the rows of the positions that were computed, each adding up
   );
   const options = { originalStopping: true, refineIterations: 0, attention: true, logits: true };
   const [reading] = await reader.read([image], options);
+  // With a longest text the original has no early stop.
+  const [whole] = await reader.read([image], { ...options, maxLabelLength: 7 });
+  expect(whole!.logits!.positions).toBe(8);
   reader.dispose();
   const { values, positions, columns } = reading!.attention!;
   expect(reading!.text).toBe('');

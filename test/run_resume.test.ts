@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Device, openDevice } from '../engine/index.js';
 import type { TrainingObserver } from '../train/events.js';
 import { train } from '../train/trainer.js';
+import { openParameters } from '../weights/index.js';
 import { type KillingEvent, lastFiles, runKilled, smallRun } from './support/small_run.js';
 
 const root = mkdtempSync(join(tmpdir(), 'clip4str-resume-'));
@@ -186,6 +187,32 @@ test('where all checkpoints are damaged nothing is begun', async () => {
   expect(seen.lines).toEqual(['failed']);
   expect(readdirSync(folder)).toEqual(before);
 }, 120_000);
+
+test('where the plan is cut short, the cross decoder starts from the visual one at once', async () => {
+  const folder = join(root, 'cut-short');
+  // Next to nothing is learnt, so that a start can be seen at the end.
+  const still = ['model.lr=1e-12', 'model.muon_lr=1e-12', 'trainer.val_check_interval=100', 'swa=false'];
+  const controller = new AbortController();
+  const stopping: TrainingObserver = { step: () => controller.abort() };
+  const settings = [...still, 'trainer.max_steps=8'];
+  const stopped = smallRun(folder, stopping, { settings, signal: controller.signal });
+  expect(await train(stopped)).toEqual({ step: 1, reason: 'stopped' });
+  expect(await decodersDiffer(join(folder, 'step-00000001.safetensors'))).toBe(true);
+  await train(smallRun(folder, {}, { settings: [...still, 'trainer.max_steps=2'] }));
+  expect(await decodersDiffer(join(folder, 'step-00000002.safetensors'))).toBe(false);
+}, 120_000);
+
+async function decodersDiffer(path: string): Promise<boolean> {
+  const source = await openParameters(path);
+  try {
+    const [visual, cross] = await Promise.all(
+      ['visual', 'cross'].map((branch) => source.readF32(`${branch}_decoder.layers.0.linear1.weight`)),
+    );
+    return visual!.some((value, i) => Math.abs(value - cross![i]!) > 1e-6);
+  } finally {
+    await source.close();
+  }
+}
 
 test('a model of other sizes cannot go on', async () => {
   const settings = [...intervals.apart, 'model.embed_dim=128'];

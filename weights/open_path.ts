@@ -25,6 +25,22 @@ export async function openCheckpoint(pathOrSource: string | Uint8Array | ByteSou
   return (await isIndex(source)) ? openShards(source, dirname(path)) : openCheckpointSource(source);
 }
 
+/**
+ * The paths of all files that `openCheckpoint` reads for a path: one, or an index with its shards.
+ * @throws CheckpointError as `openCheckpoint` does, where the files are not found
+ */
+export async function checkpointFiles(path: string): Promise<string[]> {
+  const file = await fileOf(path);
+  const source = await FileSource.open(file);
+  try {
+    if (!(await isIndex(source))) return [file];
+    const shards = new Set((await readWeightMap(source)).values());
+    return [file, ...Array.from(shards, (shard) => join(dirname(file), shard))];
+  } finally {
+    await source.close();
+  }
+}
+
 function sourceOf(given: Uint8Array | ByteSource): ByteSource {
   // By its tag, which arrays of other realms have too.
   const kind = Object.prototype.toString.call(given).slice(8, -1);
