@@ -2,7 +2,7 @@
  * Shows that training learns: 64 word images are memorised by a model that starts from nothing, and read back from the
  * checkpoint it wrote, by the commands that a user has:
  *
- *     node dist/bench/overfitting.js <data set> [--steps 150] [--output bench/results/overfitting.json] [--curve docs/overfitting.svg]
+ *     node dist/bench/overfitting.js <data set> [--steps 180] [--output bench/results/overfitting.json] [--curve docs/overfitting.svg]
  *
  * The data set is an LMDB folder or a folder with a list; its images are taken at even distances, each text once.
  */
@@ -72,7 +72,7 @@ async function choose(source: string, folder: string): Promise<Map<string, strin
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    steps: { type: 'string', default: '150' },
+    steps: { type: 'string', default: '180' },
     output: { type: 'string' },
     curve: { type: 'string' },
   },
@@ -90,6 +90,9 @@ try {
     'model.batch_size=32',
     `trainer.max_steps=${values.steps}`,
     'trainer.precision=32',
+    'model.lr=3e-3',
+    'model.muon_lr=4.5e-3',
+    'model.perm_num=4',
     'model.visual_first_pct=0.5',
     'model.visual_first_perm_num=2',
   ];

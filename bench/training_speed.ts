@@ -60,7 +60,7 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
     source,
     checkpoints: new Checkpoints(folder),
     onCorrupt: () => {},
-    onDamaged: () => {},
+    onNotice: () => {},
   });
   try {
     const steps: { stepMs: number; waitMs: number; flops: number }[] = [];

@@ -14,13 +14,19 @@ export async function* batchesOf(
   let pixels = 0;
   for await (const image of images) {
     const own = pixelsOf(image.image);
-    if (batch.length === size || (batch.length > 0 && pixels + own > mostPixels)) {
+    if (batch.length > 0 && pixels + own > mostPixels) {
       yield batch;
       batch = [];
       pixels = 0;
     }
     batch.push(image);
     pixels += own;
+    // At once: the next image may take long to come.
+    if (batch.length === size) {
+      yield batch;
+      batch = [];
+      pixels = 0;
+    }
   }
   if (batch.length > 0) yield batch;
 }

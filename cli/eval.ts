@@ -11,7 +11,7 @@ import { labelFilter } from '../train/label_filter.js';
 import { writeWholeFile } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, UsageError, printable } from './errors.js';
-import { watchForInterruption } from './interruption.js';
+import { Interruption, liftDeadlines, orInterrupted, watchForInterruption } from './interruption.js';
 import { deviceOption, htmlFile, presetOption, wholeNumber, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
@@ -103,9 +103,17 @@ async function evaluate(options: EvalCommandOptions, signal: AbortSignal): Promi
   return withDevice(options.device, async (device) => {
     const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset });
     const evaluations: SetEvaluation[] = [];
+    let interruption: Interruption | undefined;
     for (const { name, roots: own } of roots) {
-      evaluations.push(await evaluateOne(reader, name, own, options, signal));
+      try {
+        evaluations.push(await evaluateOne(reader, name, own, options, signal));
+      } catch (error) {
+        if (!(error instanceof Interruption) || evaluations.length === 0) throw error;
+        interruption = error;
+        break;
+      }
     }
+    liftDeadlines();
     const results = evaluations.map(({ result }) => result);
     const combined = combinedResult(results);
     const wrong = evaluations.flatMap(({ result, wrong: own }) =>
@@ -136,6 +144,8 @@ async function evaluate(options: EvalCommandOptions, signal: AbortSignal): Promi
       await writeWholeFile(options.html, (file) => file.writeFile(page));
       if (!options.quiet) tell(`${printable(options.html)} shows the results.`);
     }
+    // The sets that were finished are told all the same.
+    if (interruption) throw interruption;
     if (combined.samples === 0) return EXIT_NOTHING;
     return evaluations.some(({ unreadable }) => unreadable.length > 0) ? EXIT_PARTLY : EXIT_DONE;
   });
@@ -184,15 +194,17 @@ async function evaluateOne(
   const set = await openDataSets(roots, { filter, signal });
   const progress = showProgress(printable(name), 'images', !options.quiet);
   try {
-    const evaluation = await evaluateSet(reader, set, {
+    const work = evaluateSet(reader, set, {
       charset: options.charset,
       batchSize: options.batchSize,
       refineIterations: options.refineIters,
       originalStopping: options.originalStopping,
-      keepWrong: options.errors ? Infinity : options.html === undefined ? 0 : SHOWN_WRONG,
+      keepWrong: options.errors ? Infinity : SHOWN_WRONG,
+      keepImages: options.html === undefined ? 0 : SHOWN_WRONG,
       onProgress: (done) => progress.update(done, set.length),
       signal,
     });
+    const evaluation = await orInterrupted(work, signal);
     progress.stop();
     for (const { source, reason } of evaluation.unreadable) tellFault({ name: source, reason });
     return { ...evaluation, result: { ...evaluation.result, name } };

@@ -94,7 +94,8 @@ export async function inspectFile(path: string, preset: string | undefined): Pro
   try {
     source = await parametersOf(checkpoint);
     configuration = inferConfiguration(source, { preset });
-    if (configuration.family === 'clip4str') checkVocabulary(source.name, configuration.text);
+    const { family } = configuration;
+    if (family === 'clip4str' || family === 'clip') checkVocabulary(source.name, configuration.text);
   } catch (error) {
     problems.push(describeError(error));
   }

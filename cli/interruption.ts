@@ -14,6 +14,10 @@ export class Interruption extends Error {
 
 const GRACE_MS = 10_000;
 
+/** When commands that were interrupted are ended, unless they write what they have done. */
+const deadlines: NodeJS.Timeout[] = [];
+let deadlinesLifted = false;
+
 const signals = [
   ['SIGINT', 130],
   ['SIGTERM', 143],
@@ -30,10 +34,35 @@ export function watchForInterruption(graceMs = GRACE_MS): AbortSignal {
     process.once(name, () => {
       controller.abort(new Interruption('interrupted', exitCode));
       // By now the signal has its usual effect again.
-      if (graceMs < Infinity) setTimeout(() => process.kill(process.pid, name), graceMs).unref();
+      if (graceMs < Infinity && !deadlinesLifted)
+        deadlines.push(setTimeout(() => process.kill(process.pid, name), graceMs).unref());
     });
   }
   return controller.signal;
+}
+
+/** Gives a command that is or will be interrupted all the time it needs, to write what it has done. */
+export function liftDeadlines(): void {
+  deadlinesLifted = true;
+  for (const deadline of deadlines.splice(0)) clearTimeout(deadline);
+}
+
+/** The items until there are no more, or one of them takes longer than `orInterrupted` waits. */
+export async function* untilInterrupted<T>(
+  items: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T, void> {
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await orInterrupted(iterator.next(), signal);
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: it may be stuck in the item that took too long.
+    iterator.return?.().catch(() => undefined);
+  }
 }
 
 /**

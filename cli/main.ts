@@ -9,14 +9,18 @@ import { buildProgram } from './program.js';
 process.on('uncaughtException', (error) => process.exit(exitCodeOf(error)));
 
 const outputClosed = watchOutput();
+let interrupted = false;
 try {
   await buildProgram(outputClosed).parseAsync();
 } catch (error) {
+  interrupted = error instanceof Interruption;
   process.exitCode = exitCodeOf(error);
 }
 await settleOutput();
 // A command that failed has told why, and keeps its exit code.
 if (outputClosed.aborted && !process.exitCode) process.exitCode = exitCodeOf(outputClosed.reason);
+// What an interrupted command waited for, as a standard input that stays open, keeps the process no longer.
+if (interrupted) process.exit();
 
 /** Reports an error in one line, unless it has reported itself. */
 function exitCodeOf(error: unknown): number {

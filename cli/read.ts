@@ -147,9 +147,9 @@ async function read(
     options.clipRefine === undefined ? undefined : await resolveCheckpoint(options.clipRefine, options.quiet);
   const paths = images.flatMap(({ path }) => path ?? []);
   if (options.logits !== undefined) {
-    const models = await Promise.all([checkpoint, clip].flatMap((path) => path ?? []).map(checkpointFiles));
-    const others = [...models.flat(), ...(options.pixels === undefined ? [] : [options.pixels])];
-    await checkOutputFile('--logits', options.logits, [...paths, ...others]);
+    const tensors = [checkpoint, clip, options.pixels].flatMap((path) => path ?? []);
+    const others = await Promise.all(tensors.map(checkpointFiles));
+    await checkOutputFile('--logits', options.logits, [...paths, ...others.flat()]);
   }
   if (options.attention !== undefined) await checkOutputFolder('--attention', options.attention, paths);
   const pixels = options.pixels === undefined ? undefined : await PixelsFile.open(options.pixels);

@@ -5,7 +5,7 @@ import { batchesOf } from './batches.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, describeError, printable } from './errors.js';
 import { type FormatName, formats, rowOf } from './formats.js';
 import type { Fault } from './inputs.js';
-import { Interruption, orInterrupted } from './interruption.js';
+import { Interruption, liftDeadlines, orInterrupted, untilInterrupted } from './interruption.js';
 import type { NamedImage } from './load_images.js';
 import { LogitsFile } from './logits_file.js';
 import { print, tell } from './output.js';
@@ -57,7 +57,8 @@ export class ReadingRun {
     await print(format.head);
     let failure: Error | undefined;
     try {
-      for await (const batch of batchesOf(this.readable(images, progress), this.options.batchSize)) {
+      const batches = batchesOf(this.readable(images, progress), this.options.batchSize);
+      for await (const batch of untilInterrupted(batches, this.signal)) {
         this.signal.throwIfAborted();
         const reading = this.reader.readEach(
           batch.map(({ image }) => image),
@@ -82,6 +83,7 @@ export class ReadingRun {
       failure = error instanceof Error ? error : new Error(String(error));
     }
     progress.stop();
+    liftDeadlines();
     const escapes = failure instanceof Interruption || this.rows === 0;
     if (failure !== undefined && !escapes) this.tellFailure(failure);
     if (logits && this.rows > 0) await this.writeLogits(logits, failure !== undefined);

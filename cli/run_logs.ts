@@ -37,7 +37,7 @@ export class RunLogs implements TrainingObserver {
     this.logs = [
       metrics,
       await TensorBoardLog.open(join(folder, 'tensorboard'), { configuration: text, ...resumed }),
-      new TrainingReport(join(folder, 'report.html'), { title, configuration: text, ...history }),
+      await TrainingReport.open(join(folder, 'report.html'), { title, configuration: text, ...history }),
     ];
   }
 

@@ -1,20 +1,22 @@
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openDevice } from '../engine/index.js';
 import {
   FolderInUseError,
   RunFolder,
   type TrainingConfiguration,
-  changedModelOption,
+  changedFixedOption,
   findRunData,
+  isRunFile,
   parseConfiguration,
   presetConfiguration,
   train,
   trainingPresetNames,
 } from '../train/index.js';
 import { ProgressLine } from '../train/logs/index.js';
+import { checkpointFiles } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { droppedTable, reportTable } from './dataset_report.js';
 import { EXIT_DONE, type ExitCode, UsageError, fileReason, printable } from './errors.js';
@@ -89,7 +91,10 @@ async function runTraining(options: TrainOptions, signal: AbortSignal): Promise<
   const configuration = await configurationOf(options);
   const folder = await takeFolder(output);
   try {
-    if (!options.resume) await refuseAnotherRun(folder);
+    if (!options.resume) {
+      await refuseAnotherRun(folder);
+      await refuseInputs(folder, configuration, options.config);
+    }
     return await trainIn(folder, configuration, options, signal);
   } finally {
     await folder.close();
@@ -144,8 +149,28 @@ async function takeFolder(path: string): Promise<RunFolder> {
 /** @throws UsageError where the folder holds what a run has measured or saved */
 async function refuseAnotherRun({ path, checkpoints }: RunFolder): Promise<void> {
   const measured = (await stat(join(path, metricsFile)).catch(() => undefined))?.size ?? 0;
-  if (measured === 0 && (await checkpoints.steps()).length === 0) return;
+  const results = ['best.safetensors', 'averaged.safetensors'];
+  const hasResult = results.some((name) => existsSync(join(path, name)));
+  if (measured === 0 && !hasResult && (await checkpoints.steps()).length === 0) return;
   throw new UsageError(`--output: ${path} holds a run already. Go on with --resume, or name another folder.`);
+}
+
+/** @throws UsageError where a file that is read lies where the run will write one */
+async function refuseInputs(
+  { path }: RunFolder,
+  { model, pretrained }: TrainingConfiguration,
+  config: string | undefined,
+): Promise<void> {
+  const folder = await realpath(path);
+  const models = [pretrained, 'clip_pretrained' in model ? model.clip_pretrained : null];
+  const files = await Promise.all(models.flatMap((input) => input ?? []).map(checkpointFiles));
+  for (const input of [...files.flat(), ...(config === undefined ? [] : [config])]) {
+    const file = await realpath(input).catch(() => resolve(input));
+    if (dirname(file) !== folder || !isRunFile(basename(file))) continue;
+    throw new UsageError(
+      `--output: ${path}: its ${basename(file)}, which is read, would be written over. Give another folder.`,
+    );
+  }
 }
 
 /** @throws UsageError for options that contradict one another or the output folder; Error for a wrong configuration */
@@ -173,18 +198,18 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
   return withPaths(configuration, options.quiet);
 }
 
-/** @throws UsageError where an option of the model itself is to change */
+/** @throws UsageError where an option is to change that the run cannot go on without */
 function resumedConfiguration(
   text: string,
   path: string,
   settings: readonly string[],
 ): TrainingConfiguration {
   const given = parseConfiguration(text, path, settings);
-  const changed = changedModelOption(parseConfiguration(text, path), given);
+  const changed = changedFixedOption(parseConfiguration(text, path), given);
   if (changed === undefined) return given;
   throw new UsageError(
-    `--resume: ${changed.option} is ${changed.stored} in ${path}, and ${changed.given} was given. A run goes on with the ` +
-      'model that it began with: leave the option out, or train another model in another folder.',
+    `--resume: ${changed.option} is ${changed.stored} in ${path}, and ${changed.given} was given. A run goes on with what ` +
+      'it began with: leave the option out, or begin another run in another folder.',
   );
 }
 

@@ -147,17 +147,13 @@ function inferParseq(source: ConfigurationSource, overrides: ConfigurationOverri
   const { width, patchSize } = encoder.patchConvolution('patch_embed.proj.weight');
   const [patches] = encoder.batchedMatrix('pos_embed');
   const requestedSize = overrides.imageSize ?? stored.imageSize('img_size') ?? preset?.image.imageSize;
-  const encoderHeads =
-    overrides.encoderHeads ??
-    stored.integer('enc_num_heads', 1) ??
-    preset?.image.heads ??
-    untold(shapes, 'enc_num_heads');
-  const decoder = decoderOf(
-    shapes,
-    shapes.under('decoder.'),
-    overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? preset?.decoder.heads,
-    recordedLabelLength(stored),
-  );
+  const encoderHeads = overrides.encoderHeads ?? stored.integer('enc_num_heads', 1) ?? preset?.image.heads;
+  const decoderHeads = overrides.decoderHeads ?? stored.integer('dec_num_heads', 1) ?? preset?.decoder.heads;
+  if (encoderHeads === undefined || decoderHeads === undefined) {
+    const heads = { enc_num_heads: encoderHeads, dec_num_heads: decoderHeads };
+    untold(shapes, ...Object.entries(heads).flatMap(([key, count]) => (count === undefined ? [key] : [])));
+  }
+  const decoder = decoderOf(shapes, shapes.under('decoder.'), decoderHeads, recordedLabelLength(stored));
   if (decoder.width !== width)
     shapes.fail(`the decoder is ${decoder.width} wide, the encoder ${width}; they must agree.`);
   return {

@@ -150,10 +150,12 @@ const convertOptions: Readonly<Record<string, string>> = {
   block_ids: '--block-ids',
 };
 
-/** @throws Error always: that a setting is told nowhere, and how to tell it. */
-export function untold(shapes: ParameterShapes, key: string): never {
+/** @throws Error always: that settings are told nowhere, and how to tell them. */
+export function untold(shapes: ParameterShapes, ...keys: readonly string[]): never {
+  const them = keys.length === 1 ? 'it' : 'them';
+  const options = keys.map((key) => `${convertOptions[key]} ...`).join(' ');
   return shapes.fail(
-    `its shapes do not tell ${key}, no hyper-parameter records it, and they match no preset. ` +
-      `Set it once for all with: clip4str-engine convert <in> <out> ${convertOptions[key]} ...`,
+    `its shapes do not tell ${keys.join(' and ')}, no hyper-parameter records ${them}, and they match no preset. ` +
+      `Set ${them} once for all with: clip4str-engine convert <in> <out> ${options}`,
   );
 }

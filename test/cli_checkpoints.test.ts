@@ -35,7 +35,9 @@ describe('inspect', () => {
     const found = await inspectFile(parseqFixture('parseq_tiny.pt'), undefined);
     expect(found).toMatchObject({ family: 'parseq', configuration: null, differences: null });
     expect(found.problems).toHaveLength(1);
-    expect(found.problems[0]).toMatch(/do not tell enc_num_heads.*--encoder-heads/);
+    expect(found.problems[0]).toMatch(
+      /do not tell enc_num_heads and dec_num_heads,.* --encoder-heads \.\.\. --decoder-heads \.\.\.$/,
+    );
     expect(found.tensors).toHaveLength(55);
   });
 
@@ -315,6 +317,7 @@ describe('convert', () => {
         runCommand(['convert', index, shard]),
         runCommand(['read', samplePath('hotel.png'), '--checkpoint', join(folder, 'm'), '--logits', model]),
         runCommand(['read', samplePath('hotel.png'), '--clip-refine', index, '--logits', shard]),
+        runCommand(['read', '--pixels', join(folder, 'm'), '--logits', model]),
       ]);
       for (const { code, errors } of results) {
         expect([code, errors]).toEqual([

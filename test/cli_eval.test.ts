@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { evaluationPage } from '../train/evaluation_page.js';
 import { runCommand, samplePath } from './support/command.js';
 import { withFolder } from './support/weights_files.js';
 
@@ -56,6 +57,19 @@ describe('eval', () => {
       expect(html).toContain('<dd class="read" dir="auto">market</dd>');
       expect(html.match(/data:image\/jpeg/g)).toHaveLength(1);
     }));
+
+  test('the page tells how many are wrong, also where it shows fewer', async () => {
+    const result = { name: 'set', samples: 9, accuracy: 0, ned: 0, confidence: 50, labelLength: 4 };
+    const image = readFileSync(samplePath('exit.png'));
+    const reading = { source: 'a', label: 'b', text: 'c', confidence: 0.5 };
+    const wrong = [{ ...reading, image }, reading];
+    const some = await evaluationPage('model', [{ result, wrong, wrongCount: 9, unreadable: [] }]);
+    expect(some).toContain('<h2>set: 9 read wrong, the first 1 shown</h2>');
+    const all = await evaluationPage('model', [
+      { result, wrong: wrong.slice(0, 1), wrongCount: 1, unreadable: [] },
+    ]);
+    expect(all).toContain('<h2>set: 1 read wrong</h2>');
+  });
 
   test('compares in other characters, and takes chosen sets alone', () =>
     withFolder(async (root) => {

@@ -1,9 +1,10 @@
 /** The command line of training: a run, its interruption, its end, and reading with what it leaves. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { RunFolder } from '../train/index.js';
+import { defaultCheckpoint } from '../weights/index.js';
 import { runCommand } from './support/command.js';
 import { samples } from './support/small_run.js';
 
@@ -58,6 +59,17 @@ test('a run is interrupted, resumed and read with', async () => {
   expect(larger.errors.join()).toMatch(
     /--resume: model\.embed_dim is 64 in .*config\.yaml, and 96 was given\. .*leave the option out/,
   );
+  for (const [setting, message] of [
+    [
+      'model.batch_size=22',
+      /model\.batch_size times trainer\.accumulate_grad_batches is 11 in .*, and 22 was given/,
+    ],
+    ['pretrained=/none', /pretrained is null in .*, and "\/none" was given/],
+    ['seed=5', /seed is 0 in .*, and 5 was given/],
+  ] as const) {
+    const { code, errors } = await runCommand([...start, '--resume', '--set', setting]);
+    expect([code, errors.join()]).toEqual([1, expect.stringMatching(message)]);
+  }
   const elsewhere = await runCommand([...start, '--resume', '--data', root]);
   expect(elsewhere.errors.join()).toMatch(/no such folder/);
   const held = await RunFolder.open(output);
@@ -106,6 +118,25 @@ test('a new run leaves alone what another has measured', async () => {
     expect(readFileSync(join(output, name), 'utf8')).toBe(text);
   }
 });
+
+test('a run is refused where it would write over what it reads', async () => {
+  const output = join(root, 'own');
+  mkdirSync(output);
+  const config = join(output, 'config.yaml');
+  writeFileSync(config, '# mine\nextends: parseq-tiny\n');
+  const start = ['train', '--output', output, '--data', data];
+  const own = await runCommand([...start, '--config', config]);
+  expect([own.code, own.errors.join()]).toEqual([
+    1,
+    expect.stringMatching(/--output: .*own: its config\.yaml, which is read, would be written over\./),
+  ]);
+  expect(readFileSync(config, 'utf8')).toBe('# mine\nextends: parseq-tiny\n');
+  const best = join(output, 'best.safetensors');
+  copyFileSync(defaultCheckpoint(), best);
+  const again = await runCommand([...start, '--preset', 'tiny', '--set', `pretrained=${best}`]);
+  expect(again.errors.join()).toMatch(/holds a run already/);
+  expect(readFileSync(best).equals(readFileSync(defaultCheckpoint()))).toBe(true);
+}, 60_000);
 
 test('what is missing is said in one line', async () => {
   const output = join(root, 'none');

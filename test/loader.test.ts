@@ -103,11 +103,11 @@ describe('order', () => {
     expect(batches.slice(0, 3).flatMap(({ sources }) => sources)).toEqual(words.map(({ source }) => source));
     expect(batches.map(({ pixels }) => pixels.length / values)).toEqual([10, 10, 3, 10, 10, 3]);
     expect(batches.map(({ position }) => position)).toEqual(
-      [0, 1].flatMap((epoch) => [0, 1, 2].map((batch) => ({ epoch, batch }))),
+      [0, 1].flatMap((epoch) => [0, 10, 20].map((sample) => ({ epoch, sample }))),
     );
     expect(batches.map(({ next }) => next).slice(1, 3)).toEqual([
-      { epoch: 0, batch: 2 },
-      { epoch: 1, batch: 0 },
+      { epoch: 0, sample: 20 },
+      { epoch: 1, sample: 0 },
     ]);
     expect(await loader.next()).toBeUndefined();
   });
@@ -135,7 +135,7 @@ describe('treatment', () => {
   });
 
   test('augmentation is drawn by seed, epoch and position', async () => {
-    const loader = await open({ start: { epoch: 2, batch: 1 } });
+    const loader = await open({ start: { epoch: 2, sample: 5 } });
     const [batch] = await take(loader, 1);
     const order = epochOrder(words.length, 2, seed, true);
     for (const position of [5, 9]) {
@@ -171,15 +171,33 @@ describe('what is delivered depends on the position alone', () => {
   });
 
   test.each([
-    [0, 3],
+    [0, 15],
     [1, 0],
-    [1, 2],
-  ])('a loader started at epoch %d, batch %d goes on as one that was not stopped', async (epoch, batch) => {
+    [1, 10],
+  ])('a loader started at epoch %d, sample %d goes on as one that was not stopped', async (epoch, sample) => {
     const whole = await take(await open({ threads: 2 }), 9);
-    const before = whole.find(({ next }) => next.epoch === epoch && next.batch === batch)!;
+    const before = whole.find(({ next }) => next.epoch === epoch && next.sample === sample)!;
     const resumed = await take(await open({ threads: 2, start: before.next }), 3);
     const from = whole.indexOf(before) + 1;
     expect(content(resumed)).toEqual(content(whole.slice(from, from + 3)));
+  });
+
+  test('other batches, of the same size or not, go on with the same samples', async () => {
+    const options = { shuffle: false, dropLast: false, epochs: 2 };
+    const loader = await open({ ...options, batchSize: 4, start: { epoch: 0, sample: 15 } });
+    const batches = await take(loader, 8);
+    expect(batches.map(({ labels }) => labels.length)).toEqual([4, 4, 4, 4, 4, 4, 4, 3]);
+    expect(batches.map(({ labels }) => labels[0])).toEqual(
+      [15, 19, 0, 4, 8, 12, 16, 20].map((index) => `word${index}`),
+    );
+    expect(await loader.next()).toBeUndefined();
+  });
+
+  test('where there are fewer samples than were taken, the next epoch begins', async () => {
+    const loader = await open({ shuffle: false, epochs: 2, start: { epoch: 0, sample: 23 } });
+    const batches = await take(loader, 4);
+    expect(batches[0]!.position).toEqual({ epoch: 1, sample: 0 });
+    expect(await loader.next()).toBeUndefined();
   });
 
   test('batches asked for at once come in order', async () => {
@@ -316,14 +334,13 @@ describe('failure', () => {
     ],
     [{ source: memorySource([]) }, 'the data set has no samples.'],
     [{ batchSize: 24 }, /^the data set has 23 samples, less than a batch of 24\./],
-    [{ start: { epoch: 1, batch: 4 } }, /^cannot start at batch 4 of epoch 1: an epoch has 4 batches\./],
     [{ batchSize: 0 }, 'batch size is 0; expected a whole number from 1 on.'],
     [{ threads: 1.5 }, 'number of loading threads is 1.5; expected a whole number from 1 on.'],
     [{ prefetchBatches: 0 }, 'number of batches loaded ahead is 0; expected a whole number from 1 on.'],
     [{ imageSize: [8, NaN] as const }, 'image width is NaN; expected a whole number from 1 on.'],
     [{ seed: -1 }, 'data seed is -1; expected a whole number from 0 on.'],
     [{ epochs: 0 }, 'number of epochs is 0; expected a whole number from 1 on.'],
-    [{ start: { epoch: 0, batch: -1 } }, 'batch to start at is -1; expected a whole number from 0 on.'],
+    [{ start: { epoch: 0, sample: -1 } }, 'sample to start at is -1; expected a whole number from 0 on.'],
   ])('to open: %#', async (options, message) => {
     await expect(open(options)).rejects.toThrow(message);
   });

@@ -43,7 +43,7 @@ function historyOf(steps: number): TrainingHistory {
 
 describe('report', () => {
   test('is written at each validation and at the end', async () => {
-    const report = new TrainingReport(path, options);
+    const report = await TrainingReport.open(path, options);
     report.step(stepEvent(1));
     expect(readdirSync(folder)).toEqual([]);
     await report.validation(validationEvent(1, [sample({ image: png }), sample({ text: 'hullo' })]));
@@ -60,14 +60,14 @@ describe('report', () => {
   });
 
   test('of a run without steps says so', async () => {
-    await new TrainingReport(path, options).end({ step: 0, reason: 'stopped' });
+    await (await TrainingReport.open(path, options)).end({ step: 0, reason: 'stopped' });
     expect(page()).toContain('No step was done.');
     expect(page()).toContain('No validation was done.');
     expect(chartsOfPage()).toEqual([]);
   });
 
   test('lets no text become markup', async () => {
-    const report = new TrainingReport(path, { title: hostile, configuration: `name: ${hostile}\n` });
+    const report = await TrainingReport.open(path, { title: hostile, configuration: `name: ${hostile}\n` });
     const long = `${hostile}${'x'.repeat(10_240)}`;
     report.step(stepEvent(1));
     const event = validationEvent(1, [
@@ -91,7 +91,7 @@ describe('report', () => {
   });
 
   test('needs nothing from outside, and runs only its own scripts', async () => {
-    await new TrainingReport(path, options).end({ step: 0, reason: 'complete' });
+    await (await TrainingReport.open(path, options)).end({ step: 0, reason: 'complete' });
     const html = page();
     const [, policy] = /Content-Security-Policy" content="([^"]+)"/.exec(html)!;
     expect(policy).toContain("default-src 'none'");
@@ -115,7 +115,7 @@ describe('report', () => {
     await metrics.validation(validationEvent(2));
     await metrics.validation(validationEvent(6));
     await metrics.end();
-    const report = new TrainingReport(path, {
+    const report = await TrainingReport.open(path, {
       ...options,
       history: await TrainingHistory.read(metricsPath, 4),
     });
@@ -127,8 +127,23 @@ describe('report', () => {
     expect(chart(chartsOfPage(), 'Accuracy').steps).toEqual([2]);
   });
 
+  test('of a resumed run keeps the sample readings until there are new ones', async () => {
+    const first = await TrainingReport.open(path, options);
+    await first.validation(validationEvent(1, [sample({ text: 'early -->' })]));
+    const resumed = { ...options, history: historyOf(1) };
+    await (await TrainingReport.open(path, resumed)).end({ step: 1, reason: 'stopped' });
+    expect(page()).toContain('1 are read right at the last validation');
+    expect(page()).toContain('early --&gt;');
+    const again = await TrainingReport.open(path, resumed);
+    await again.validation(validationEvent(2, [sample({ text: 'newest' })]));
+    expect(page()).not.toContain('early');
+    expect(page()).toContain('newest');
+    await (await TrainingReport.open(path, options)).end({ step: 0, reason: 'stopped' });
+    expect(page()).not.toContain('newest');
+  });
+
   test('in a folder that is not there is an error that names it', async () => {
-    const report = new TrainingReport(join(folder, 'none', 'report.html'), options);
+    const report = await TrainingReport.open(join(folder, 'none', 'report.html'), options);
     await expect(report.end({ step: 0, reason: 'complete' })).rejects.toThrow('report.html: no such file');
   });
 });

@@ -78,7 +78,10 @@ test('a run tells of its steps, validations and checkpoints', () => {
   );
   const last = watcher.checkpoints.filter(({ kind }) => kind === 'last');
   expect(last.map(({ step }) => step)).toEqual([2, 4, 6]);
-  expect(watcher.checkpoints.some(({ kind }) => kind === 'best')).toBe(true);
+  // Up to step 3 only one of the branches that it reads with has learnt.
+  const best = watcher.checkpoints.filter(({ kind }) => kind === 'best');
+  expect(best.map(({ step }) => step)).toEqual([6]);
+  expect(watcher.notices.join()).toMatch(/until step 3 the visual branch trains alone/);
   expect(watcher.ends).toEqual(['complete']);
 });
 
@@ -173,7 +176,12 @@ test('a loss that is no number ends the run, with the data named', async () => {
   await expect(train(smallRun(join(root, 'nan'), seen, { settings }))).rejects.toThrow(
     /^the loss of step 1 is NaN; no weight was changed by it\..* words\/\d+\.png "/,
   );
-  expect(seen.ends[0]).toMatch(/^failed: the loss of step 1/);
+  expect(seen.ends[0]).toMatch(/^failed: the loss of step 1.* All of it is listed in .*samples\.txt\.$/);
+  const listed = readFileSync(join(root, 'nan', 'step-1.samples.txt'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  expect(listed).toHaveLength(8);
+  expect(listed[0]).toMatch(/^words\/\d+\.png "/);
 }, 300_000);
 
 test('a batch that does not fit is foreseen, with one that does', async () => {

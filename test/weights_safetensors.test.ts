@@ -8,6 +8,7 @@ import {
   f32FromHalf,
   halfBits,
   MemorySource,
+  checkpointFiles,
   openCheckpoint,
   writeSafetensors,
   type WritableTensor,
@@ -252,6 +253,9 @@ describe('files and folders', () => {
         await checkpoint.close();
       }
       const name = 'm.safetensors.index.json: ';
+      const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`t${i}`, `shard${i}`]));
+      await writeFile(index, JSON.stringify({ weight_map: many }));
+      await expect(checkpointFiles(index)).rejects.toThrow(`${name}names more than 1000 shards`);
       await write({ ...map, d: map.c });
       expect(await messageOf(() => openCheckpoint(index))).toBe(
         `${name}names 1 tensors that their shards do not have: d`,

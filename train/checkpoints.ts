@@ -35,6 +35,7 @@ export interface SoundStep extends StoredStep {
   readonly state: RunState;
 }
 
+const stepPattern = /^step-(\d{8,})(?:\.state)?\.safetensors$/;
 const statePattern = /^step-(\d{8,})\.state\.safetensors$/;
 
 export class Checkpoints {
@@ -84,7 +85,7 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint, then removes the oldest ones beyond `kept`.
+   * Writes a checkpoint, then removes the oldest ones beyond `kept`, 1 or more.
    * @returns path of the model
    * @throws CheckpointError that says what to do; earlier checkpoints stay as they are
    */
@@ -92,12 +93,30 @@ export class Checkpoints {
     const { modelPath, statePath } = this.paths(String(state.step).padStart(8, '0'));
     await written(modelPath, model, hyperParameters);
     await written(statePath, stateTensors, runStateMetadata(state));
-    const steps = await this.steps();
-    for (const old of steps.slice(0, Math.max(0, steps.length - kept))) {
-      await rm(old.statePath, { force: true });
-      await rm(old.modelPath, { force: true });
+    const first = (await this.steps()).at(-kept)?.step ?? 0;
+    for (const name of await readdir(this.folder)) {
+      // Also a half that a killed process left.
+      const digits = stepPattern.exec(name)?.[1];
+      if (digits !== undefined && Number(digits) < first) await rm(join(this.folder, name), { force: true });
     }
     return modelPath;
+  }
+
+  /**
+   * Renames the models beside the checkpoints of an earlier run, of which a new one knows nothing.
+   * @returns the new names
+   */
+  async setModelsAside(): Promise<string[]> {
+    const renamed: string[] = [];
+    for (const name of ['best', 'averaged']) {
+      const path = join(this.folder, `${name}.safetensors`);
+      if (!(await exists(path))) continue;
+      let n = 1;
+      while (await exists(join(this.folder, `${name}.earlier-${n}.safetensors`))) n++;
+      renamed.push(`${name}.earlier-${n}.safetensors`);
+      await rename(path, join(this.folder, renamed.at(-1)!));
+    }
+    return renamed;
   }
 
   /** Writes a model beside the checkpoints: the best one, or an average. */

@@ -11,13 +11,16 @@ export interface WrongReading {
   /** In the charset that was compared in. */
   readonly text: string;
   readonly confidence: number;
-  /** Content of the image file. */
-  readonly image: Uint8Array;
+  /** Content of the image file, of the first ones. */
+  readonly image?: Uint8Array;
 }
 
 export interface SetEvaluation {
   readonly result: SetResult;
+  /** As many as were to be kept. */
   readonly wrong: readonly WrongReading[];
+  /** How many there are. */
+  readonly wrongCount: number;
   /** Samples without an image that can be read; they count as nothing. */
   readonly unreadable: readonly { readonly source: string; readonly reason: string }[];
 }
@@ -28,8 +31,9 @@ export interface EvaluationOptions {
   readonly batchSize: number;
   readonly refineIterations?: number | undefined;
   readonly originalStopping?: boolean | undefined;
-  /** How many wrong readings are kept, with their images. Default: none. */
+  /** How many wrong readings are kept, and how many of them with their images. Default: none. */
   readonly keepWrong?: number | undefined;
+  readonly keepImages?: number | undefined;
   readonly onProgress?: ((samples: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -40,10 +44,19 @@ export async function evaluateSet(
   set: WordDataSet,
   options: EvaluationOptions,
 ): Promise<SetEvaluation> {
-  const { charset, batchSize, refineIterations, originalStopping, keepWrong = 0, signal } = options;
+  const {
+    charset,
+    batchSize,
+    refineIterations,
+    originalStopping,
+    keepWrong = 0,
+    keepImages = 0,
+    signal,
+  } = options;
   const adapter = new CharsetAdapter(charset);
   const accuracy = new Accuracy(set.name, adapter);
   const wrong: WrongReading[] = [];
+  let wrongCount = 0;
   const unreadable: { source: string; reason: string }[] = [];
   const { decodeImage } = await import('../model/decode_image.js');
   for (let start = 0; start < set.length; start += batchSize) {
@@ -73,10 +86,12 @@ export async function evaluateSet(
         return;
       }
       const { text, confidence } = reading;
-      const right = accuracy.add(text, confidence, label);
-      if (!right && wrong.length < keepWrong) wrong.push({ source, label, text, confidence, image });
+      if (accuracy.add(text, confidence, label)) return;
+      wrongCount += 1;
+      const shown = wrongCount <= keepImages ? { image } : {};
+      if (wrongCount <= keepWrong) wrong.push({ source, label, text, confidence, ...shown });
     });
     options.onProgress?.(start + indices.length);
   }
-  return { result: accuracy.result(), wrong, unreadable };
+  return { result: accuracy.result(), wrong, wrongCount, unreadable };
 }

@@ -33,11 +33,12 @@ export async function evaluationPage(title: string, sets: readonly SetEvaluation
       '</tr>',
   );
   const sections: string[] = [];
-  for (const { result, wrong } of sets) {
-    if (wrong.length === 0) continue;
+  for (const { result, wrong, wrongCount } of sets) {
     const figures: string[] = [];
-    for (const reading of wrong) figures.push(await figure(reading));
-    const heading = `${escapeHtml(result.name)}: ${wrong.length} read wrong`;
+    for (const { image, ...reading } of wrong) if (image) figures.push(await figure(reading, image));
+    if (figures.length === 0) continue;
+    const shown = figures.length < wrongCount ? `, the first ${figures.length} shown` : '';
+    const heading = `${escapeHtml(result.name)}: ${wrongCount} read wrong${shown}`;
     sections.push(`<h2>${heading}</h2>\n<main>\n${figures.join('\n')}\n</main>`);
   }
   const name = escapeHtml(title);
@@ -50,7 +51,7 @@ export async function evaluationPage(title: string, sets: readonly SetEvaluation
   );
 }
 
-async function figure({ source, label, text, confidence, image }: WrongReading): Promise<string> {
+async function figure({ source, label, text, confidence }: WrongReading, image: Uint8Array): Promise<string> {
   const picture = await thumbnail(image);
   return (
     `<figure><div>${picture}</div><dl><dt>label</dt><dd dir="auto">${escapeHtml(label)}</dd>` +

@@ -45,7 +45,7 @@ export type {
 export { initialWeights } from './initial_weights.js';
 export { FolderInUseError } from './folder_lock.js';
 export { type RunData, findRunData } from './run_data.js';
-export { type ChangedOption, changedModelOption } from './resumed_configuration.js';
-export { RunFolder } from './run_folder.js';
+export { type ChangedOption, changedFixedOption } from './resumed_configuration.js';
+export { RunFolder, isRunFile } from './run_folder.js';
 export { type TrainingOptions, train } from './trainer.js';
 export type { ValidationSet } from './validation.js';

@@ -1,7 +1,7 @@
 /** What must stay as it was when a run goes on. */
 import type { TrainingConfiguration } from './configuration_schema.js';
 
-/** Options of the model that settle its weights and what they mean. */
+/** Options of the model that settle its weights, what they mean, and where they come from. */
 const fixed: ReadonlySet<string> = new Set([
   'name',
   'img_size',
@@ -24,6 +24,7 @@ const fixed: ReadonlySet<string> = new Set([
   'adapter_type',
   'block_ids',
   'prune_reduction',
+  'clip_pretrained',
 ]);
 
 export interface ChangedOption {
@@ -32,15 +33,34 @@ export interface ChangedOption {
   readonly given: string;
 }
 
-/** The first option of the model itself that differs between a run's configuration and the one that it is to go on with. */
-export function changedModelOption(
-  stored: Pick<TrainingConfiguration, 'model'>,
-  given: Pick<TrainingConfiguration, 'model'>,
+/**
+ * The first option that differs between a run's configuration and the one that it is to go on with, of those that it
+ * cannot go on without: they settle the model, or what the run has drawn and counted so far.
+ */
+export function changedFixedOption(
+  stored: TrainingConfiguration,
+  given: TrainingConfiguration,
 ): ChangedOption | undefined {
-  const before = new Map<string, unknown>(Object.entries(stored.model));
-  for (const [key, value] of Object.entries(given.model) as [string, unknown][]) {
-    const [was, is] = [JSON.stringify(before.get(key)), JSON.stringify(value)];
-    if (fixed.has(key) && was !== is) return { option: `model.${key}`, stored: was, given: is };
+  const before = new Map(fixedOptions(stored));
+  for (const [option, value] of fixedOptions(given)) {
+    const [was, is] = [JSON.stringify(before.get(option)), JSON.stringify(value)];
+    if (was !== is) return { option, stored: was, given: is };
   }
   return undefined;
+}
+
+function fixedOptions({ model, pretrained, seed, trainer }: TrainingConfiguration): [string, unknown][] {
+  const ofModel = Object.entries(model).flatMap(([key, value]: [string, unknown]): [string, unknown][] =>
+    fixed.has(key) ? [[`model.${key}`, value]] : [],
+  );
+  const images = model.batch_size * trainer.accumulate_grad_batches;
+  return [
+    ...ofModel,
+    ['pretrained', pretrained],
+    ['seed', seed],
+    // The plan of such a run counts steps of so many images.
+    ...(trainer.max_steps < 0
+      ? [['model.batch_size times trainer.accumulate_grad_batches', images] as [string, unknown]]
+      : []),
+  ];
 }

@@ -37,13 +37,25 @@ export function loaderOptions(
 /** Samples named in the message of a faulty step. */
 const mostNamed = 8;
 
-export function lossError(step: number, loss: number, batches: readonly Batch[]): Error {
-  const samples = batches.flatMap(({ sources, labels }) =>
-    sources.map((source, i) => `${source} ${JSON.stringify(labels[i])}`),
-  );
-  const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
-  return new Error(
-    `the loss of step ${step} is ${loss}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
-      `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
-  );
+/** The loss of a step is no number. */
+export class LossError extends Error {
+  override readonly name = 'LossError';
+  /** What the step was made of, a line a sample. */
+  readonly samples: readonly string[];
+
+  constructor(
+    readonly step: number,
+    loss: number,
+    batches: readonly Batch[],
+  ) {
+    const samples = batches.flatMap(({ sources, labels }) =>
+      sources.map((source, i) => `${source} ${JSON.stringify(labels[i])}`),
+    );
+    const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
+    super(
+      `the loss of step ${step} is ${loss}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
+        `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
+    );
+    this.samples = samples;
+  }
 }

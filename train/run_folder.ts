@@ -6,9 +6,12 @@ import { unfinishedFile } from '../weights/whole_file.js';
 import { Checkpoints } from './checkpoints.js';
 import { FolderLock, type LockOptions } from './folder_lock.js';
 
-/** The files of a run that are written whole. */
-const runFile =
-  /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)$/;
+/** Whether a run writes a file of that name into its folder. */
+export function isRunFile(name: string): boolean {
+  return /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)$/.test(
+    name,
+  );
+}
 
 export class RunFolder {
   readonly checkpoints: Checkpoints;
@@ -31,7 +34,7 @@ export class RunFolder {
     const lock = await FolderLock.take(path, options);
     try {
       for (const name of await readdir(path)) {
-        if (runFile.test(unfinishedFile(name) ?? '')) await rm(join(path, name), { force: true });
+        if (isRunFile(unfinishedFile(name) ?? '')) await rm(join(path, name), { force: true });
       }
     } catch (error) {
       await lock.release();

@@ -11,7 +11,9 @@ const runStateSchema = z.strictObject({
   /** Images trained on. */
   images: whole,
   /** Of the batch that comes next. */
-  position: z.strictObject({ epoch: whole, batch: whole }),
+  position: z.strictObject({ epoch: whole, sample: whole }),
+  /** In the data set. */
+  samples: whole,
   /** Of the generator that draws permutations. */
   permutations: words,
   /** Random streams that dropout has used up. */

@@ -1,9 +1,12 @@
 /** A training run from its first step, or its last checkpoint, to its end. */
+import { join } from 'node:path';
 import { type Device, DeviceLostError, measurePeakFlops } from '../engine/index.js';
+import { writeWholeFile } from '../weights/whole_file.js';
 import type { DataSource } from './data/data_source.js';
 import type { CorruptSample } from './data/loader.js';
 import type { CheckpointEvent, EndEvent, StepEvent, TrainingObserver } from './events.js';
 import { RunFolder } from './run_folder.js';
+import { LossError } from './run_batches.js';
 import { type TakenStep, TrainingRun } from './training_run.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { Validation, type ValidationSet } from './validation.js';
@@ -96,6 +99,7 @@ class Trainer {
         const lost = lossOf(error);
         losses = this.saved > savedBefore ? 1 : losses + 1;
         savedBefore = this.saved;
+        if (error instanceof LossError) throw await this.withList(error);
         if (!lost || losses >= mostLosses) throw error;
         const from = this.saved < 0 ? 'the start' : `step ${this.saved}`;
         await this.tell('notice', `${lost.message} Going on from ${from} on another one.`);
@@ -103,6 +107,13 @@ class Trainer {
         device.close();
       }
     }
+  }
+
+  /** The error of a step, with a file that lists all that the step was made of. */
+  private async withList(error: LossError): Promise<Error> {
+    const path = join(this.folder.path, `step-${error.step}.samples.txt`);
+    await writeWholeFile(path, (file) => file.writeFile(`${error.samples.join('\n')}\n`));
+    return new Error(`${error.message} All of it is listed in ${path}.`, { cause: error });
   }
 
   private async tell<K extends keyof TrainingObserver>(
@@ -132,7 +143,7 @@ class Trainer {
       source,
       checkpoints: this.folder.checkpoints,
       onCorrupt,
-      onDamaged: (notice) => this.notify(notice),
+      onNotice: (notice) => this.notify(notice),
     });
     try {
       this.step = run.step;
@@ -145,7 +156,7 @@ class Trainer {
       });
       try {
         await this.notices;
-        if (!this.started) await this.tell('start', { step: run.step });
+        if (!this.started) await this.start(run);
         this.started = true;
         return await this.steps(device, run, validation, peakFlopsPerSecond);
       } finally {
@@ -153,6 +164,22 @@ class Trainer {
       }
     } finally {
       await run.close();
+    }
+  }
+
+  private async start(run: TrainingRun): Promise<void> {
+    await this.tell('start', { step: run.step });
+    const aside = run.step === 0 ? await this.folder.checkpoints.setModelsAside() : [];
+    if (aside.length > 0) {
+      await this.tell('notice', `models of an earlier run in the folder are kept as ${aside.join(' and ')}.`);
+    }
+    const { visualSteps } = run.plan;
+    if (run.step < visualSteps && this.options.validation.length > 0) {
+      await this.tell(
+        'notice',
+        `until step ${visualSteps} the visual branch trains alone: it is what validation reads with, and no best checkpoint ` +
+          'is kept yet.',
+      );
     }
   }
 
@@ -211,7 +238,7 @@ class Trainer {
     if (sets.length === 0 || run.validated === run.step) return;
     let result;
     try {
-      result = await validation.run(signal);
+      result = await validation.run({ signal, visualOnly: run.visualOnly });
     } catch (error) {
       // The run is to stop: what was read so far says nothing.
       if (signal?.aborted) return;
@@ -219,6 +246,8 @@ class Trainer {
     }
     run.validated = run.step;
     await this.tell('validation', { step: run.step, images: run.images, ...result });
+    // The other decoder, which the whole model reads with, has learnt nothing yet.
+    if (run.visualOnly) return;
     if (run.best !== null && result.combined.accuracy <= run.best) return;
     run.best = result.combined.accuracy;
     await this.folder.check();

@@ -9,7 +9,7 @@ import { checkMemory, forecastMemory } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
 import { readerConfiguration } from './reader_configuration.js';
-import { type RunBatches, loaderOptions, lossError } from './run_batches.js';
+import { LossError, type RunBatches, loaderOptions } from './run_batches.js';
 import { RunPlan } from './run_plan.js';
 import type { RunState } from './run_state.js';
 import { openModelWeights } from './stored_model.js';
@@ -23,8 +23,8 @@ const permutationStream = 1;
 export interface RunInputs extends RunBatches {
   /** Where the run goes on from, if there is a checkpoint. */
   readonly checkpoints: Checkpoints;
-  /** Told of checkpoints that are damaged and passed over. */
-  readonly onDamaged: (notice: string) => void;
+  /** Told of checkpoints that are damaged and passed over, and of data that has changed. */
+  readonly onNotice: (notice: string) => void;
 }
 
 /** What became of a step, and what it was made of. */
@@ -86,7 +86,7 @@ export class TrainingRun {
     this.lossScale = new LossScale(state?.lossScale);
     this.dropoutStreams = state?.dropoutStreams ?? 0;
     this.crossStarted = state?.crossStarted ?? false;
-    this.position = state?.position ?? { epoch: 0, batch: 0 };
+    this.position = state?.position ?? { epoch: 0, sample: 0 };
     this.step = state?.step ?? 0;
     this.images = state?.images ?? 0;
     this.validated = state?.validated ?? 0;
@@ -98,8 +98,8 @@ export class TrainingRun {
    * @throws OutOfMemoryError if a step will not fit; Error in one line for data or weights that cannot be used
    */
   static async open(device: Device, inputs: RunInputs): Promise<TrainingRun> {
-    const { configuration, checkpoints, onDamaged } = inputs;
-    const last = await checkpoints.lastSound(onDamaged);
+    const { configuration, checkpoints, onNotice } = inputs;
+    const last = await checkpoints.lastSound(onNotice);
     const state = last?.state;
     const reader = await readerConfiguration(configuration, last?.modelPath);
     const weights = await openModelWeights(configuration, reader, last?.modelPath);
@@ -110,6 +110,12 @@ export class TrainingRun {
       await weights.close();
     }
     const loader = await Loader.open(loaderOptions(inputs, reader, state));
+    if (state && state.samples !== loader.length) {
+      onNotice(
+        `the training data has ${loader.length} images, and had ${state.samples} when the run was saved: the order of the ` +
+          'images is another from here on, and so is the plan of a run by epochs.',
+      );
+    }
     try {
       const run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
       await run.restore(last?.statePath, state);
@@ -127,6 +133,11 @@ export class TrainingRun {
 
   get epoch(): number {
     return this.position.epoch;
+  }
+
+  /** Whether only the visual branch has been trained so far, and is to be trained further alone. */
+  get visualOnly(): boolean {
+    return this.step <= this.plan.visualSteps && this.plan.visualSteps > 0;
   }
 
   /**
@@ -148,7 +159,7 @@ export class TrainingRun {
       batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
       { ...this.stepOptions(), learningRates, visualOnly: plan.isVisualOnly(step), lossScale: scale },
     );
-    if (!Number.isFinite(report.loss)) throw lossError(step + 1, report.loss, batches);
+    if (!Number.isFinite(report.loss)) throw new LossError(step + 1, report.loss, batches);
     if (this.halfPrecision) lossScale.update(report.skipped);
     this.step++;
     this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
@@ -258,6 +269,7 @@ export class TrainingRun {
       step: this.step,
       images: this.images,
       position: this.position,
+      samples: this.loader.length,
       permutations: [...this.permutations.state],
       dropoutStreams: this.dropoutStreams,
       crossStarted: this.crossStarted,

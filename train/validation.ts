@@ -19,6 +19,12 @@ export interface ValidationOptions {
   readonly onCorrupt: (sample: CorruptSample) => void;
 }
 
+export interface ValidationRunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the visual branch's readings count, where a model has two branches. */
+  readonly visualOnly?: boolean;
+}
+
 /** How many samples are shown, the same ones at each validation. */
 const shownSamples = 16;
 
@@ -109,8 +115,10 @@ export class Validation {
     return new Validation(device, model, opened);
   }
 
-  /** @param signal ends the reading between two batches */
-  async run(signal?: AbortSignal): Promise<Pick<ValidationEvent, 'sets' | 'combined' | 'samples'>> {
+  /** Reads all sets; the signal ends it between two batches. */
+  async run({ signal, visualOnly = false }: ValidationRunOptions = {}): Promise<
+    Pick<ValidationEvent, 'sets' | 'combined' | 'samples'>
+  > {
     const adapter = new CharsetAdapter(this.model.configuration.testCharset);
     const samples: ValidationSample[] = [];
     const results = [];
@@ -119,7 +127,7 @@ export class Validation {
       for (let batch = 0; batch < set.loader.batchesPerEpoch; batch++) {
         signal?.throwIfAborted();
         const { pixels, labels, sources } = (await set.loader.next())!;
-        const readings = await this.read(pixels, labels.length, adapter);
+        const readings = await this.read(pixels, labels.length, { adapter, visualOnly });
         readings.forEach(({ text, confidence }, i) => {
           const [label, source] = [labels[i]!, sources[i]!];
           accuracy.add(text, confidence, label);
@@ -139,19 +147,20 @@ export class Validation {
   private async read(
     pixels: Batch['pixels'],
     count: number,
-    captionAdapter: CharsetAdapter,
+    { adapter, visualOnly }: { readonly adapter: CharsetAdapter; readonly visualOnly: boolean },
   ): Promise<{ text: string; confidence: number }[]> {
     const { device, model } = this;
     const { image, decodeAutoregressive, refineIterations } = model.configuration;
     const values = await noGrad(() =>
       device.scope(async () => {
-        const { logits } = await model.recognize(device.tensor(pixels, [count, 3, ...image.imageSize]), {
+        const images = device.tensor(pixels, [count, 3, ...image.imageSize]);
+        const { logits, visualLogits } = await model.recognize(images, {
           autoregressive: decodeAutoregressive,
           refineIterations,
           stopping: 'independent',
-          captionAdapter,
+          captionAdapter: adapter,
         });
-        return (await logits.read()) as Float32Array;
+        return (await ((visualOnly && visualLogits) || logits).read()) as Float32Array;
       }),
     );
     const size = values.length / count;

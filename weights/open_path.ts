@@ -84,8 +84,6 @@ async function openShards(index: FileSource, folder: string): Promise<Checkpoint
   try {
     const weightMap = await readWeightMap(index);
     const files = [...new Set(weightMap.values())];
-    if (files.length > MOST_SHARDS)
-      throw new CheckpointError(index.name, `names more than ${MOST_SHARDS} shards`);
     const locations = new Map<string, TensorLocation>();
     let configuration: Record<string, unknown> = {};
     for (const file of files) {
@@ -135,5 +133,8 @@ async function readWeightMap(index: FileSource): Promise<Map<string, string>> {
     }
     return [name, file];
   });
+  if (new Set(entries.map(([, file]) => file)).size > MOST_SHARDS) {
+    throw new CheckpointError(index.name, `names more than ${MOST_SHARDS} shards`);
+  }
   return new Map(entries);
 }

@@ -27,7 +27,7 @@ const mostSamplesPerLoad = 16;
  * what was loaded before.
  */
 export class Loader {
-  /** Batches under way or ready, by number; they are numbered through all epochs. */
+  /** Batches under way or ready, by number; they are numbered from the one to start at through all epochs. */
   private readonly batches = new Map<number, Promise<LoadedSamples>>();
   private readonly reported = new Set<number>();
   private order: { readonly epoch: number; readonly indices: Uint32Array } | undefined;
@@ -36,6 +36,8 @@ export class Loader {
   /** Number of the batch that is asked for next. */
   private upcoming: number;
   private readonly end: number;
+  /** Batches of the epoch to start in, from the position to start at. */
+  private readonly firstBatches: number;
   readonly batchesPerEpoch: number;
 
   private constructor(
@@ -45,21 +47,17 @@ export class Loader {
     readonly length: number,
   ) {
     this.batchesPerEpoch = batchesPerEpoch(length, options);
-    const { epoch, batch } = options.start;
-    if (batch >= this.batchesPerEpoch) {
-      throw new Error(
-        `cannot start at batch ${batch} of epoch ${epoch}: an epoch has ${this.batchesPerEpoch} batches. ` +
-          'The data set or the batch size is not the one that this position belongs to.',
-      );
-    }
-    this.ahead = this.upcoming = epoch * this.batchesPerEpoch + batch;
-    this.end = options.epochs * this.batchesPerEpoch;
+    const { epochs, start } = options;
+    this.firstBatches = batchCount(Math.max(0, length - start.sample), options);
+    this.ahead = this.upcoming = 0;
+    this.end =
+      start.epoch < epochs ? this.firstBatches + (epochs - start.epoch - 1) * this.batchesPerEpoch : 0;
   }
 
   /**
    * Opens the data set in each thread and begins to load.
-   * @throws RangeError if a number among the options is out of its range; Error if the data set cannot be opened, has less
-   *   than a batch, or does not have the position.
+   * @throws RangeError if a number among the options is out of its range; Error if the data set cannot be opened or has less
+   *   than a batch
    */
   static async open(options: LoaderOptions): Promise<Loader> {
     const resolved = resolveOptions(options);
@@ -143,9 +141,8 @@ export class Loader {
   }
 
   /** What the threads are asked for to make a batch. */
-  private runsOf({ epoch, batch }: DataPosition): SampleRun[] {
+  private runsOf({ epoch, sample: start }: DataPosition): SampleRun[] {
     const { batchSize, threads } = this.options;
-    const start = batch * batchSize;
     const end = Math.min(start + batchSize, this.length);
     const step = Math.min(mostSamplesPerLoad, Math.ceil((end - start) / threads));
     const order = this.orderOf(epoch);
@@ -164,8 +161,13 @@ export class Loader {
   }
 
   private positionOf(number: number): DataPosition {
-    const batch = number % this.batchesPerEpoch;
-    return { epoch: (number - batch) / this.batchesPerEpoch, batch };
+    const { start, batchSize } = this.options;
+    if (number < this.firstBatches) {
+      return { epoch: start.epoch, sample: start.sample + number * batchSize };
+    }
+    const later = number - this.firstBatches;
+    const batch = later % this.batchesPerEpoch;
+    return { epoch: start.epoch + 1 + (later - batch) / this.batchesPerEpoch, sample: batch * batchSize };
   }
 
   private report(corrupt: readonly CorruptSample[]): void {
@@ -178,13 +180,20 @@ export class Loader {
   }
 }
 
+function batchCount(
+  samples: number,
+  { batchSize, dropLast }: Pick<LoaderOptions, 'batchSize' | 'dropLast'>,
+): number {
+  return dropLast ? Math.floor(samples / batchSize) : Math.ceil(samples / batchSize);
+}
+
 function batchesPerEpoch(
   length: number,
   { batchSize, dropLast }: Pick<LoaderOptions, 'batchSize' | 'dropLast'>,
 ): number {
   if (length === 0) throw new Error('the data set has no samples.');
-  if (!dropLast) return Math.ceil(length / batchSize);
-  if (length >= batchSize) return Math.floor(length / batchSize);
+  const batches = batchCount(length, { batchSize, dropLast });
+  if (batches > 0) return batches;
   throw new Error(
     `the data set has ${length} samples, less than a batch of ${batchSize}. Make batches smaller or keep the last one.`,
   );

@@ -2,12 +2,12 @@ import { availableParallelism } from 'node:os';
 import type { DataSource } from './data_source.js';
 import type { CorruptSample, SampleTreatment } from './sample_loader.js';
 
-/** A batch's place in the training. */
+/** A batch's place in the training, whatever the size of batches. */
 export interface DataPosition {
   /** From 0. */
   readonly epoch: number;
-  /** In its epoch, from 0. */
-  readonly batch: number;
+  /** Number of its first sample in the order of its epoch, from 0. */
+  readonly sample: number;
 }
 
 export interface LoaderOptions extends SampleTreatment {
@@ -25,7 +25,10 @@ export interface LoaderOptions extends SampleTreatment {
   readonly threads?: number;
   /** Batches that are made ahead of the one asked for: what bounds the memory. 2 unless given. */
   readonly prefetchBatches?: number;
-  /** The first batch to deliver: the very first unless given. */
+  /**
+   * Of the first batch to deliver: the very first unless given. Where the data set has fewer samples than that, the next
+   * epoch begins.
+   */
   readonly start?: DataPosition;
   /** Epochs of the whole training, also before `start`; endless unless given. */
   readonly epochs?: number;
@@ -36,7 +39,7 @@ export function resolveOptions(options: LoaderOptions): Required<LoaderOptions> 
   const resolved = {
     threads: Math.max(1, availableParallelism() - 1),
     prefetchBatches: 2,
-    start: { epoch: 0, batch: 0 },
+    start: { epoch: 0, sample: 0 },
     epochs: Infinity,
     ...options,
   };
@@ -48,7 +51,7 @@ export function resolveOptions(options: LoaderOptions): Required<LoaderOptions> 
   checkWhole('number of loading threads', resolved.threads, 1);
   checkWhole('number of batches loaded ahead', resolved.prefetchBatches, 1);
   checkWhole('epoch to start at', start.epoch, 0);
-  checkWhole('batch to start at', start.batch, 0);
+  checkWhole('sample to start at', start.sample, 0);
   if (epochs !== Infinity) checkWhole('number of epochs', epochs, 1);
   return resolved;
 }

@@ -1,8 +1,9 @@
 /** The report of a run: `report.html`, for Node. */
+import { readFile } from 'node:fs/promises';
 import { writeWholeFile } from '../../weights/whole_file.js';
-import type { EndEvent, StepEvent, TrainingObserver, ValidationEvent, ValidationSample } from '../events.js';
+import type { EndEvent, StepEvent, TrainingObserver, ValidationEvent } from '../events.js';
 import { TrainingHistory } from './history.js';
-import { reportPage } from './report_page.js';
+import { earlierSampleReadings, reportPage, sampleReadings } from './report_page.js';
 
 export interface TrainingReportOptions {
   readonly title: string;
@@ -15,14 +16,22 @@ export interface TrainingReportOptions {
 /** Writes an HTML page with curves, results and sample readings at each validation and at the end, whole or not at all. */
 export class TrainingReport implements TrainingObserver {
   readonly #history: TrainingHistory;
-  #samples: readonly ValidationSample[] = [];
 
-  /** @param path of the page; its folder must be there */
-  constructor(
+  private constructor(
     private readonly path: string,
     private readonly options: TrainingReportOptions,
+    private samples: string,
   ) {
     this.#history = options.history ?? new TrainingHistory();
+  }
+
+  /**
+   * Goes on with the sample readings of the page that is there, where the run goes on.
+   * @param path of the page; its folder must be there
+   */
+  static async open(path: string, options: TrainingReportOptions): Promise<TrainingReport> {
+    const page = options.history && (await readFile(path, 'utf8').catch(() => undefined));
+    return new TrainingReport(path, options, earlierSampleReadings(page ?? ''));
   }
 
   step(event: StepEvent): void {
@@ -32,7 +41,7 @@ export class TrainingReport implements TrainingObserver {
   /** @throws CheckpointError if the page cannot be written */
   async validation(event: ValidationEvent): Promise<void> {
     this.#history.addValidation(event);
-    this.#samples = event.samples;
+    this.samples = sampleReadings(event.samples);
     await this.#write();
   }
 
@@ -47,7 +56,7 @@ export class TrainingReport implements TrainingObserver {
       title,
       configuration,
       history: this.#history,
-      samples: this.#samples,
+      samples: this.samples,
       end,
     });
     await writeWholeFile(this.path, (file) => file.writeFile(page));

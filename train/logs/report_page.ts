@@ -17,8 +17,8 @@ export interface ReportContent {
   /** As YAML. */
   readonly configuration: string;
   readonly history: TrainingHistory;
-  /** Of the last validation. */
-  readonly samples: readonly ValidationSample[];
+  /** Readings of the last validation, as `sampleReadings` shows them; empty where there was none. */
+  readonly samples: string;
   /** Undefined while the run goes on. */
   readonly end?: EndEvent | undefined;
 }
@@ -27,6 +27,9 @@ interface Assets {
   readonly styles: string;
   readonly scripts: readonly string[];
 }
+
+/** Around the sample readings, so that a page can be read again; in their texts `<` is escaped. */
+const [samplesStart, samplesEnd] = ['<!-- sample readings -->', '<!-- end of sample readings -->'];
 
 const longestTextCharacters = 300;
 const longestSourceCharacters = 28;
@@ -56,7 +59,7 @@ ${tiles(history)}
 ${curves(charts)}
 <h2>Results</h2>
 ${results(history)}
-${samples.length === 0 ? '' : sampleReadings(samples)}
+${samplesStart}${samples}${samplesEnd}
 <h2>Configuration</h2>
 <details><summary>All options of this run</summary><pre>${escapeHtml(configuration)}</pre></details>
 <script type="application/json" id="charts">${scriptJson(charts)}</script>
@@ -192,12 +195,21 @@ function results({ validations, best }: TrainingHistory): string {
   );
 }
 
-function sampleReadings(samples: readonly ValidationSample[]): string {
+/** What a page says of the readings of its last validation. */
+export function sampleReadings(samples: readonly ValidationSample[]): string {
+  if (samples.length === 0) return '';
   const right = samples.filter(({ text, label }) => text === label).length;
   return (
     `<h2>Sample readings</h2><p class="muted">${right} of ${samples.length} are read right at the last validation.</p>` +
     `<div class="samples">${samples.map(sampleFigure).join('')}</div>`
   );
+}
+
+/** The same of a page that was written before. */
+export function earlierSampleReadings(page: string): string {
+  const start = page.indexOf(samplesStart);
+  const end = page.indexOf(samplesEnd, start);
+  return start < 0 || end < 0 ? '' : page.slice(start + samplesStart.length, end);
 }
 
 function sampleFigure({ source, label, text, confidence, image }: ValidationSample): string {

@@ -63,8 +63,9 @@ export class Synthesizer {
     const { ownWords: own, ownShare, longestText } = this.material;
     const sources: TextSources = { english: this.english, succession: this.succession, own, ownShare };
     const chosen = randomText(random, sources);
-    if (chosen.length > longestText && !cut) return undefined;
-    const text = chosen.slice(0, longestText);
+    const characters = Array.from(chosen);
+    if (characters.length > longestText && !cut) return undefined;
+    const text = characters.slice(0, longestText).join('');
     for (let attempt = 0; attempt < fontsPerText; attempt++) {
       const font = this.fonts.choose(random);
       if (!font.face.canDraw(text)) continue;
