@@ -134,7 +134,7 @@ try {
       readBack: readings.length - wrong.length,
       images: imageCount,
       losses: steps.map(({ loss }) => Number(loss.toFixed(4))),
-      configuration: await readFile(join(run, 'config.yaml'), 'utf8'),
+      configuration: (await readFile(join(run, 'config.yaml'), 'utf8')).replaceAll(folder, 'data'),
     };
     await writeFile(values.output, `${JSON.stringify(result, null, 2)}\n`);
   }

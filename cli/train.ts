@@ -52,8 +52,9 @@ data.synthetic.count so many words are rendered beside them as the run goes on, 
 The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (read by clip4str-engine read
 --checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends. One process at a time trains
 in a folder: run.lock in it names that process; the lock of one that was killed does not bind.
-With --resume, --data and --set change options of the run, all but those of the model itself; they are stored once the run
-has opened with them. A checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;
+With --resume, --data and --set change options of the run, all but those of the model itself, what it began with (pretrained,
+seed), and the images of a step where the run ends by epochs; they are stored once the run has opened with them. A
+checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;
 
 /** Adds `train`. */
 export function addTrain(program: Command): void {
