@@ -140,7 +140,7 @@ try {
   }
   if (values.curve !== undefined) {
     const points = steps.map(({ step, loss }) => ({ x: step, y: loss }));
-    const caption = `loss over ${steps.length} steps of ${imageCount} images`;
+    const caption = `loss over ${steps.length} steps, each of 32 of the ${imageCount} images`;
     await writeFile(values.curve, curvePicture(points, { caption }));
   }
   process.exitCode = wrong.length === 0 ? 0 : 1;

@@ -55,6 +55,8 @@ export async function* untilInterrupted<T>(
   const iterator = items[Symbol.asyncIterator]();
   try {
     for (;;) {
+      // Work that was waited for already has taken the time there was.
+      signal.throwIfAborted();
       const next = await orInterrupted(iterator.next(), signal);
       if (next.done) return;
       yield next.value;
@@ -66,8 +68,8 @@ export async function* untilInterrupted<T>(
 }
 
 /**
- * Waits for work that cannot be stopped: once the signal is given only for half the time that is left, so that what was
- * done before can still be written.
+ * Waits for work that cannot be stopped: once the signal is given only for five seconds more, so that what was done before
+ * can still be written.
  * @throws the signal's reason where the work took longer
  */
 export function orInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readFile, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readFile, readdir, realpath, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openDevice } from '../engine/index.js';
 import {
@@ -162,14 +162,15 @@ async function refuseInputs(
   { model, pretrained }: TrainingConfiguration,
   config: string | undefined,
 ): Promise<void> {
-  const folder = await realpath(path);
   const models = [pretrained, 'clip_pretrained' in model ? model.clip_pretrained : null];
   const files = await Promise.all(models.flatMap((input) => input ?? []).map(checkpointFiles));
-  for (const input of [...files.flat(), ...(config === undefined ? [] : [config])]) {
-    const file = await realpath(input).catch(() => resolve(input));
-    if (dirname(file) !== folder || !isRunFile(basename(file))) continue;
+  const inputs = [...files.flat(), ...(config === undefined ? [] : [config])];
+  const read = new Set(await Promise.all(inputs.map((input) => realpath(input))));
+  for (const name of await readdir(path)) {
+    // Links are written through.
+    if (!isRunFile(name) || !read.has(await realpath(join(path, name)).catch(() => ''))) continue;
     throw new UsageError(
-      `--output: ${path}: its ${basename(file)}, which is read, would be written over. Give another folder.`,
+      `--output: ${path}: its ${name}, which is read, would be written over. Give another folder.`,
     );
   }
 }
@@ -187,7 +188,7 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
       throw new UsageError('--resume takes the configuration of the run; change single options with --set.');
     }
     if (!existsSync(stored)) throw new UsageError(`--resume: ${output} holds no run: there is no ${stored}.`);
-    return withDataPaths(resumedConfiguration(await readFile(stored, 'utf8'), stored, settings));
+    return withDataPaths(await resumedConfiguration(await readFile(stored, 'utf8'), stored, settings));
   }
   if ((preset === undefined) === (config === undefined)) {
     throw new UsageError('name what to train: either --preset or --config.');
@@ -196,18 +197,22 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
     config === undefined
       ? presetConfiguration(preset!, settings)
       : parseConfiguration(await textOf(config), config, settings);
-  return withPaths(configuration, options.quiet);
+  return withModelPaths(withDataPaths(configuration), options.quiet);
 }
 
 /** @throws UsageError where an option is to change that the run cannot go on without */
-function resumedConfiguration(
+async function resumedConfiguration(
   text: string,
   path: string,
   settings: readonly string[],
-): TrainingConfiguration {
+): Promise<TrainingConfiguration> {
+  const stored = parseConfiguration(text, path);
   const given = parseConfiguration(text, path, settings);
-  const changed = changedFixedOption(parseConfiguration(text, path), given);
-  if (changed === undefined) return given;
+  if (changedFixedOption(stored, given) === undefined) return given;
+  // What was stored is a whole path.
+  const resolved = await withModelPaths(given, true).catch(() => given);
+  const changed = changedFixedOption(stored, resolved);
+  if (changed === undefined) return resolved;
   throw new UsageError(
     `--resume: ${changed.option} is ${changed.stored} in ${path}, and ${changed.given} was given. A run goes on with what ` +
       'it began with: leave the option out, or begin another run in another folder.',
@@ -234,8 +239,8 @@ function withDataPaths(configuration: TrainingConfiguration): TrainingConfigurat
   return { ...configuration, data: { ...data, root_dir: orNone(data.root_dir), synthetic } };
 }
 
-/** The same with paths to models, and published ones downloaded. */
-async function withPaths(
+/** The configuration with paths to models, and published ones downloaded. */
+async function withModelPaths(
   configuration: TrainingConfiguration,
   quiet: boolean | undefined,
 ): Promise<TrainingConfiguration> {
@@ -244,7 +249,7 @@ async function withPaths(
     path === null ? null : resolve(await resolveCheckpoint(path, quiet));
   const clip = 'clip_pretrained' in model ? { clip_pretrained: await file(model.clip_pretrained) } : {};
   return {
-    ...withDataPaths(configuration),
+    ...configuration,
     model: { ...model, ...clip },
     pretrained: await file(configuration.pretrained),
   } as TrainingConfiguration;

@@ -1,5 +1,13 @@
 /** The command line of training: a run, its interruption, its end, and reading with what it leaves. */
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -70,6 +78,10 @@ test('a run is interrupted, resumed and read with', async () => {
     const { code, errors } = await runCommand([...start, '--resume', '--set', setting]);
     expect([code, errors.join()]).toEqual([1, expect.stringMatching(message)]);
   }
+  // The same images a step, in other batches, are the same run.
+  const split = ['--set', 'model.batch_size=1', '--set', 'trainer.accumulate_grad_batches=11'];
+  const same = await runCommand([...start, '--resume', ...split, '--data', root]);
+  expect(same.errors.join()).toMatch(/no such folder/);
   const elsewhere = await runCommand([...start, '--resume', '--data', root]);
   expect(elsewhere.errors.join()).toMatch(/no such folder/);
   const held = await RunFolder.open(output);
@@ -131,6 +143,11 @@ test('a run is refused where it would write over what it reads', async () => {
     expect.stringMatching(/--output: .*own: its config\.yaml, which is read, would be written over\./),
   ]);
   expect(readFileSync(config, 'utf8')).toBe('# mine\nextends: parseq-tiny\n');
+  const linked = join(root, 'linked');
+  mkdirSync(linked);
+  symlinkSync(config, join(linked, 'config.yaml'));
+  const through = await runCommand(['train', '--output', linked, '--data', data, '--config', config]);
+  expect(through.errors.join()).toMatch(/linked: its config\.yaml, which is read, would be written over/);
   const best = join(output, 'best.safetensors');
   copyFileSync(defaultCheckpoint(), best);
   const again = await runCommand([...start, '--preset', 'tiny', '--set', `pretrained=${best}`]);

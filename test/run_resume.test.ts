@@ -200,6 +200,13 @@ test('where the plan is cut short, the cross decoder starts from the visual one 
   expect(await decodersDiffer(join(folder, 'step-00000001.safetensors'))).toBe(true);
   await train(smallRun(folder, {}, { settings: [...still, 'trainer.max_steps=2'] }));
   expect(await decodersDiffer(join(folder, 'step-00000002.safetensors'))).toBe(false);
+
+  // A longer plan does not send it back to one branch.
+  const crossLosses: (number | undefined)[] = [];
+  const watching: TrainingObserver = { step: ({ crossLoss }) => void crossLosses.push(crossLoss) };
+  await train(smallRun(folder, watching, { settings: [...still, 'trainer.max_steps=10'] }));
+  expect(crossLosses).toHaveLength(8);
+  expect(crossLosses).not.toContain(undefined);
 }, 120_000);
 
 async function decodersDiffer(path: string): Promise<boolean> {

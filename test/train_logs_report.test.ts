@@ -134,6 +134,10 @@ describe('report', () => {
     await (await TrainingReport.open(path, resumed)).end({ step: 1, reason: 'stopped' });
     expect(page()).toContain('1 are read right at the last validation');
     expect(page()).toContain('early --&gt;');
+    const behind = { ...options, history: historyOf(0) };
+    const before = await TrainingReport.open(join(folder, 'report.html'), behind);
+    await before.end({ step: 0, reason: 'stopped' });
+    expect(page()).not.toContain('early');
     const again = await TrainingReport.open(path, resumed);
     await again.validation(validationEvent(2, [sample({ text: 'newest' })]));
     expect(page()).not.toContain('early');

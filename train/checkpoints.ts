@@ -35,7 +35,6 @@ export interface SoundStep extends StoredStep {
   readonly state: RunState;
 }
 
-const stepPattern = /^step-(\d{8,})(?:\.state)?\.safetensors$/;
 const statePattern = /^step-(\d{8,})\.state\.safetensors$/;
 
 export class Checkpoints {
@@ -93,11 +92,9 @@ export class Checkpoints {
     const { modelPath, statePath } = this.paths(String(state.step).padStart(8, '0'));
     await written(modelPath, model, hyperParameters);
     await written(statePath, stateTensors, runStateMetadata(state));
-    const first = (await this.steps()).at(-kept)?.step ?? 0;
-    for (const name of await readdir(this.folder)) {
-      // Also a half that a killed process left.
-      const digits = stepPattern.exec(name)?.[1];
-      if (digits !== undefined && Number(digits) < first) await rm(join(this.folder, name), { force: true });
+    for (const old of (await this.steps()).slice(0, -kept)) {
+      await rm(old.statePath, { force: true });
+      await rm(old.modelPath, { force: true });
     }
     return modelPath;
   }

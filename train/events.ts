@@ -52,6 +52,8 @@ export interface ValidationSample {
 export interface ValidationEvent {
   readonly step: number;
   readonly images: number;
+  /** Whether the visual branch read, as the only one that has been trained. */
+  readonly visualOnly: boolean;
   readonly sets: readonly SetResult[];
   readonly combined: SetResult;
   /** A few images, the same ones each time. */

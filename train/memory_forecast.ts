@@ -35,11 +35,7 @@ export async function forecastMemory(
   const { maxLabelLength } = finalDecoder(configuration);
   const [height, width] = configuration.image.imageSize;
   const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
-  const permutations = drawPermutations(
-    maxLabelLength,
-    plan.permutations(plan.visualSteps),
-    new RandomGenerator(0),
-  );
+  const permutations = drawPermutations(maxLabelLength, plan.permutations(false), new RandomGenerator(0));
   const batchOf = (images: number): TrainingBatch => ({
     pixels: new Float32Array(images * 3 * height * width),
     labels: Array.from({ length: images }, () => label),

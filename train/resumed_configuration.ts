@@ -44,23 +44,24 @@ export function changedFixedOption(
   const before = new Map(fixedOptions(stored));
   for (const [option, value] of fixedOptions(given)) {
     const [was, is] = [JSON.stringify(before.get(option)), JSON.stringify(value)];
-    if (was !== is) return { option, stored: was, given: is };
+    // Where epochs may end the run, its plan counts steps of so many images.
+    if (was !== is && (option !== imagesOfStep || given.trainer.max_epochs > 0)) {
+      return { option, stored: was, given: is };
+    }
   }
   return undefined;
 }
+
+const imagesOfStep = 'model.batch_size times trainer.accumulate_grad_batches';
 
 function fixedOptions({ model, pretrained, seed, trainer }: TrainingConfiguration): [string, unknown][] {
   const ofModel = Object.entries(model).flatMap(([key, value]: [string, unknown]): [string, unknown][] =>
     fixed.has(key) ? [[`model.${key}`, value]] : [],
   );
-  const images = model.batch_size * trainer.accumulate_grad_batches;
   return [
     ...ofModel,
     ['pretrained', pretrained],
     ['seed', seed],
-    // The plan of such a run counts steps of so many images.
-    ...(trainer.max_steps < 0
-      ? [['model.batch_size times trainer.accumulate_grad_batches', images] as [string, unknown]]
-      : []),
+    [imagesOfStep, model.batch_size * trainer.accumulate_grad_batches],
   ];
 }

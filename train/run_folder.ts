@@ -8,7 +8,7 @@ import { FolderLock, type LockOptions } from './folder_lock.js';
 
 /** Whether a run writes a file of that name into its folder. */
 export function isRunFile(name: string): boolean {
-  return /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html)$/.test(
+  return /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html|step-\d+\.samples\.txt)$/.test(
     name,
   );
 }

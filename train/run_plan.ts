@@ -68,15 +68,10 @@ export class RunPlan {
     });
   }
 
-  /** Whether the visual branch trains alone at a step counted from 0. */
-  isVisualOnly(step: number): boolean {
-    return step < this.visualSteps;
-  }
-
-  permutations(step: number): PermutationOptions {
+  /** @param visualOnly whether the visual branch trains alone */
+  permutations(visualOnly: boolean): PermutationOptions {
     const { model } = this.configuration;
-    const count =
-      model.name === 'vl4str' && this.isVisualOnly(step) ? model.visual_first_perm_num : model.perm_num;
+    const count = model.name === 'vl4str' && visualOnly ? model.visual_first_perm_num : model.perm_num;
     return { count, forward: model.perm_forward, mirrored: model.perm_mirrored };
   }
 }

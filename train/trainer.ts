@@ -112,7 +112,13 @@ class Trainer {
   /** The error of a step, with a file that lists all that the step was made of. */
   private async withList(error: LossError): Promise<Error> {
     const path = join(this.folder.path, `step-${error.step}.samples.txt`);
-    await writeWholeFile(path, (file) => file.writeFile(`${error.samples.join('\n')}\n`));
+    try {
+      await this.folder.check();
+      await writeWholeFile(path, (file) => file.writeFile(`${error.samples.join('\n')}\n`));
+    } catch {
+      // The fault itself is what has to be told.
+      return error;
+    }
     return new Error(`${error.message} All of it is listed in ${path}.`, { cause: error });
   }
 
@@ -171,14 +177,14 @@ class Trainer {
     await this.tell('start', { step: run.step });
     const aside = run.step === 0 ? await this.folder.checkpoints.setModelsAside() : [];
     if (aside.length > 0) {
-      await this.tell('notice', `models of an earlier run in the folder are kept as ${aside.join(' and ')}.`);
+      await this.tell('notice', `models that were in the folder are kept as ${aside.join(' and ')}.`);
     }
     const { visualSteps } = run.plan;
-    if (run.step < visualSteps && this.options.validation.length > 0) {
+    if (run.visualOnly && run.step < visualSteps && this.options.validation.length > 0) {
       await this.tell(
         'notice',
-        `until step ${visualSteps} the visual branch trains alone: it is what validation reads with, and no best checkpoint ` +
-          'is kept yet.',
+        `until step ${visualSteps} the visual branch trains alone: validation reads with it, and no model is kept as the ` +
+          'best.',
       );
     }
   }
@@ -245,9 +251,10 @@ class Trainer {
       throw error;
     }
     run.validated = run.step;
-    await this.tell('validation', { step: run.step, images: run.images, ...result });
+    const { step, images, visualOnly } = run;
+    await this.tell('validation', { step, images, visualOnly, ...result });
     // The other decoder, which the whole model reads with, has learnt nothing yet.
-    if (run.visualOnly) return;
+    if (visualOnly) return;
     if (run.best !== null && result.combined.accuracy <= run.best) return;
     run.best = result.combined.accuracy;
     await this.folder.check();

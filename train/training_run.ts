@@ -135,9 +135,9 @@ export class TrainingRun {
     return this.position.epoch;
   }
 
-  /** Whether only the visual branch has been trained so far, and is to be trained further alone. */
+  /** Whether the visual branch is the only one that has been trained so far. */
   get visualOnly(): boolean {
-    return this.step <= this.plan.visualSteps && this.plan.visualSteps > 0;
+    return isClip4Str(this.configuration) && !this.crossStarted;
   }
 
   /**
@@ -157,7 +157,7 @@ export class TrainingRun {
     const scale = this.halfPrecision ? lossScale.value : 1;
     const report = await this.training.run(
       batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
-      { ...this.stepOptions(), learningRates, visualOnly: plan.isVisualOnly(step), lossScale: scale },
+      { ...this.stepOptions(), learningRates, visualOnly: !this.crossStarted, lossScale: scale },
     );
     if (!Number.isFinite(report.loss)) throw new LossError(step + 1, report.loss, batches);
     if (this.halfPrecision) lossScale.update(report.skipped);
@@ -243,7 +243,7 @@ export class TrainingRun {
 
   private drawFor({ labels }: Batch): number[][] {
     const longest = labels.reduce((most, label) => Math.max(most, Array.from(label).length), 1);
-    return drawPermutations(longest, this.plan.permutations(this.step), this.permutations);
+    return drawPermutations(longest, this.plan.permutations(!this.crossStarted), this.permutations);
   }
 
   /** What the visual decoder has learnt is where the cross decoder starts, as far as their shapes agree. */

@@ -43,9 +43,9 @@ export class TrainingHistory {
     group.add(event);
   }
 
-  addValidation({ step, images, sets, combined }: ValidationResults): void {
+  addValidation({ step, images, visualOnly, sets, combined }: ValidationResults): void {
     this.#validations = this.#validations.filter((earlier) => earlier.step < step);
-    this.#validations.push({ step, images, sets, combined });
+    this.#validations.push({ step, images, visualOnly, sets, combined });
   }
 
   /** Neighbouring steps taken together, in order; at most 2000 of them. */
@@ -62,9 +62,10 @@ export class TrainingHistory {
     return this.#last;
   }
 
-  /** The validation with the highest accuracy over all sets, the first of equal ones. */
+  /** The validation with the highest accuracy over all sets, the first of equal ones; of whole models, if there is one. */
   get best(): ValidationResults | undefined {
-    return this.#validations.reduce<ValidationResults | undefined>(
+    const whole = this.#validations.filter(({ visualOnly }) => !visualOnly);
+    return (whole.length > 0 ? whole : this.#validations).reduce<ValidationResults | undefined>(
       (best, next) => (best && best.combined.accuracy >= next.combined.accuracy ? best : next),
       undefined,
     );

@@ -52,8 +52,8 @@ export class MetricsFile implements TrainingObserver {
     await this.#write({ kind: 'step', ...event });
   }
 
-  async validation({ step, images, sets, combined }: ValidationEvent): Promise<void> {
-    await this.#write({ kind: 'validation', step, images, sets, combined });
+  async validation({ step, images, visualOnly, sets, combined }: ValidationEvent): Promise<void> {
+    await this.#write({ kind: 'validation', step, images, visualOnly, sets, combined });
   }
 
   async end(): Promise<void> {

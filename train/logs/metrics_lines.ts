@@ -56,6 +56,7 @@ const metricsLine = z.discriminatedUnion('kind', [
     kind: z.literal('validation'),
     step: whole,
     images: number,
+    visualOnly: z.boolean(),
     sets: z.array(setResult),
     combined: setResult,
   }),

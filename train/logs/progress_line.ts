@@ -55,7 +55,7 @@ export class ProgressLine implements TrainingObserver {
     }
   }
 
-  validation({ step, sets, combined }: ValidationEvent): void {
+  validation({ step, visualOnly, sets, combined }: ValidationEvent): void {
     const each = sets.length < 2 ? [] : sets.map(({ name, accuracy }) => `${name} ${accuracy.toFixed(2)}`);
     const results = [
       `accuracy ${combined.accuracy.toFixed(2)} %`,
@@ -63,7 +63,7 @@ export class ProgressLine implements TrainingObserver {
       `${combined.samples} images`,
       ...each,
     ];
-    this.#tell(`step ${step}: ${results.join(separator)}`);
+    this.#tell(`step ${step}${visualOnly ? ', visual branch' : ''}: ${results.join(separator)}`);
   }
 
   checkpoint({ step, path, kind }: CheckpointEvent): void {

@@ -30,8 +30,10 @@ export class TrainingReport implements TrainingObserver {
    * @param path of the page; its folder must be there
    */
   static async open(path: string, options: TrainingReportOptions): Promise<TrainingReport> {
-    const page = options.history && (await readFile(path, 'utf8').catch(() => undefined));
-    return new TrainingReport(path, options, earlierSampleReadings(page ?? ''));
+    const lastStep = options.history?.lastStep?.step;
+    if (lastStep === undefined) return new TrainingReport(path, options, '');
+    const page = await readFile(path, 'utf8').catch(() => '');
+    return new TrainingReport(path, options, earlierSampleReadings(page, lastStep));
   }
 
   step(event: StepEvent): void {
@@ -41,7 +43,7 @@ export class TrainingReport implements TrainingObserver {
   /** @throws CheckpointError if the page cannot be written */
   async validation(event: ValidationEvent): Promise<void> {
     this.#history.addValidation(event);
-    this.samples = sampleReadings(event.samples);
+    this.samples = sampleReadings(event);
     await this.#write();
   }
 

@@ -5,8 +5,8 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { formatBytes } from '../../weights/format_bytes.js';
 import type { SetResult } from '../accuracy.js';
-import type { EndEvent, ValidationSample } from '../events.js';
-import type { TrainingHistory } from './history.js';
+import type { EndEvent, ValidationEvent, ValidationSample } from '../events.js';
+import type { TrainingHistory, ValidationResults } from './history.js';
 import { escapeHtml } from '../html.js';
 import { imageDataUri, scriptJson, scriptText } from './html.js';
 import { formatDuration, formatMeasure, formatPercent, formatSpeed } from './quantities.js';
@@ -29,7 +29,7 @@ interface Assets {
 }
 
 /** Around the sample readings, so that a page can be read again; in their texts `<` is escaped. */
-const [samplesStart, samplesEnd] = ['<!-- sample readings -->', '<!-- end of sample readings -->'];
+const samplesPattern = /<!-- sample readings of step (\d+) -->.*<!-- end of sample readings -->/s;
 
 const longestTextCharacters = 300;
 const longestSourceCharacters = 28;
@@ -59,7 +59,7 @@ ${tiles(history)}
 ${curves(charts)}
 <h2>Results</h2>
 ${results(history)}
-${samplesStart}${samples}${samplesEnd}
+${samples}
 <h2>Configuration</h2>
 <details><summary>All options of this run</summary><pre>${escapeHtml(configuration)}</pre></details>
 <script type="application/json" id="charts">${scriptJson(charts)}</script>
@@ -115,7 +115,7 @@ function tiles(history: TrainingHistory): string {
           [
             'Best accuracy',
             `${best.combined.accuracy.toFixed(2)} %`,
-            `at step ${count(best.step)}`,
+            `at step ${count(best.step)}${branch(best)}`,
           ] satisfies [string, string, string],
         ]
       : []),
@@ -155,6 +155,10 @@ function curves(charts: readonly Chart[]): string {
   );
 }
 
+function branch({ visualOnly }: ValidationResults): string {
+  return visualOnly ? ' by the visual branch' : '';
+}
+
 function results({ validations, best }: TrainingHistory): string {
   const last = validations.at(-1);
   if (!last || !best) return '<p class="muted">No validation was done.</p>';
@@ -185,10 +189,10 @@ function results({ validations, best }: TrainingHistory): string {
     '1 - NED %',
     'Confidence %',
     'Mean length',
-    `Accuracy % at step ${count(best.step)}, the best`,
+    `Accuracy % at step ${count(best.step)}${branch(best)}, the best`,
   ];
   return (
-    `<p class="muted">Validation at step ${count(last.step)}.</p>` +
+    `<p class="muted">Validation at step ${count(last.step)}${branch(last)}.</p>` +
     '<div class="table"><table class="results"><thead><tr>' +
     head.map((text) => `<th scope="col">${text}</th>`).join('') +
     `</tr></thead><tbody>${rows.join('')}${row(last.combined, best.combined, true)}</tbody></table></div>`
@@ -196,20 +200,21 @@ function results({ validations, best }: TrainingHistory): string {
 }
 
 /** What a page says of the readings of its last validation. */
-export function sampleReadings(samples: readonly ValidationSample[]): string {
+export function sampleReadings({ step, samples }: ValidationEvent): string {
   if (samples.length === 0) return '';
   const right = samples.filter(({ text, label }) => text === label).length;
   return (
+    `<!-- sample readings of step ${step} -->` +
     `<h2>Sample readings</h2><p class="muted">${right} of ${samples.length} are read right at the last validation.</p>` +
-    `<div class="samples">${samples.map(sampleFigure).join('')}</div>`
+    `<div class="samples">${samples.map(sampleFigure).join('')}</div>` +
+    '<!-- end of sample readings -->'
   );
 }
 
-/** The same of a page that was written before. */
-export function earlierSampleReadings(page: string): string {
-  const start = page.indexOf(samplesStart);
-  const end = page.indexOf(samplesEnd, start);
-  return start < 0 || end < 0 ? '' : page.slice(start + samplesStart.length, end);
+/** The same of a page that was written before, unless it is of a later step than the last one that counts. */
+export function earlierSampleReadings(page: string, lastStep: number): string {
+  const [readings = '', step] = samplesPattern.exec(page) ?? [];
+  return Number(step) <= lastStep ? readings : '';
 }
 
 function sampleFigure({ source, label, text, confidence, image }: ValidationSample): string {
