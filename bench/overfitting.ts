@@ -17,6 +17,7 @@ import { labelFilter } from '../train/label_filter.js';
 import { curvePicture } from './curve_picture.js';
 
 const imageCount = 64;
+const batchSize = 32;
 const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
 interface StepLine {
@@ -87,7 +88,7 @@ try {
   const settings = [
     'data.augment=false',
     'data.num_workers=1',
-    'model.batch_size=32',
+    `model.batch_size=${batchSize}`,
     `trainer.max_steps=${values.steps}`,
     'trainer.precision=32',
     'model.lr=3e-3',
@@ -140,7 +141,7 @@ try {
   }
   if (values.curve !== undefined) {
     const points = steps.map(({ step, loss }) => ({ x: step, y: loss }));
-    const caption = `loss over ${steps.length} steps, each of 32 of the ${imageCount} images`;
+    const caption = `loss over ${steps.length} steps, each of ${batchSize} of the ${imageCount} images`;
     await writeFile(values.curve, curvePicture(points, { caption }));
   }
   process.exitCode = wrong.length === 0 ? 0 : 1;

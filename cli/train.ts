@@ -49,8 +49,8 @@ Examples:
 Training data is looked for in train/<data.train_dir>, validation data in val, below the root of the data. With
 data.synthetic.count so many words are rendered beside them as the run goes on, or alone where there is no --data
 (data.synthetic.fonts, .words, .words_share, .backgrounds, .seed: see "synth --help").
-The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (read by clip4str-engine read
---checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends. One process at a time trains
+The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (once all branches train;
+read by clip4str-engine read --checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends. One process at a time trains
 in a folder: run.lock in it names that process; the lock of one that was killed does not bind.
 With --resume, --data and --set change options of the run, all but those of the model itself, what it began with (pretrained,
 seed), and the images of a step where the run ends by epochs; they are stored once the run has opened with them. A
@@ -200,7 +200,7 @@ async function configurationOf(options: TrainOptions): Promise<TrainingConfigura
   return withModelPaths(withDataPaths(configuration), options.quiet);
 }
 
-/** @throws UsageError where an option is to change that the run cannot go on without */
+/** @throws UsageError where an option is to change that must stay as it was */
 async function resumedConfiguration(
   text: string,
   path: string,
@@ -208,9 +208,10 @@ async function resumedConfiguration(
 ): Promise<TrainingConfiguration> {
   const stored = parseConfiguration(text, path);
   const given = parseConfiguration(text, path, settings);
-  if (changedFixedOption(stored, given) === undefined) return given;
-  // What was stored is a whole path.
-  const resolved = await withModelPaths(given, true).catch(() => given);
+  const different = changedFixedOption(stored, given);
+  if (different === undefined) return given;
+  // A stored path is a whole one; the same file may be named in another way.
+  const resolved = different.stored === 'null' ? given : await withModelPaths(given, true).catch(() => given);
   const changed = changedFixedOption(stored, resolved);
   if (changed === undefined) return resolved;
   throw new UsageError(

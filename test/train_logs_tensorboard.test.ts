@@ -188,6 +188,15 @@ describe('an event file', () => {
     expect(inner(inner(value!, 9), 1).get(1)!.map(String)).toEqual(['text']);
   });
 
+  test('has curves of their own for the visual branch', async () => {
+    const log = await TensorBoardLog.open(folder);
+    await log.validation({ ...validationEvent(1), visualOnly: true });
+    await log.end();
+    const [, results] = events(files()[0]!);
+    expect(results!.scalars.has('accuracy/visual_branch/combined')).toBe(true);
+    expect(results!.scalars.has('accuracy/combined')).toBe(false);
+  });
+
   test('keeps large steps and strange names', async () => {
     const log = await TensorBoardLog.open(folder);
     await log.step(stepEvent(2 ** 40 + 5));

@@ -52,7 +52,7 @@ export interface ValidationSample {
 export interface ValidationEvent {
   readonly step: number;
   readonly images: number;
-  /** Whether the visual branch read, as the only one that has been trained. */
+  /** Whether the visual branch read, as the only one that this run has trained so far. */
   readonly visualOnly: boolean;
   readonly sets: readonly SetResult[];
   readonly combined: SetResult;

@@ -68,7 +68,7 @@ export class FolderLock {
    * @throws FolderInUseError where another has taken it, as it may from one that was stopped for long
    */
   async check(): Promise<void> {
-    if (await this.lock.isHeld().catch(failed)) return;
+    if (await this.lock.renew().catch(failed)) return;
     const seen = await LockFile.seen(join(this.folder, lockFile)).catch(failed);
     throw inUse(this.folder, seen?.text ?? '');
   }

@@ -34,8 +34,8 @@ export interface ChangedOption {
 }
 
 /**
- * The first option that differs between a run's configuration and the one that it is to go on with, of those that it
- * cannot go on without: they settle the model, or what the run has drawn and counted so far.
+ * The first option that differs between a run's configuration and the one that it is to go on with, of those that
+ * must stay as they were: they settle the model, or what the run has drawn and counted so far.
  */
 export function changedFixedOption(
   stored: TrainingConfiguration,

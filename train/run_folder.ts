@@ -6,7 +6,7 @@ import { unfinishedFile } from '../weights/whole_file.js';
 import { Checkpoints } from './checkpoints.js';
 import { FolderLock, type LockOptions } from './folder_lock.js';
 
-/** Whether a run writes a file of that name into its folder. */
+/** Whether a run writes a file of that name into its folder, whole or as its metrics. */
 export function isRunFile(name: string): boolean {
   return /^(?:(?:step-\d+(?:\.state)?|best|averaged)\.safetensors|config\.yaml|metrics\.jsonl|report\.html|step-\d+\.samples\.txt)$/.test(
     name,

@@ -253,7 +253,7 @@ class Trainer {
     run.validated = run.step;
     const { step, images, visualOnly } = run;
     await this.tell('validation', { step, images, visualOnly, ...result });
-    // The other decoder, which the whole model reads with, has learnt nothing yet.
+    // The other decoder, which the whole model reads with, has not been trained by this run yet.
     if (visualOnly) return;
     if (run.best !== null && result.combined.accuracy <= run.best) return;
     run.best = result.combined.accuracy;

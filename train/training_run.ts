@@ -135,7 +135,7 @@ export class TrainingRun {
     return this.position.epoch;
   }
 
-  /** Whether the visual branch is the only one that has been trained so far. */
+  /** Whether the visual branch is the only one that this run has trained so far. */
   get visualOnly(): boolean {
     return isClip4Str(this.configuration) && !this.crossStarted;
   }

@@ -59,7 +59,7 @@ export class LockFile {
   }
 
   /** @returns whether it is still this process's own; one that was removed is made again */
-  async isHeld(): Promise<boolean> {
+  async renew(): Promise<boolean> {
     const seen = await LockFile.seen(this.path);
     return seen ? seen.text === this.text : created(this.path, this.text);
   }

@@ -56,7 +56,7 @@ const metricsLine = z.discriminatedUnion('kind', [
     kind: z.literal('validation'),
     step: whole,
     images: number,
-    visualOnly: z.boolean(),
+    visualOnly: z.boolean().default(false),
     sets: z.array(setResult),
     combined: setResult,
   }),

@@ -58,7 +58,7 @@ export class TrainingReport implements TrainingObserver {
       title,
       configuration,
       history: this.#history,
-      samples: this.samples,
+      sampleReadings: this.samples,
       end,
     });
     await writeWholeFile(this.path, (file) => file.writeFile(page));

@@ -18,7 +18,7 @@ export interface ReportContent {
   readonly configuration: string;
   readonly history: TrainingHistory;
   /** Readings of the last validation, as `sampleReadings` shows them; empty where there was none. */
-  readonly samples: string;
+  readonly sampleReadings: string;
   /** Undefined while the run goes on. */
   readonly end?: EndEvent | undefined;
 }
@@ -37,7 +37,7 @@ const longestSourceCharacters = 28;
 const largestImageBytes = 1 << 20;
 
 export async function reportPage(content: ReportContent): Promise<string> {
-  const { title, configuration, history, samples } = content;
+  const { title, configuration, history } = content;
   const charts = chartsOf(history);
   const { styles, scripts } = await loadAssets();
   const hashes = scripts.map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
@@ -59,7 +59,7 @@ ${tiles(history)}
 ${curves(charts)}
 <h2>Results</h2>
 ${results(history)}
-${samples}
+${content.sampleReadings}
 <h2>Configuration</h2>
 <details><summary>All options of this run</summary><pre>${escapeHtml(configuration)}</pre></details>
 <script type="application/json" id="charts">${scriptJson(charts)}</script>

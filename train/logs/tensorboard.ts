@@ -88,10 +88,12 @@ export class TensorBoardLog implements TrainingObserver {
     );
   }
 
-  async validation({ step, sets, combined }: ValidationEvent): Promise<void> {
+  async validation({ step, visualOnly, sets, combined }: ValidationEvent): Promise<void> {
+    // Curves of their own: another part of the model read.
+    const branch = visualOnly ? 'visual_branch/' : '';
     const results = [
-      ...sets.map((set) => ({ ...set, tag: `set/${set.name}` })),
-      { ...combined, tag: 'combined' },
+      ...sets.map((set) => ({ ...set, tag: `${branch}set/${set.name}` })),
+      { ...combined, tag: `${branch}combined` },
     ];
     await this.#write(
       step,
