@@ -1,0 +1,173 @@
+/**
+ * Work that a kernel does, as plain values: sizes and nothing of how it is computed. Our own kernels and those of peers
+ * take the same work from the same operands.
+ */
+
+/** Storage type of the floating-point operands. Sums are f32 in any case. */
+export type FloatType = 'f32' | 'f16';
+
+/** `activation(left right + bias) + residual`, `[batch, rows, depth]` by `[batch, depth, columns]`. */
+export interface MatmulWork {
+  readonly kernel: 'matmul';
+  readonly batch: number;
+  readonly rows: number;
+  readonly depth: number;
+  readonly columns: number;
+  /** Whether the left operand is stored `[batch, depth, rows]`, as the gradients of a weight need it. */
+  readonly leftTransposed: boolean;
+  /** Whether the right operand is stored `[batch, columns, depth]`, as PyTorch stores weights. */
+  readonly rightTransposed: boolean;
+  readonly bias: boolean;
+  readonly activation: 'none' | 'gelu' | 'quick_gelu';
+  readonly residual: boolean;
+}
+
+/** `softmax(query keyᵀ / sqrt(width)) value`, operands `[batch, heads, tokens, width]`. */
+export interface AttentionWork {
+  readonly kernel: 'attention' | 'attention_gradient';
+  readonly batch: number;
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly width: number;
+  readonly causal: boolean;
+}
+
+/** Work on each row of `[rows, width]` by itself, or down its columns. */
+export interface RowWork {
+  readonly kernel:
+    | 'layernorm'
+    | 'layernorm_gradient'
+    | 'softmax'
+    | 'softmax_gradient'
+    | 'argmax'
+    | 'column_sum'
+    | 'cross_entropy'
+    | 'cross_entropy_gradient';
+  readonly rows: number;
+  readonly width: number;
+}
+
+/** Rows of `[tableRows, width]` by `rows` ids, or their gradients added up where they came from. */
+export interface EmbeddingWork {
+  readonly kernel: 'embedding' | 'embedding_gradient';
+  readonly rows: number;
+  readonly tableRows: number;
+  readonly width: number;
+}
+
+/** Work on each of `count` elements by itself. */
+export interface ElementWork {
+  readonly kernel: 'copy' | 'add' | 'gelu' | 'quick_gelu' | 'gelu_gradient' | 'quick_gelu_gradient' | 'adamw';
+  readonly count: number;
+}
+
+export type Work = MatmulWork | AttentionWork | RowWork | EmbeddingWork | ElementWork;
+
+export type KernelName = Work['kernel'];
+
+/** An operand of some work, dense and row-major. */
+export interface OperandSpecification {
+  readonly shape: readonly number[];
+  /** u32 for ids. Peers may hold them as i32. */
+  readonly dtype: FloatType | 'f32' | 'u32';
+}
+
+type Operands = Readonly<Record<string, OperandSpecification>>;
+
+/** What is computed from what, by name. */
+export interface WorkOperands {
+  readonly inputs: Operands;
+  readonly outputs: Operands;
+}
+
+/** The operands of some work, whose floats are stored as `dtype`. */
+export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
+  const floats = (...shape: number[]): OperandSpecification => ({ shape, dtype });
+  const ids = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'u32' });
+  switch (work.kernel) {
+    case 'matmul': {
+      const { batch, rows, depth, columns } = work;
+      return {
+        inputs: {
+          left: work.leftTransposed ? floats(batch, depth, rows) : floats(batch, rows, depth),
+          right: work.rightTransposed ? floats(batch, columns, depth) : floats(batch, depth, columns),
+          ...(work.bias ? { bias: floats(columns) } : {}),
+          ...(work.residual ? { residual: floats(batch, rows, columns) } : {}),
+        },
+        outputs: { result: floats(batch, rows, columns) },
+      };
+    }
+    case 'attention':
+    case 'attention_gradient': {
+      const { batch, heads, queries, keys, width } = work;
+      const [query, key] = [floats(batch, heads, queries, width), floats(batch, heads, keys, width)];
+      return work.kernel === 'attention'
+        ? { inputs: { query, key, value: key }, outputs: { result: query } }
+        : {
+            inputs: { query, key, value: key, outputGradient: query },
+            outputs: { queryGradient: query, keyGradient: key, valueGradient: key },
+          };
+    }
+    case 'layernorm':
+    case 'layernorm_gradient': {
+      const [x, vector] = [floats(work.rows, work.width), floats(work.width)];
+      return work.kernel === 'layernorm'
+        ? { inputs: { x, weight: vector, bias: vector }, outputs: { result: x } }
+        : {
+            inputs: { x, gradient: x, weight: vector },
+            outputs: { result: x, weightGradient: vector, biasGradient: vector },
+          };
+    }
+    case 'softmax':
+      return {
+        inputs: { x: floats(work.rows, work.width) },
+        outputs: { result: floats(work.rows, work.width) },
+      };
+    case 'softmax_gradient': {
+      // What went into the softmax, whose output an engine may have kept.
+      const x = floats(work.rows, work.width);
+      return { inputs: { x, gradient: x }, outputs: { result: x } };
+    }
+    case 'argmax':
+      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: ids(work.rows) } };
+    case 'column_sum':
+      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: floats(work.width) } };
+    case 'cross_entropy':
+    case 'cross_entropy_gradient': {
+      const [logits, targets] = [floats(work.rows, work.width), ids(work.rows)];
+      return {
+        inputs: { logits, targets },
+        outputs: { result: work.kernel === 'cross_entropy' ? { shape: [work.rows], dtype: 'f32' } : logits },
+      };
+    }
+    case 'embedding':
+    case 'embedding_gradient': {
+      const [table, index] = [floats(work.tableRows, work.width), ids(work.rows)];
+      const rows = floats(work.rows, work.width);
+      return work.kernel === 'embedding'
+        ? { inputs: { table, index }, outputs: { result: rows } }
+        : { inputs: { gradient: rows, index }, outputs: { result: table } };
+    }
+    case 'copy':
+    case 'gelu':
+    case 'quick_gelu':
+      return { inputs: { x: floats(work.count) }, outputs: { result: floats(work.count) } };
+    case 'add':
+    case 'gelu_gradient':
+    case 'quick_gelu_gradient': {
+      const x = floats(work.count);
+      return { inputs: work.kernel === 'add' ? { x, y: x } : { x, gradient: x }, outputs: { result: x } };
+    }
+    case 'adamw': {
+      const [state, gradient]: OperandSpecification[] = [
+        { shape: [work.count], dtype: 'f32' },
+        floats(work.count),
+      ];
+      return {
+        inputs: { parameter: state!, gradient: gradient!, firstMoment: state!, secondMoment: state! },
+        outputs: { parameter: state! },
+      };
+    }
+  }
+}
