@@ -16,7 +16,7 @@ Help for a command: clip4str-engine help read
 
 Environment:
   CLIP4STR_CACHE     folder of downloaded models
-  CLIP4STR_VERBOSE   set to show the graphics driver's own messages
+  CLIP4STR_VERBOSE   set to show the graphics driver's own messages (where the standard error is a file, some always are)
   DEBUG              set to show where an error comes from
 
 Exit code: 0 done, 1 wrong usage or nothing done, 2 done in part.`;

@@ -49,9 +49,11 @@ Examples:
 Training data is looked for in train/<data.train_dir>, validation data in val, below the root of the data. With
 data.synthetic.count so many words are rendered beside them as the run goes on, or alone where there is no --data
 (data.synthetic.fonts, .words, .words_share, .backgrounds, .seed: see "synth --help").
-The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (once all branches train;
-read by clip4str-engine read --checkpoint), metrics.jsonl, events for TensorBoard, and report.html. Ctrl-C saves and ends. One process at a time trains
-in a folder: run.lock in it names that process; the lock of one that was killed does not bind.
+The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (where there is validation data,
+once all branches train; read by clip4str-engine read --checkpoint), metrics.jsonl, events for TensorBoard, and
+report.html. Ctrl-C saves and ends. One process at a time trains in a folder: run.lock in it names that process; the lock
+of one that was killed does not bind. With pretrained set, what --preset tiny does from scratch is off (model.muon_lr,
+.visual_first_pct, .cross_from_visual), unless it is set too.
 With --resume, --data and --set change options of the run, all but those of the model itself, what it began with (pretrained,
 seed), and the images of a step where the run ends by epochs; they are stored once the run has opened with them. A
 checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;

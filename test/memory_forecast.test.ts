@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { openDevice } from '../engine/index.js';
 import { presetConfiguration } from '../train/configuration.js';
-import { checkMemory } from '../train/memory_forecast.js';
+import { checkMemory, largestFitting } from '../train/memory_forecast.js';
 import { WeightAverage } from '../train/weight_average.js';
 
 /** @param fitting images that a pass can have */
@@ -42,6 +42,19 @@ test('what is held later counts', () => {
   expect(proposal(128, 1, 228, 100e6)).toBe('fits');
   expect(proposal(128, 1, 227, 100e6)).toMatch(/batch_size=64 .* or .*swa=false to need less/);
   expect(proposal(4, 1, 4, 1e9)).toMatch(/needs about 2\.00 GB even with model\.batch_size=1; .*swa=false/);
+});
+
+test('what fits a device that does not tell its memory is found by halving', async () => {
+  const tried: number[] = [];
+  const upTo = (most: number) => async (images: number) => {
+    tried.push(images);
+    return images <= most;
+  };
+  expect(await largestFitting(96, upTo(96))).toBe(96);
+  expect(await largestFitting(96, upTo(30))).toBe(24);
+  expect(await largestFitting(5, upTo(2))).toBe(2);
+  expect(await largestFitting(1, upTo(0))).toBe(1);
+  expect(tried).toEqual([96, 96, 48, 24, 5, 3]);
 });
 
 test('the average of the weights says what it will take', async () => {

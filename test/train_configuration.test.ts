@@ -99,6 +99,28 @@ describe('presets', () => {
     }
     expect(beside(clip4str('tiny'))).toEqual([3e-3, 0.85, true]);
   });
+
+  test('what tiny does from scratch is off where a model is trained further, unless it is set', () => {
+    const beside = (...settings: string[]) => {
+      const { model } = presetConfiguration('tiny', settings) as Vl4StrConfiguration;
+      return [model.muon_lr, model.visual_first_pct, model.cross_from_visual, model.lr];
+    };
+    expect(beside('pretrained=model.safetensors')).toEqual([null, 0, false, 2e-3]);
+    expect(beside('pretrained=null')).toEqual([3e-3, 0.85, true, 2e-3]);
+    expect(beside('pretrained=model.safetensors', 'model.visual_first_pct=0.85')).toEqual([
+      null,
+      0.85,
+      false,
+      2e-3,
+    ]);
+    const file = 'extends: tiny\npretrained: model.safetensors\nmodel:\n  muon_lr: 3e-3\n';
+    const { model } = parseConfiguration(file, 'mine.yaml') as Vl4StrConfiguration;
+    expect([model.muon_lr, model.visual_first_pct, model.cross_from_visual]).toEqual([3e-3, 0, false]);
+    const stored = configurationText(
+      presetConfiguration('tiny', ['pretrained=a', 'model.cross_from_visual=true']),
+    );
+    expect(configurationText(parseConfiguration(stored, 'config.yaml'))).toBe(stored);
+  });
 });
 
 describe('an adapter', () => {

@@ -16,14 +16,14 @@ import { type Values, isValues, mergeValues } from './values.js';
 const longestText = 100_000;
 
 /**
- * A preset's configuration.
+ * A preset's configuration. Where `pretrained` is set, its options of training from scratch are off unless they are set too.
  *
  * @param settings as `model.lr=1e-4`, later ones over earlier ones
  * @throws Error in one line if there is no such preset or a setting is wrong
  */
 export function presetConfiguration(name: string, settings: readonly string[] = []): TrainingConfiguration {
   const source = `preset ${name}`;
-  return checked(presetValues(name, source), source, settings);
+  return checked({ preset: presetValues(name, source), own: {} }, source, settings);
 }
 
 /**
@@ -38,7 +38,7 @@ export function parseConfiguration(
   source: string,
   settings: readonly string[] = [],
 ): TrainingConfiguration {
-  return checked(valuesOf(text, source), source, settings);
+  return checked(layersOf(text, source), source, settings);
 }
 
 /** The configuration as YAML that {@link parseConfiguration} reads back: what a run saves beside its results. */
@@ -46,20 +46,37 @@ export function configurationText(configuration: TrainingConfiguration): string 
   return stringify(configuration);
 }
 
+/** What a file says, and what the preset that it extends says below it. */
+interface Layers {
+  readonly preset: Values;
+  readonly own: Values;
+}
+
 function presetValues(name: unknown, source: string): Values {
   if (!isTrainingPreset(name)) {
     throw new Error(`${source}: no such preset; expected one of ${trainingPresetNames.join(', ')}.`);
   }
-  return valuesOf(presetText(name), source);
+  const { preset, own } = layersOf(presetText(name), source);
+  return mergeValues(preset, own);
 }
 
-/** The values of a file over those of the preset that it extends. */
-function valuesOf(text: string, source: string): Values {
+function layersOf(text: string, source: string): Layers {
   const { extends: extended, ...own } = parsedValues(text, source);
-  if (extended === undefined) return own;
+  if (extended === undefined) return { preset: {}, own };
   // Only presets extend `common`; it cannot be trained by itself.
-  if (extended === 'common') return mergeValues(parsedValues(presetText('common'), 'common'), own);
-  return mergeValues(presetValues(extended, `${source}: extends ${shown(extended)}`), own);
+  if (extended === 'common') return { preset: parsedValues(presetText('common'), 'common'), own };
+  return { preset: presetValues(extended, `${source}: extends ${shown(extended)}`), own };
+}
+
+/** Options of training from scratch, and what switches them off. */
+const fromScratch = { visual_first_pct: 0, cross_from_visual: false, muon_lr: null } as const;
+
+/** A preset's options of training from scratch are not meant for a model that is trained further. */
+function forFineTuning(preset: Values): Values {
+  const model = preset['model'];
+  if (!isValues(model)) return preset;
+  const off = Object.entries(fromScratch).filter(([option]) => option in model);
+  return { ...preset, model: { ...model, ...Object.fromEntries(off) } };
 }
 
 function parsedValues(text: string, source: string): Values {
@@ -77,9 +94,15 @@ function parsedValues(text: string, source: string): Values {
   return values;
 }
 
-function checked(values: Values, source: string, settings: readonly string[]): TrainingConfiguration {
-  const name = modelName(values, source);
-  const set = settings.reduce((changed, setting) => applySetting(changed, name, setting), values);
+function checked(
+  { preset, own }: Layers,
+  source: string,
+  settings: readonly string[],
+): TrainingConfiguration {
+  const name = modelName(mergeValues(preset, own), source);
+  const given = settings.reduce((changed, setting) => applySetting(changed, name, setting), own);
+  const below = (given['pretrained'] ?? null) === null ? preset : forFineTuning(preset);
+  const set = mergeValues(below, given);
   const result = runSchemas[name].safeParse(set);
   if (!result.success) throw new Error(`${source}: ${issueText(result.error.issues[0]!, set, name)}`);
   const broken = brokenRule(result.data);

@@ -32,6 +32,11 @@ export class LossScale {
     return { scale: this.scale, goodSteps: this.goodSteps };
   }
 
+  /** Whether it cannot come down any more. */
+  get atLeast(): boolean {
+    return this.scale <= least;
+  }
+
   /** Whether the step was left out because a gradient was not finite. */
   update(skipped: boolean): void {
     if (skipped) {

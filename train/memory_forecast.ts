@@ -16,20 +16,23 @@ export interface StepMemory {
 export interface MemoryForecast extends StepMemory {
   /** What will be held from a later step on, as the average of the weights is. */
   readonly laterBytes: number;
+  /** Images that a pass was seen to fit, where the device does not tell how much memory it has. */
+  readonly fittingImages?: number;
 }
 
 /**
  * Measures forward and backward passes of one and of two images with the longest labels and all permutations; parameters
- * stay as they are. Leaves the state of the optimizers allocated, as it will be.
- * @throws OutOfMemoryError if not even that much fits
+ * stay as they are. Leaves the state of the optimizers allocated, as it will be. Where the device does not tell how much
+ * memory it has, as GPUs do not, one pass of the whole batch is tried, and smaller ones until one fits.
+ * @throws OutOfMemoryError if not even two images fit
  */
 export async function forecastMemory(
   device: Device,
   model: TrainableModel,
   training: TrainingStep,
   plan: RunPlan,
-  options: StepOptions,
-): Promise<StepMemory> {
+  options: StepOptions & { readonly batchSize: number },
+): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
   const { configuration } = model;
   const { maxLabelLength } = finalDecoder(configuration);
@@ -41,28 +44,60 @@ export async function forecastMemory(
     labels: Array.from({ length: images }, () => label),
     permutations,
   });
+  const peakOf = async (images: number): Promise<number> => {
+    device.resetStatistics();
+    await training.addGradientsOf([batchOf(images)], options);
+    await device.finish();
+    return device.memory.peakBytes;
+  };
+  const { memoryBudgetBytes } = device;
   // The first pass leaves gradients behind, as earlier passes of a step do.
   const peaks: number[] = [];
   try {
-    for (const images of [1, 1, 2]) {
-      device.resetStatistics();
-      await training.addGradientsOf([batchOf(images)], options);
-      await device.finish();
-      peaks.push(device.memory.peakBytes);
-    }
+    for (const images of [1, 1, 2]) peaks.push(await peakOf(images));
+    if (memoryBudgetBytes < Infinity) return memoryOf(peaks);
+    const fittingImages = await largestFitting(options.batchSize, async (images) => {
+      try {
+        await peakOf(images);
+        return true;
+      } catch (error) {
+        if (!(error instanceof OutOfMemoryError)) throw error;
+        device.trim();
+        return false;
+      }
+    });
+    return { ...memoryOf(peaks), fittingImages };
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
+    const had = memoryBudgetBytes < Infinity ? `${gigabytes(memoryBudgetBytes)} for tensors,` : 'memory';
     throw new OutOfMemoryError(
-      `${device.adapter.name} has ${gigabytes(device.memoryBudgetBytes)} for tensors, too little to train this model with ` +
-        `even two images at a time. ${model.recomputeBlocks ? 'Train' : 'Set trainer.gradient_checkpointing=true, or train'} a smaller model.`,
+      `${device.adapter.name} has ${had} too little to train this model with even two images at a time. ` +
+        `${model.recomputeBlocks ? 'Train' : 'Set trainer.gradient_checkpointing=true, or train'} a smaller model.`,
     );
   } finally {
     training.clearGradients();
     device.trim();
     device.resetStatistics();
   }
+}
+
+function memoryOf(peaks: readonly number[]): StepMemory {
   const [, one, two] = peaks as [number, number, number];
   return { firstImageBytes: one, furtherImageBytes: Math.max(0, two - one) };
+}
+
+/**
+ * Halves a number of images until it fits.
+ * @param fits whether so many do; two are known to
+ */
+export async function largestFitting(
+  images: number,
+  fits: (images: number) => Promise<boolean>,
+): Promise<number> {
+  for (let tried = images; tried > 2; tried = Math.ceil(tried / 2)) {
+    if (await fits(tried)) return tried;
+  }
+  return Math.min(images, 2);
 }
 
 /**
@@ -77,13 +112,18 @@ export function checkMemory(
   const needed = (images: number): number =>
     forecast.firstImageBytes + (images - 1) * forecast.furtherImageBytes + forecast.laterBytes;
   const { batch_size: batchSize } = model;
-  if (needed(batchSize) <= memoryBudgetBytes) return;
+  const { fittingImages } = forecast;
+  if (fittingImages === undefined ? needed(batchSize) <= memoryBudgetBytes : fittingImages >= batchSize)
+    return;
   const savings = [
     ...(trainer.gradient_checkpointing ? [] : ['trainer.gradient_checkpointing=true']),
     ...(forecast.laterBytes > 0 ? ['swa=false'] : []),
   ].join(' or ');
-  const had = `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`;
-  if (needed(1) > memoryBudgetBytes) {
+  const had =
+    fittingImages === undefined
+      ? `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`
+      : `${adapter.name} ran out of memory with it`;
+  if (fittingImages === undefined && needed(1) > memoryBudgetBytes) {
     throw new OutOfMemoryError(
       `a step needs about ${gigabytes(needed(1))} even with model.batch_size=1; ${had}. ` +
         (savings === ''
@@ -91,8 +131,8 @@ export function checkMemory(
           : `Set ${savings} to need less, or train a smaller model.`),
     );
   }
-  let fitting = batchSize - 1;
-  while (needed(fitting) > memoryBudgetBytes) fitting--;
+  let fitting = fittingImages ?? batchSize - 1;
+  while (fittingImages === undefined && needed(fitting) > memoryBudgetBytes) fitting--;
   const all = batchSize * trainer.accumulate_grad_batches;
   const proposal = nearestSplit(all, fitting);
   const images = proposal.batchSize * proposal.accumulation;

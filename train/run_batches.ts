@@ -37,15 +37,15 @@ export function loaderOptions(
 /** Samples named in the message of a faulty step. */
 const mostNamed = 8;
 
-/** The loss of a step is no number. */
-export class LossError extends Error {
-  override readonly name = 'LossError';
+/** A step whose loss or gradient is no number. */
+export class StepError extends Error {
+  override readonly name = 'StepError';
   /** What the step was made of, a line a sample. */
   readonly samples: readonly string[];
 
   constructor(
     readonly step: number,
-    loss: number,
+    fault: string,
     batches: readonly Batch[],
   ) {
     const samples = batches.flatMap(({ sources, labels }) =>
@@ -53,7 +53,7 @@ export class LossError extends Error {
     );
     const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
     super(
-      `the loss of step ${step} is ${loss}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
+      `step ${step}: the ${fault}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
         `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
     );
     this.samples = samples;

@@ -14,6 +14,7 @@ export class RunPlan {
   readonly epochs: number;
   /** Steps at the beginning in which the visual branch trains alone. */
   readonly visualSteps: number;
+  private readonly limitedBySteps: boolean;
   /** The step from which weights are averaged; the learning rate stays as it is then. */
   readonly averagingStep: number;
 
@@ -26,6 +27,7 @@ export class RunPlan {
     this.stepsPerEpoch = Math.ceil(batchesPerEpoch / trainer.accumulate_grad_batches);
     this.epochs = trainer.max_epochs < 0 ? Infinity : trainer.max_epochs;
     const limit = trainer.max_steps < 0 ? Infinity : trainer.max_steps;
+    this.limitedBySteps = limit < this.epochs * this.stepsPerEpoch;
     this.totalSteps = Math.min(this.epochs * this.stepsPerEpoch, limit);
     if (this.totalSteps < 1) {
       throw new Error(
@@ -40,6 +42,17 @@ export class RunPlan {
   /** Whether there will be an average of weights at the end. */
   get averages(): boolean {
     return this.averagingStep < this.totalSteps;
+  }
+
+  /**
+   * Whether the weights after a step, counted from 1, go into the average: at the ends of epochs, and at ten more steps of
+   * a run that steps limit, which may see few of those; at its end in any case.
+   */
+  averagesAt(step: number, epochEnded: boolean): boolean {
+    if (step <= this.averagingStep) return false;
+    if (epochEnded || step >= this.totalSteps) return true;
+    const interval = Math.ceil((this.totalSteps - this.averagingStep) / 10);
+    return this.limitedBySteps && (this.totalSteps - step) % interval === 0;
   }
 
   /** @param shapes of the model's parameters, by name */

@@ -6,7 +6,7 @@ import type { DataSource } from './data/data_source.js';
 import type { CorruptSample } from './data/loader.js';
 import type { CheckpointEvent, EndEvent, StepEvent, TrainingObserver } from './events.js';
 import { RunFolder } from './run_folder.js';
-import { LossError } from './run_batches.js';
+import { StepError } from './run_batches.js';
 import { type TakenStep, TrainingRun } from './training_run.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { Validation, type ValidationSet } from './validation.js';
@@ -99,7 +99,7 @@ class Trainer {
         const lost = lossOf(error);
         losses = this.saved > savedBefore ? 1 : losses + 1;
         savedBefore = this.saved;
-        if (error instanceof LossError) throw await this.withList(error);
+        if (error instanceof StepError) throw await this.withList(error);
         if (!lost || losses >= mostLosses) throw error;
         const from = this.saved < 0 ? 'the start' : `step ${this.saved}`;
         await this.tell('notice', `${lost.message} Going on from ${from} on another one.`);
@@ -110,7 +110,7 @@ class Trainer {
   }
 
   /** The error of a step, with a file that lists all that the step was made of. */
-  private async withList(error: LossError): Promise<Error> {
+  private async withList(error: StepError): Promise<Error> {
     const path = join(this.folder.path, `step-${error.step}.samples.txt`);
     try {
       await this.folder.check();
@@ -223,7 +223,10 @@ class Trainer {
       await this.folder.check();
       const averaged = await run.saveAverage(this.folder.checkpoints);
       if (averaged !== undefined) {
-        await this.tell('notice', `${averaged} is the average of the last epochs' weights.`);
+        await this.tell(
+          'notice',
+          `${averaged} is the average of the weights after ${run.averaged} of the last steps.`,
+        );
       }
     }
     await this.save(run);

@@ -9,7 +9,7 @@ import { checkMemory, forecastMemory } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
 import { readerConfiguration } from './reader_configuration.js';
-import { LossError, type RunBatches, loaderOptions } from './run_batches.js';
+import { StepError, type RunBatches, loaderOptions } from './run_batches.js';
 import { RunPlan } from './run_plan.js';
 import type { RunState } from './run_state.js';
 import { openModelWeights } from './stored_model.js';
@@ -131,6 +131,11 @@ export class TrainingRun {
     return this.step >= this.plan.totalSteps;
   }
 
+  /** How many weights have gone into the average. */
+  get averaged(): number {
+    return this.average.count;
+  }
+
   get epoch(): number {
     return this.position.epoch;
   }
@@ -143,7 +148,7 @@ export class TrainingRun {
   /**
    * Takes the next step.
    * @returns undefined if the data ends before the plan does
-   * @throws Error naming the data if the loss is not finite
+   * @throws StepError naming the data if the loss, or the gradient in f32, is not finite
    */
   async next(): Promise<TakenStep | undefined> {
     const { plan, step, lossScale } = this;
@@ -159,11 +164,15 @@ export class TrainingRun {
       batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
       { ...this.stepOptions(), learningRates, visualOnly: !this.crossStarted, lossScale: scale },
     );
-    if (!Number.isFinite(report.loss)) throw new LossError(step + 1, report.loss, batches);
+    if (!Number.isFinite(report.loss)) throw new StepError(step + 1, `loss is ${report.loss}`, batches);
+    // In f16 a gradient may overflow until the scale of the loss has come down; else it has no reason to.
+    if (report.skipped && (!this.halfPrecision || lossScale.atLeast)) {
+      throw new StepError(step + 1, 'gradient is not finite', batches);
+    }
     if (this.halfPrecision) lossScale.update(report.skipped);
     this.step++;
     this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
-    if (this.step > plan.averagingStep && (this.epochEnded || this.done)) this.average.update();
+    if (plan.averagesAt(this.step, this.epochEnded)) this.average.update();
     const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
     return { report, batches, learningRates, waitMs, lossScale: scale };
   }
@@ -310,6 +319,7 @@ export class TrainingRun {
     const forecast = await forecastMemory(device, model, training, plan, {
       ...this.stepOptions(),
       learningRates: [],
+      batchSize: configuration.model.batch_size,
     });
     this.dropoutStreams = streams;
     const laterBytes = plan.averages ? this.average.pendingBytes : 0;

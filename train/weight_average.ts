@@ -1,4 +1,4 @@
-/** Stochastic weight averaging (Izmailov et al., 2018): the mean of the weights at the ends of the last epochs. */
+/** Stochastic weight averaging (Izmailov et al., 2018): the mean of the weights at the ends of the last epochs, or at steps between. */
 import { type Tensor, copyInto, moveTowards } from '../engine/index.js';
 
 export class WeightAverage {

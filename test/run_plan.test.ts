@@ -1,0 +1,27 @@
+/** Which weights of a run are averaged. */
+import { expect, test } from '@jest/globals';
+import { presetConfiguration } from '../train/configuration.js';
+import { RunPlan } from '../train/run_plan.js';
+
+/** Steps after which weights go into the average. */
+function averaged(batchesPerEpoch: number, ...settings: string[]): number[] {
+  const plan = new RunPlan(
+    presetConfiguration('tiny', ['swa=true', 'swa_epoch_start=0.5', ...settings]),
+    batchesPerEpoch,
+  );
+  const steps = Array.from({ length: plan.totalSteps }, (_, i) => i + 1);
+  return steps.filter((step) => plan.averagesAt(step, step % plan.stepsPerEpoch === 0));
+}
+
+test('a run by epochs averages at their ends', () => {
+  expect(averaged(10, 'trainer.max_steps=-1', 'trainer.max_epochs=4')).toEqual([30, 40]);
+});
+
+test('a run by steps averages ten times, however long its epochs are', () => {
+  expect(averaged(1000, 'trainer.max_steps=200')).toEqual([110, 120, 130, 140, 150, 160, 170, 180, 190, 200]);
+  expect(averaged(1000, 'trainer.max_steps=6')).toEqual([4, 5, 6]);
+});
+
+test('nothing is averaged unless it is asked for', () => {
+  expect(averaged(10, 'trainer.max_steps=20', 'swa=false')).toEqual([]);
+});
