@@ -18,7 +18,7 @@ function timeLeft(estimate: number, options: cliProgress.Options, multipleSecond
 }
 
 /** A bar on the standard error where that is a terminal, else nothing. It is gone when the work is done. */
-export function showProgress(what: string, unit: 'bytes' | 'images', wanted = true): Progress {
+export function showProgress(what: string, unit: 'bytes' | 'images' | 'rows', wanted = true): Progress {
   if (!wanted || !process.stderr.isTTY) return silent;
   let bar: cliProgress.SingleBar | undefined;
   return {

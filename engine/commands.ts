@@ -27,6 +27,8 @@ export class CommandQueue {
   private batch = 1;
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
+  /** What passes begin with while their time is taken. */
+  private passDescriptor: GPUComputePassDescriptor | undefined;
 
   constructor(
     private readonly gpu: GPUDevice,
@@ -50,7 +52,7 @@ export class CommandQueue {
 
     const group = this.programs.bindGroup(program, this.parameters, bindings, label);
     this.encoder ??= this.gpu.createCommandEncoder();
-    this.pass ??= this.encoder.beginComputePass();
+    this.pass ??= this.encoder.beginComputePass(this.passDescriptor);
     this.pass.setPipeline(program.pipeline);
     this.pass.setBindGroup(0, group, [offset]);
     this.pass.dispatchWorkgroups(...launch.workgroups);
@@ -88,6 +90,30 @@ export class CommandQueue {
     }
     this.counts.readBacks++;
     this.flush();
+  }
+
+  /**
+   * Records work into a pass of its own whose time is taken, and submits it.
+   * @param after records what follows the pass
+   * @returns whether all of it was one pass
+   */
+  timed(querySet: GPUQuerySet, record: () => void, after: (encoder: GPUCommandEncoder) => void): boolean {
+    this.flush();
+    this.passDescriptor = {
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    };
+    const { batch } = this;
+    try {
+      record();
+    } finally {
+      this.passDescriptor = undefined;
+    }
+    if (this.batch !== batch || !this.encoder || !this.pass) return false;
+    this.pass.end();
+    this.pass = undefined;
+    after(this.encoder);
+    this.flush();
+    return true;
   }
 
   /** Submits everything recorded. */

@@ -11,6 +11,7 @@ import type { AdapterSummary } from './adapters.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
 import { EngineError, ShapeError } from './errors.js';
 import { FailureLog } from './failures.js';
+import { GpuTimer } from './gpu_timer.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { type Binding, ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
@@ -63,6 +64,7 @@ export class Device implements TensorDevice {
   private readonly queue: CommandQueue;
   private readonly pool: BufferPool;
   private readonly readBack: ReadBack;
+  private timer: GpuTimer | undefined;
   private readonly scopes = new Scopes();
   private lastWork: (() => string) | undefined;
   private turn: Promise<unknown> = Promise.resolve();
@@ -190,6 +192,28 @@ export class Device implements TensorDevice {
     await this.failures.settle();
   }
 
+  /** Whether the device has a clock of its own to time work by (`timestamp-query`). */
+  get hasClock(): boolean {
+    return this.gpu.features.has('timestamp-query');
+  }
+
+  /**
+   * Times work by the device's own clock, alone: what was recorded before is submitted first.
+   * @param record records work that fits one submit (about a thousand dispatches) and reads nothing back
+   * @returns milliseconds from the begin of the first dispatch to the end of the last
+   * @throws EngineError without such a clock, or where the work does not fit one submit
+   */
+  async timeOnGpu(record: () => void): Promise<number> {
+    this.check();
+    if (!this.hasClock) {
+      throw new EngineError(`${this.adapter.name} has no clock to time work by (feature timestamp-query)`);
+    }
+    this.timer ??= new GpuTimer(this.gpu, this.queue);
+    const elapsedMs = await this.timer.time(record);
+    await this.failures.settle();
+    return elapsedMs;
+  }
+
   /**
    * Runs `work`; tensors made in it and not returned by it (alone, or in arrays, Maps and plain objects) are disposed at its
    * end, which for asynchronous work is when its promise settles. Works that overlap in time each have their own scope; in
@@ -220,6 +244,7 @@ export class Device implements TensorDevice {
   /** Frees everything. Pending reads fail with DeviceLostError; the process can end. */
   close(): void {
     this.failures.close();
+    this.timer?.destroy();
     this.queue.destroy();
     this.gpu.destroy();
   }

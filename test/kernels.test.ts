@@ -47,7 +47,7 @@ import {
   launchSoftmax,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
-import { erfc } from './support/error_function.js';
+import { erfc } from '../bench/kernels/error_function.js';
 import { gelu as geluReference, rowsOf, softmaxRow } from './support/float64.js';
 import { Random, expectClose, poisonPool, poisoned, sizeOf, stored, tolerance } from './support/numbers.js';
 

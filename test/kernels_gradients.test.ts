@@ -12,7 +12,7 @@ import {
   unaryGradients,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
-import { erfc } from './support/error_function.js';
+import { erfc } from '../bench/kernels/error_function.js';
 import { readTensorFixture } from './support/fixtures.js';
 import { rowsOf, softmaxRow } from './support/float64.js';
 import { Random, expectClose, poisoned, sizeOf, stored, tolerance } from './support/numbers.js';

@@ -1,18 +1,21 @@
 /** What operands hold when they are timed: the same for our kernels, for peers and for the reference. */
-import { type OperandSpecification, type Work, operandsOf } from './work.js';
+import { type FloatType, type OperandSpecification, type Work, operandsOf } from './work.js';
 
 export type OperandValues = Readonly<Record<string, Float32Array | Uint32Array>>;
 
-/** Values of all inputs of some work, by name. Floats are multiples of 1/1024 in [-1, 1), which f16 holds as they are. */
-export function inputValues(work: Work): OperandValues {
-  const { inputs } = operandsOf(work, 'f32');
+/**
+ * Values of all inputs of some work, by name: floats in [-1, 1). For f16 they are multiples of 1/1024, which it holds as
+ * they are; for f32 they have all of its digits, so that sums of products are rounded.
+ */
+export function inputValues(work: Work, dtype: FloatType): OperandValues {
+  const { inputs } = operandsOf(work, dtype);
   return Object.fromEntries(
-    Object.entries(inputs).map(([name, specification], index) => [
-      name,
-      specification.dtype === 'u32'
-        ? ids(specification, entriesOf(work))
-        : floats(specification, index + 1, name),
-    ]),
+    Object.entries(inputs).map(([name, specification], index): [string, Float32Array | Uint32Array] => {
+      if (specification.dtype === 'u32') return [name, ids(specification, entriesOf(work))];
+      const values = floats(specification, index + 1, dtype === 'f16' ? 10 : 23);
+      // A mean of squares is not negative.
+      return [name, name === 'secondMoment' ? values.map((value) => Math.abs(value)) : values];
+    }),
   );
 }
 
@@ -20,14 +23,14 @@ function count({ shape }: OperandSpecification): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-function floats(specification: OperandSpecification, seed: number, name: string): Float32Array {
+/** @param bits of each value after the point */
+function floats(specification: OperandSpecification, seed: number, bits: number): Float32Array {
   const values = new Float32Array(count(specification));
+  const [scale, half] = [2 ** (bits + 1 - 32), 2 ** bits];
   let state = Math.imul(seed, 0x9e3779b1) >>> 0;
   for (let i = 0; i < values.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const value = ((state >>> 21) - 1024) / 1024;
-    // A mean of squares is not negative.
-    values[i] = name === 'secondMoment' ? Math.abs(value) : value;
+    values[i] = (Math.floor(state * scale) - half) / half;
   }
   return values;
 }

@@ -70,7 +70,7 @@ export type KernelName = Work['kernel'];
 export interface OperandSpecification {
   readonly shape: readonly number[];
   /** u32 for ids. Peers may hold them as i32. */
-  readonly dtype: FloatType | 'f32' | 'u32';
+  readonly dtype: FloatType | 'u32';
 }
 
 type Operands = Readonly<Record<string, OperandSpecification>>;
@@ -81,9 +81,10 @@ export interface WorkOperands {
   readonly outputs: Operands;
 }
 
-/** The operands of some work, whose floats are stored as `dtype`. */
+/** The operands of some work, whose floats are stored as `dtype`; what is added up over rows is f32. */
 export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
   const floats = (...shape: number[]): OperandSpecification => ({ shape, dtype });
+  const sums = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'f32' });
   const ids = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'u32' });
   switch (work.kernel) {
     case 'matmul': {
@@ -116,7 +117,7 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
         ? { inputs: { x, weight: vector, bias: vector }, outputs: { result: x } }
         : {
             inputs: { x, gradient: x, weight: vector },
-            outputs: { result: x, weightGradient: vector, biasGradient: vector },
+            outputs: { result: x, weightGradient: sums(work.width), biasGradient: sums(work.width) },
           };
     }
     case 'softmax':
@@ -132,13 +133,13 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
     case 'argmax':
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: ids(work.rows) } };
     case 'column_sum':
-      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: floats(work.width) } };
+      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: sums(work.width) } };
     case 'cross_entropy':
     case 'cross_entropy_gradient': {
       const [logits, targets] = [floats(work.rows, work.width), ids(work.rows)];
       return {
         inputs: { logits, targets },
-        outputs: { result: work.kernel === 'cross_entropy' ? { shape: [work.rows], dtype: 'f32' } : logits },
+        outputs: { result: work.kernel === 'cross_entropy' ? sums(work.rows) : logits },
       };
     }
     case 'embedding':
@@ -160,13 +161,10 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
       return { inputs: work.kernel === 'add' ? { x, y: x } : { x, gradient: x }, outputs: { result: x } };
     }
     case 'adamw': {
-      const [state, gradient]: OperandSpecification[] = [
-        { shape: [work.count], dtype: 'f32' },
-        floats(work.count),
-      ];
+      const state = sums(work.count);
       return {
-        inputs: { parameter: state!, gradient: gradient!, firstMoment: state!, secondMoment: state! },
-        outputs: { parameter: state! },
+        inputs: { parameter: state, gradient: floats(work.count), firstMoment: state, secondMoment: state },
+        outputs: { parameter: state },
       };
     }
   }

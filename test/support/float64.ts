@@ -1,5 +1,5 @@
 /** Float64 references and repeatable random numbers for tests. */
-import { erfc } from './error_function.js';
+import { erfc } from '../../bench/kernels/error_function.js';
 
 /** Numbers in [0, 1), the same for the same seed (mulberry32). */
 export function randomNumbers(seed: number): () => number {

@@ -1,0 +1,59 @@
+/** Our own kernels doing some work: its tensors on the device, and every variant that the adapter allows. */
+import { type Device, type Tensor, cast } from '../../engine/index.js';
+import type { Launch, Operand } from '../../kernels/index.js';
+import type { OperandValues } from './values.js';
+import { type FloatType, type Work, operandsOf } from './work.js';
+
+/** A way to do the work. */
+export interface OwnVariant {
+  readonly name: string;
+  /** Records its launches once. */
+  readonly record: () => void;
+}
+
+/** Work that is ready to be done again and again. */
+export interface OwnWork {
+  readonly variants: readonly OwnVariant[];
+  /** Tensors by the names of the work's outputs. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/** What a family of kernels needs to lay out its work. */
+export interface Bench {
+  readonly device: Device;
+  readonly dtype: FloatType;
+  /** Inputs and outputs of the work, dense. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+/** Allocates the operands of some work and uploads its inputs. The caller's scope frees them. */
+export function allocateOperands(device: Device, work: Work, dtype: FloatType, values: OperandValues): Bench {
+  const { inputs, outputs } = operandsOf(work, dtype);
+  const uploaded = Object.entries(inputs).map(([name, { shape, dtype: stored }]) => {
+    const tensor = device.tensor(values[name]! as Float32Array<ArrayBuffer>, shape);
+    return [name, stored === 'f16' ? cast(tensor, 'f16') : tensor] as const;
+  });
+  const made = Object.entries(outputs)
+    .filter(([name]) => !(name in inputs))
+    .map(([name, { shape, dtype: stored }]) => [name, device.empty(stored, shape)] as const);
+  return { device, dtype, tensors: Object.fromEntries([...uploaded, ...made]) };
+}
+
+/** Records one launch over some of the tensors, in the order of its bindings. */
+export function launch<Name extends string>(
+  device: Device,
+  tensors: Readonly<Record<string, Tensor>>,
+  order: readonly Name[],
+  build: (operands: Readonly<Record<Name, Operand>>) => Launch,
+): void {
+  device.dispatch(
+    (given) => build(Object.fromEntries(order.map((name, i) => [name, given[i]!])) as Record<Name, Operand>),
+    order.map((name) => tensors[name]!),
+    () => 'benchmark',
+  );
+}
+
+/** What kernels would be told of a tensor. */
+export function operandOf({ dtype, shape, strides, offset }: Tensor): Operand {
+  return { dtype, shape, strides, offset };
+}

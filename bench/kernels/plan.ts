@@ -1,0 +1,51 @@
+import { type ModelName, type UsedWork, modelWork } from './shapes.js';
+import type { FloatType, Work } from './work.js';
+
+/** Which work is wanted. */
+export interface PlanOptions {
+  readonly models: readonly ModelName[];
+  /** Images at once. */
+  readonly batches: readonly number[];
+  readonly dtypes: readonly FloatType[];
+  /** Words that all must occur in what is known of a row, as {@link rowText} has it. */
+  readonly filter: string;
+}
+
+export interface PlannedRow {
+  readonly used: UsedWork;
+  readonly dtype: FloatType;
+}
+
+/** The rows of a benchmark; work that occurs at several places is done once, at the first of them. */
+export function planRows({ models, batches, dtypes, filter }: PlanOptions): PlannedRow[] {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const seen = new Set<string>();
+  return models
+    .flatMap((model) => batches.flatMap((batch) => modelWork(model, batch)))
+    .filter(({ work }) => {
+      const key = JSON.stringify(work);
+      return !seen.has(key) && seen.add(key);
+    })
+    .flatMap((used) => dtypes.map((dtype) => ({ used, dtype })))
+    .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)));
+}
+
+/** Everything that a row can be found by. */
+export function rowText({ model, batch, stage, purpose, work }: UsedWork, dtype: FloatType): string {
+  return `${model} batch ${batch} ${stage} ${purpose}: ${work.kernel} ${shapeOf(work)} ${dtype}`.toLowerCase();
+}
+
+/** The sizes of some work in a few characters. */
+export function shapeOf(work: Work): string {
+  if (work.kernel === 'matmul') {
+    const { batch, rows, depth, columns, leftTransposed, rightTransposed } = work;
+    const sides = `${leftTransposed ? 'T' : ''}${rows}x${depth}x${columns}${rightTransposed ? 'T' : ''}`;
+    return batch === 1 ? sides : `${batch}x${sides}`;
+  }
+  if ('heads' in work) {
+    const { batch, heads, queries, keys, width, causal } = work;
+    return `${batch}x${heads}x${queries}x${keys}x${width}${causal ? ' causal' : ''}`;
+  }
+  if ('tableRows' in work) return `${work.rows} of ${work.tableRows}x${work.width}`;
+  return 'count' in work ? String(work.count) : `${work.rows}x${work.width}`;
+}

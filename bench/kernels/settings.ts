@@ -1,0 +1,12 @@
+/** Numbers that work needs beside its operands. */
+
+export const layerNormEpsilon = 1e-5;
+
+/** As the original trains, at some step. */
+export const adamwSettings = {
+  learningRate: 1e-3,
+  betas: [0.9, 0.98],
+  epsilon: 1e-6,
+  weightDecay: 0.2,
+  step: 9,
+} as const;

@@ -1,0 +1,77 @@
+import type { KernelRow, KernelTimes } from './run.js';
+import { ownName } from './run.js';
+import { shapeOf } from './plan.js';
+import { type OlderTimes, bestOwn, bestPeer } from './report.js';
+
+/** Headings of {@link rowCells}. */
+export const tableHead = [
+  'kernel',
+  'sizes',
+  'dtype',
+  'by',
+  'ms',
+  'spread',
+  'GFLOP/s',
+  'GB/s',
+  'of peak',
+  'error',
+  'ratio',
+] as const;
+
+/** Columns of numbers, which are set flush right. */
+export const numberColumns = [4, 5, 6, 7, 8, 9, 10];
+
+/** A row of the table for each who did the work. The ratio is that to our fastest, or of the older time to ours. */
+export function rowCells(row: KernelRow, older?: OlderTimes): string[][] {
+  const names = [row.work.kernel, shapeOf(row.work), row.dtype];
+  const own = bestOwn(row);
+  const done = row.times.map((times) => [...names, ...timesCells(times, row), ratio(times, own, row, older)]);
+  const unable = row.unable.map(({ runner, reason }) => [...names, `${runner}: ${reason}`]);
+  return [...done, ...unable];
+}
+
+function timesCells(times: KernelTimes, { flops }: KernelRow): string[] {
+  const { runner, variant, medianMs, spread, flopsPerSecond, bytesPerSecond, error } = times;
+  return [
+    runner === ownName ? variant : `${runner} ${variant}`,
+    milliseconds(medianMs),
+    `${(100 * spread).toFixed(0)} %`,
+    flops > 0 ? (flopsPerSecond / 1e9).toFixed(1) : '',
+    (bytesPerSecond / 1e9).toFixed(1),
+    `${(100 * shareOfPeak(times, flops)).toFixed(0)} %`,
+    error === 0 ? '0' : error.toExponential(0),
+  ];
+}
+
+/** Of the peak that the work is nearer to: computing, or moving memory. */
+export function shareOfPeak(times: KernelTimes, flops: number): number {
+  return flops > 0 ? Math.max(times.shareOfPeakFlops, times.shareOfPeakBytes) : times.shareOfPeakBytes;
+}
+
+function ratio(times: KernelTimes, own: KernelTimes | undefined, row: KernelRow, older?: OlderTimes): string {
+  if (own === undefined) return '';
+  if (times === own) {
+    const before = older?.ms(row);
+    return before === undefined ? '' : `was ${milliseconds(before)}, ${(before / own.medianMs).toFixed(2)}x`;
+  }
+  return `${(times.medianMs / own.medianMs).toFixed(2)}x`;
+}
+
+export function milliseconds(ms: number): string {
+  return ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(2) : ms.toPrecision(2);
+}
+
+/** How our kernels stand against the fastest peer: the least, the middle and the greatest ratio, by kernel. */
+export function peerSummary(rows: readonly KernelRow[]): string[][] {
+  const ratios = new Map<string, number[]>();
+  for (const row of rows) {
+    const [own, peer] = [bestOwn(row), bestPeer(row)];
+    if (!own || !peer) continue;
+    ratios.set(row.work.kernel, [...(ratios.get(row.work.kernel) ?? []), peer.medianMs / own.medianMs]);
+  }
+  return [...ratios].map(([kernel, values]) => {
+    values.sort((a, b) => a - b);
+    const cell = (at: number): string => `${values[at]!.toFixed(2)}x`;
+    return [kernel, String(values.length), cell(0), cell(values.length >> 1), cell(values.length - 1)];
+  });
+}

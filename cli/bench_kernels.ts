@@ -1,0 +1,162 @@
+/** `bench --kernels`: what every kernel does on this device. */
+import { cpus } from 'node:os';
+import { kernelPage } from '../bench/kernels/page.js';
+import { planRows } from '../bench/kernels/plan.js';
+import { type KernelReport, type OlderTimes, readOlderTimes } from '../bench/kernels/report.js';
+import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kernels/run.js';
+import { type ModelName, modelNames } from '../bench/kernels/shapes.js';
+import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
+import type { FloatType } from '../bench/kernels/work.js';
+import type { Device } from '../engine/index.js';
+import type { Precision } from '../model/index.js';
+import { writeWholeFile } from '../weights/index.js';
+import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
+import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
+import { requirePrecision, withDevice } from './options.js';
+import { formatTable, print, tell } from './output.js';
+import { checkOutputFile } from './output_paths.js';
+import { ownVersion, versionOf } from './package.js';
+import { showProgress } from './progress.js';
+
+export interface KernelBenchOptions {
+  readonly models?: readonly ModelName[];
+  readonly batches?: readonly number[];
+  readonly filter?: string;
+  readonly precision?: Precision;
+  readonly device?: string;
+  readonly compare?: string;
+  readonly html?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+const defaultBatches = [8];
+
+/** Widths of the columns of the table, which is printed row by row. */
+const widths = [22, 26, 5, 28, 8, 6, 8, 7, 7, 6, 14];
+
+/** @throws UsageError for options that do not go together, or a filter that nothing fits */
+export async function runKernelBench(options: KernelBenchOptions): Promise<ExitCode> {
+  const inputs = options.compare === undefined ? [] : [options.compare];
+  if (options.html !== undefined) await checkOutputFile('--html', options.html, inputs);
+  const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
+  const signal = watchForInterruption();
+  return withDevice(options.device, async (device) => {
+    if (options.precision) requirePrecision(device, options.precision);
+    const dtypes: FloatType[] = options.precision
+      ? [options.precision]
+      : device.traits.f16
+        ? ['f32', 'f16']
+        : ['f32'];
+    const planned = planRows({
+      models: options.models ?? modelNames,
+      batches: options.batches ?? defaultBatches,
+      dtypes,
+      filter: options.filter ?? '',
+    });
+    if (planned.length === 0) {
+      throw new UsageError(
+        `--filter ${printable(options.filter!)}: no row has all of these words. Try a kernel (matmul), a model (base), ` +
+          'a stage (encoding, decoding, refining, training), a type (f16) or sizes (1576x768x2304T).',
+      );
+    }
+    if (older && older.adapter !== device.adapter.name && !options.quiet) {
+      tell(`${printable(options.compare!)} was measured on ${printable(older.adapter)}, another adapter.`);
+    }
+    const bench = await KernelBench.open(device);
+    const run = { bench, planned, peers: [], older, signal };
+    const { rows, interruption } = await measureRows(run, options);
+    liftDeadlines();
+    const report = reportOf(device, bench, [], rows);
+    if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
+    else await print(closingText(report));
+    if (options.html !== undefined) {
+      const page = kernelPage(report);
+      await writeWholeFile(options.html, (file) => file.writeFile(page));
+      if (!options.quiet) tell(`${printable(options.html)} shows the results.`);
+    }
+    if (interruption) throw interruption;
+    return rows.some(({ times }) => times.length > 0) ? EXIT_DONE : EXIT_NOTHING;
+  });
+}
+
+interface Run {
+  readonly bench: KernelBench;
+  readonly planned: ReturnType<typeof planRows>;
+  readonly peers: readonly Runner[];
+  readonly older: OlderTimes | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Rows are printed as they come; those done before an interruption count. */
+async function measureRows(
+  { bench, planned, peers, older, signal }: Run,
+  { json, quiet }: KernelBenchOptions,
+): Promise<{ rows: KernelRow[]; interruption?: Interruption }> {
+  const rows: KernelRow[] = [];
+  const progress = showProgress('kernels', 'rows', !quiet);
+  try {
+    if (!json) await print(line(tableHead));
+    let heading = '';
+    for (const [index, { used, dtype }] of planned.entries()) {
+      signal.throwIfAborted();
+      progress.update(index, planned.length);
+      const row = await bench.row(used, dtype, peers);
+      rows.push(row);
+      if (json) continue;
+      const place = `${used.model}, batch ${used.batch}: ${used.purpose}`;
+      progress.stop();
+      if (place !== heading) await print(`${(heading = place)}\n`);
+      for (const cells of rowCells(row, older)) await print(line(cells));
+    }
+    return { rows };
+  } catch (error) {
+    if (!(error instanceof Interruption) || rows.length === 0) throw error;
+    return { rows, interruption: error };
+  } finally {
+    progress.stop();
+  }
+}
+
+function line(cells: readonly string[]): string {
+  // The reason why somebody could not is longer than a column, and the last.
+  const set = cells.map((cell, column) =>
+    numberColumns.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+  );
+  return `  ${set.join(' ').trimEnd()}\n`;
+}
+
+function reportOf(
+  device: Device,
+  { clock, peaks }: KernelBench,
+  peers: readonly Runner[],
+  rows: readonly KernelRow[],
+): KernelReport {
+  const processors = cpus();
+  return {
+    kind: 'kernels',
+    date: new Date().toISOString(),
+    machine: {
+      adapter: device.adapter.name,
+      backend: device.adapter.backend,
+      driver: device.info.description,
+      cpu: `${processors.length} x ${processors[0]?.model ?? 'unknown'}`,
+      node: process.version,
+      webgpu: versionOf('webgpu') ?? 'unknown',
+      version: ownVersion(),
+    },
+    peers: peers.map(({ name, version }) => ({ name, version })),
+    clock,
+    peaks,
+    rows,
+  };
+}
+
+function closingText({ peaks, clock, rows, machine, peers }: KernelReport): string {
+  const head =
+    `\n${printable(machine.adapter)}: ${(peaks.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s of multiply-adds, ` +
+    `${(peaks.bytesPerSecond / 1e9).toFixed(1)} GB/s of a large copy, measured now; times by the clock of the ${clock}\n`;
+  if (peers.length === 0) return head;
+  const summary = [['kernel', 'rows', 'least', 'middle', 'greatest'], ...peerSummary(rows)];
+  return `${head}\nTime of the fastest peer over that of ${ownName}:\n${formatTable(summary, [1, 2, 3, 4])}`;
+}

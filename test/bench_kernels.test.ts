@@ -1,0 +1,256 @@
+/** The benchmark of the kernels: what it measures, that it sees wrong results, and what it tells. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { workCost } from '../bench/kernels/cost.js';
+import { kernelPage } from '../bench/kernels/page.js';
+import { planRows, rowText } from '../bench/kernels/plan.js';
+import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
+import { KernelBench, type KernelRow, type Runner } from '../bench/kernels/run.js';
+import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js';
+import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
+import { inputValues } from '../bench/kernels/values.js';
+import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
+import { useDevice } from './support/device.js';
+import { tolerance } from './support/numbers.js';
+
+const device = useDevice();
+
+/** Odd sizes of every kernel, so that edges of tiles are met. */
+const oddWork: readonly Work[] = [
+  {
+    kernel: 'matmul',
+    batch: 2,
+    rows: 19,
+    depth: 37,
+    columns: 45,
+    leftTransposed: false,
+    rightTransposed: true,
+    bias: true,
+    activation: 'gelu',
+    residual: true,
+  },
+  {
+    kernel: 'matmul',
+    batch: 1,
+    rows: 33,
+    depth: 70,
+    columns: 21,
+    leftTransposed: true,
+    rightTransposed: false,
+    bias: false,
+    activation: 'none',
+    residual: false,
+  },
+  { kernel: 'attention', batch: 2, heads: 3, queries: 13, keys: 21, width: 20, causal: false },
+  { kernel: 'attention', batch: 1, heads: 2, queries: 17, keys: 17, width: 32, causal: true },
+  { kernel: 'attention_gradient', batch: 2, heads: 2, queries: 13, keys: 13, width: 20, causal: true },
+  ...(
+    [
+      'layernorm',
+      'layernorm_gradient',
+      'softmax',
+      'softmax_gradient',
+      'argmax',
+      'column_sum',
+      'cross_entropy',
+      'cross_entropy_gradient',
+    ] as const
+  ).map((kernel): Work => ({ kernel, rows: 301, width: 95 })),
+  { kernel: 'embedding', rows: 43, tableRows: 31, width: 20 },
+  { kernel: 'embedding_gradient', rows: 43, tableRows: 31, width: 20 },
+  ...(['copy', 'add', 'gelu', 'quick_gelu', 'gelu_gradient', 'quick_gelu_gradient', 'adamw'] as const).map(
+    (kernel): Work => ({ kernel, count: 1003 }),
+  ),
+];
+
+function used(work: Work): UsedWork {
+  return { work, model: 'tiny', batch: 1, stage: 'training', purpose: 'a test', occurrences: 1 };
+}
+
+let opened: Promise<KernelBench> | undefined;
+const openBench = (): Promise<KernelBench> => (opened ??= KernelBench.open(device()));
+
+describe('every kernel', () => {
+  test('has odd sizes here', () => {
+    const named = modelNames.flatMap((model) => modelWork(model, 1)).map(({ work }) => work.kernel);
+    const tested = new Set<KernelName>(oddWork.map(({ kernel }) => kernel));
+    expect(named.filter((kernel) => !tested.has(kernel))).toEqual([]);
+  });
+
+  test.each(oddWork.map((work) => [work.kernel, work] as const))(
+    '%s is timed in every variant, beside its error',
+    async (_, work) => {
+      const bench = await openBench();
+      for (const dtype of device().traits.f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
+        const row = await bench.row(used(work), dtype);
+        expect(row.unable).toEqual([]);
+        expect(row.times.length).toBeGreaterThan(0);
+        for (const times of row.times) {
+          expect(times.error).toBeLessThanOrEqual(tolerance[dtype]);
+          expect(times.medianMs).toBeGreaterThan(0);
+          expect(times.fastestMs).toBeLessThanOrEqual(times.medianMs);
+        }
+      }
+      expect(device().memory.buffers).toBe(0);
+    },
+    120_000,
+  );
+});
+
+describe('with others', () => {
+  const work: Work = { kernel: 'softmax', rows: 5, width: 7 };
+  /** Halves its results where they are to be wrong. */
+  const peer = (name: string, factor: number): Runner => ({
+    name,
+    version: '1',
+    prepare: async (_, __, { x }) => ({
+      run: async (times) => {
+        for (let time = 0; time < times; time++) await new Promise((resolve) => setTimeout(resolve, 2));
+      },
+      results: async () => {
+        const result = new Float32Array(35);
+        for (let row = 0; row < 5; row++) {
+          const own = Array.from(x!.subarray(7 * row, 7 * row + 7), (value) => Math.exp(value));
+          const sum = own.reduce((total, value) => total + value, 0);
+          result.set(
+            own.map((value) => (factor * value) / sum),
+            7 * row,
+          );
+        }
+        return { result };
+      },
+      dispose: async () => {},
+    }),
+  });
+  const unable: Runner = {
+    name: 'unable',
+    version: '2',
+    prepare: () => Promise.reject(new Error('has no softmax')),
+  };
+
+  test('wrong results and refusals are seen, the rest stands', async () => {
+    const bench = await openBench();
+    const row = await bench.row(used(work), 'f32', [peer('right', 1), unable, peer('wrong', 0.5)]);
+    expect(row.unable).toEqual([{ runner: 'unable', reason: 'has no softmax' }]);
+    const error = (runner: string) => row.times.find((times) => times.runner === runner)!.error;
+    expect(error('right')).toBeLessThan(1e-6);
+    expect(error('wrong')).toBeCloseTo(0.5, 5);
+    expect(bestPeer(row)!.medianMs).toBeGreaterThanOrEqual(1);
+    const [, least, middle] = peerSummary([row])[0]!.slice(0, 4);
+    expect(least).toBe(middle);
+    const cells = rowCells(row);
+    expect(cells).toHaveLength(4);
+    expect(cells.at(-1)!.at(-1)).toBe('unable: has no softmax');
+    for (const line of cells.slice(0, 3)) expect(line).toHaveLength(tableHead.length);
+    expect(Math.max(...numberColumns)).toBe(tableHead.length - 1);
+  });
+
+  test('operands beyond a binding are told, not tried', async () => {
+    const bench = await openBench();
+    const row = await bench.row(used({ kernel: 'copy', count: 2 ** 33 }), 'f32');
+    expect(row.times).toEqual([]);
+    expect(row.unable[0]!.reason).toMatch(/x f32\[8589934592\] exceeds the adapter's largest binding/);
+  });
+});
+
+describe('rows', () => {
+  const all = { models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'], filter: '' } as const;
+
+  test('are those that a filter finds, each once', () => {
+    const rows = planRows(all);
+    expect(new Set(rows.map(({ used: { work }, dtype }) => JSON.stringify([work, dtype]))).size).toBe(
+      rows.length,
+    );
+    const found = planRows({ ...all, filter: 'base  Encoding attention F16' });
+    expect(found.length).toBeGreaterThan(3);
+    for (const { used: use, dtype } of found) {
+      expect(rowText(use, dtype)).toMatch(/^base .*encoding .*attention.*f16$/);
+    }
+    expect(planRows({ ...all, filter: 'nothing like it' })).toEqual([]);
+  });
+
+  test("are the models' own sizes", () => {
+    const query = modelWork('base', 8).find(
+      ({ purpose }) => purpose === 'image encoder, query, key and value',
+    )!;
+    expect(query).toMatchObject({ occurrences: 12, work: { rows: 8 * 197, depth: 768, columns: 2304 } });
+    const looked = modelWork('large', 1).find(
+      ({ purpose, stage }) => stage === 'refining' && purpose === 'decoder, attention to the image',
+    )!;
+    expect(looked.work).toMatchObject({ heads: 8, queries: 26, keys: 257, width: 96 });
+  });
+
+  test('cost what their definition says', () => {
+    const [product, , attention, causal] = oddWork;
+    expect(workCost(product!, 'f32')).toEqual({
+      flops: 2 * 2 * 19 * 37 * 45,
+      bytes: 4 * (2 * 19 * 37 + 2 * 37 * 45 + 45 + 2 * 2 * 19 * 45),
+    });
+    expect(workCost(attention!, 'f16').flops).toBe(4 * 6 * 13 * 21 * 20);
+    expect(workCost(causal!, 'f16').flops).toBe((4 * 2 * 17 * 17 * 32) / 2);
+    expect(workCost({ kernel: 'embedding', rows: 2, tableRows: 100, width: 3 }, 'f32')).toEqual({
+      flops: 0,
+      bytes: 4 * (6 + 2 + 6),
+    });
+  });
+
+  test('have inputs that f16 holds as they are', () => {
+    for (const work of oddWork) {
+      const values = inputValues(work, 'f16');
+      for (const [name, { dtype }] of Object.entries(operandsOf(work, 'f16').inputs)) {
+        if (dtype === 'f16')
+          expect(values[name]!.every((value) => Number.isInteger(1024 * value))).toBe(true);
+      }
+    }
+  });
+});
+
+describe('reports', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'clip4str-bench-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const report = (rows: readonly KernelRow[]): KernelReport => ({
+    kind: 'kernels',
+    date: '2026-11-29T00:00:00.000Z',
+    machine: {
+      adapter: 'a <b>GPU</b>',
+      backend: 'vulkan',
+      driver: 'd',
+      cpu: 'c',
+      node: 'v20',
+      webgpu: '0.6',
+      version: '1',
+    },
+    peers: [],
+    clock: 'host',
+    peaks: { flopsPerSecond: 1e11, bytesPerSecond: 1e10 },
+    rows,
+  });
+
+  test('are a page by itself, and can be compared with', async () => {
+    const bench = await openBench();
+    const rows = [await bench.row(used(oddWork[1]!), 'f32'), await bench.row(used(oddWork[6]!), 'f32')];
+    const page = kernelPage(report(rows));
+    expect(page).toContain('a &lt;b&gt;GPU&lt;/b&gt;');
+    expect(page).not.toMatch(/<script|https?:(?!\/\/www\.w3\.org)/);
+    expect(page.match(/<circle/g)).toHaveLength(1);
+    const path = join(folder, 'old.json');
+    writeFileSync(path, JSON.stringify(report(rows)));
+    const older = await readOlderTimes(path);
+    expect(older.adapter).toBe('a <b>GPU</b>');
+    expect(older.ms(rows[0]!)).toBe(bestOwn(rows[0]!)!.medianMs);
+    expect(older.ms({ ...rows[0]!, dtype: 'f16' })).toBeUndefined();
+    expect(rowCells(rows[1]!, older)[0]!.at(-1)).toMatch(/^was .*, 1\.00x$/);
+  });
+
+  test('that are none are refused by name', async () => {
+    const path = join(folder, 'other.json');
+    writeFileSync(path, '{"kind": "model"}');
+    await expect(readOlderTimes(path)).rejects.toThrow(
+      /other\.json: kind: .* Expected what bench --kernels --json/,
+    );
+    writeFileSync(path, '{');
+    await expect(readOlderTimes(path)).rejects.toThrow(/other\.json is not JSON/);
+  });
+});
