@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addBench } from './bench.js';
 import { addConvert } from './convert.js';
 import { addDataset } from './dataset.js';
 import { addDoctor } from './doctor.js';
@@ -43,5 +44,6 @@ export function buildProgram(outputClosed: AbortSignal): Command {
   addEval(program);
   addTrain(program);
   addSynth(program, outputClosed);
+  addBench(program);
   return program;
 }

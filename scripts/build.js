@@ -1,5 +1,5 @@
 // Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources, the default model, the
-// training presets and the style of the training report.
+// training presets, the style of the training report and the script that writes references.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -28,6 +28,7 @@ for (const [folder, extension] of [
   ['model', '.json'],
   ['train/presets', '.yaml'],
   ['train/logs', '.css'],
+  ['bench/reference', '.py'],
 ]) {
   mkdirSync(`dist/${folder}`, { recursive: true });
   for (const file of readdirSync(folder)) {

@@ -19,9 +19,11 @@ const REQUIRED = [
   'dist/engine/index.d.ts',
   'dist/cli/main.js',
   'dist/train/logs/report.css',
+  'dist/bench/reference/index.js',
+  'dist/bench/reference/export.py',
 ];
 const ALLOWED =
-  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli)\/))/;
+  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/reference)\/))/;
 
 const faults = [];
 
