@@ -1,35 +1,46 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type Precision, precisions } from '../model/index.js';
+import { type ModelName, modelNames } from '../bench/kernels/shapes.js';
+import { precisions } from '../model/index.js';
+import { trainingPresetNames } from '../train/presets.js';
+import { runKernelBench } from './bench_kernels.js';
+import { runModelBench, runTrainingBench } from './bench_model.js';
+import type { BenchOptions } from './bench_options.js';
 import { exportScript, runReferenceBench } from './bench_reference.js';
 import { type ExitCode, UsageError } from './errors.js';
-import { deviceOption, presetOption, wholeNumber } from './options.js';
-
-/** Options of `bench`, those of all modes together. */
-export interface BenchOptions {
-  readonly reference?: string;
-  readonly checkpoint?: string;
-  readonly preset?: string;
-  readonly device?: string;
-  readonly precision: Precision;
-  readonly batchSize?: number;
-  readonly tolerance?: number;
-  readonly check?: true;
-  readonly json?: true;
-  readonly quiet?: true;
-}
+import { deviceOption, htmlFile, presetOption, wholeNumber } from './options.js';
 
 /** What each mode does: one file a mode. */
 const modes = {
+  kernels: runKernelBench,
+  model: runModelBench,
+  training: runTrainingBench,
   reference: runReferenceBench,
 } as const satisfies Partial<Record<keyof BenchOptions, (options: BenchOptions) => Promise<ExitCode>>>;
 
 const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
+/** Options that not every mode has. */
+const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
+  kernels: ['models', 'batches', 'filter', 'compare', 'html'],
+  model: ['checkpoint', 'preset', 'batches'],
+  training: ['batches'],
+  reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
+};
+
 const examples = `
 Modes, of which one is given:
+  --kernels     time, speed and error of every kernel at the sizes that the models give it, in every variant
+  --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs
+  --training    training steps of a preset on rendered words: time, wait for data, memory, dispatches and submits
   --reference   what every stage of reading computes, against tensors of the original PyTorch code
 
 Examples:
+  clip4str-engine bench --kernels --models tiny                  what this device does, in a few minutes
+  clip4str-engine bench --kernels --filter "base matmul f32"     rows that have all of these words
+  clip4str-engine bench --kernels --batches 1,8,32,128 --json > before.json
+  clip4str-engine bench --kernels --compare before.json --html kernels.html
+  clip4str-engine bench --model --batches 1,16 --precision f16
+  clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str_base.ckpt
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str-base --precision f16 --check
   clip4str-engine bench --reference reference.safetensors --json > comparison.json
@@ -38,26 +49,52 @@ Examples:
 
 The last writes a reference with the original's own code (https://github.com/VamosC/CLIP4STR, or baudm/parseq).
 
-Exit code: 0 done, 1 wrong usage, nothing compared, or --check found an error past the tolerance.`;
+Of a row of --kernels: ms is the middle one of up to seven samples, which the variants take in turns; spread is how far the
+middle half of them lies apart; "of peak" is the share of the multiply-adds or the bytes a second that this device was seen
+to reach in the same run, whichever is nearer; error is the largest difference from double precision over the largest
+result, over a few hundred results; ratio is the time over that of the fastest variant. Work that occurs at several places
+is done once.
+
+Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
 
 /** Adds `bench`. */
 export function addBench(program: Command): void {
   program
     .command('bench')
-    .summary('measure against references')
+    .summary('measure kernels and models, and compare with references')
     .description('Measure this device and this program: one mode at a time.')
+    .option('--kernels', 'time every kernel')
+    .option('--model', 'time reading with a model')
+    .addOption(
+      new Option('--training <preset>', 'time training steps of a preset').choices(trainingPresetNames),
+    )
     .option('--reference <file>', 'compare with the tensors of a safetensors file that export.py wrote')
+    .addOption(deviceOption())
+    .addOption(
+      new Option(
+        '--precision <type>',
+        "how floats are stored on the device (default: with --kernels all, with --training the preset's, else f32)",
+      ).choices(precisions),
+    )
+    .option(
+      '--batches <images>',
+      'images at once, separated by commas (default: 8; with --model 1,8,32)',
+      batches,
+    )
+    .option('--json', 'as JSON')
+    .option('--quiet', 'no progress, no notes')
+    .optionsGroup('Options of --kernels:')
+    .option('--models <names>', `whose sizes, separated by commas (default: ${modelNames.join()})`, models)
+    .option('--filter <words>', 'rows that have all of these words')
+    .option('--compare <file>', 'what --json printed before, to show how times changed')
+    .option('--html <file>', 'write a page with a roofline and all rows', htmlFile)
+    .optionsGroup('Options of --model and --reference:')
     .option(
       '--checkpoint <file|name>',
       'model file, or a name that download lists (default: the model included)',
     )
     .addOption(presetOption())
-    .addOption(deviceOption())
-    .addOption(
-      new Option('--precision <type>', 'how weights are stored on the device')
-        .choices(precisions)
-        .default('f32'),
-    )
+    .optionsGroup('Options of --reference:')
     .option('--batch-size <images>', 'images computed together (default: 16)', wholeNumber(1, 4096))
     .option(
       '--tolerance <error>',
@@ -65,11 +102,11 @@ export function addBench(program: Command): void {
       tolerance,
     )
     .option('--check', 'exit with 1 where an error is past the tolerance')
-    .option('--json', 'as JSON')
-    .option('--quiet', 'no progress, no notes')
     .addHelpText('after', examples)
     .action(async (options: BenchOptions) => {
-      process.exitCode = await modes[modeOf(options)](options);
+      const mode = modeOf(options);
+      refuseOthers(mode, options);
+      process.exitCode = await modes[mode](options);
     });
 }
 
@@ -83,6 +120,29 @@ function modeOf(options: BenchOptions): keyof typeof modes {
     throw new UsageError(`bench: ${given} are given; give one of them.`);
   }
   return mode;
+}
+
+/** @throws UsageError for an option that the mode has not, and which would do nothing */
+function refuseOthers(mode: keyof typeof modes, options: BenchOptions): void {
+  const foreign = Object.values(optionsOf)
+    .flat()
+    .find((name) => options[name] !== undefined && !optionsOf[mode].includes(name));
+  if (foreign === undefined) return;
+  const having = modeNames.filter((other) => optionsOf[other].includes(foreign)).map((other) => `--${other}`);
+  const flag = foreign.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(`bench: --${flag} belongs to ${having.join(' and ')}; leave it out with --${mode}.`);
+}
+
+function models(text: string): ModelName[] {
+  return text.split(',').map((name) => {
+    const known = modelNames.find((model) => model === name.trim());
+    if (known === undefined) throw new InvalidArgumentError(`Expected names of ${modelNames.join(', ')}.`);
+    return known;
+  });
+}
+
+function batches(text: string): number[] {
+  return text.split(',').map((size) => wholeNumber(1, 4096)(size.trim()));
 }
 
 function tolerance(text: string): number {

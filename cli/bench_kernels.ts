@@ -1,34 +1,22 @@
 /** `bench --kernels`: what every kernel does on this device. */
-import { cpus } from 'node:os';
+import { machineOf } from '../bench/report/machine.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows } from '../bench/kernels/plan.js';
 import { type KernelReport, type OlderTimes, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kernels/run.js';
-import { type ModelName, modelNames } from '../bench/kernels/shapes.js';
+import { modelNames } from '../bench/kernels/shapes.js';
 import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
 import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
-import type { Precision } from '../model/index.js';
 import { writeWholeFile } from '../weights/index.js';
+import type { BenchOptions } from './bench_options.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
-import { ownVersion, versionOf } from './package.js';
+import { packageVersions } from './package.js';
 import { showProgress } from './progress.js';
-
-export interface KernelBenchOptions {
-  readonly models?: readonly ModelName[];
-  readonly batches?: readonly number[];
-  readonly filter?: string;
-  readonly precision?: Precision;
-  readonly device?: string;
-  readonly compare?: string;
-  readonly html?: string;
-  readonly json?: true;
-  readonly quiet?: true;
-}
 
 const defaultBatches = [8];
 
@@ -36,7 +24,7 @@ const defaultBatches = [8];
 const widths = [22, 26, 5, 28, 8, 6, 8, 7, 7, 6, 14];
 
 /** @throws UsageError for options that do not go together, or a filter that nothing fits */
-export async function runKernelBench(options: KernelBenchOptions): Promise<ExitCode> {
+export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const inputs = options.compare === undefined ? [] : [options.compare];
   if (options.html !== undefined) await checkOutputFile('--html', options.html, inputs);
   const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
@@ -91,7 +79,7 @@ interface Run {
 /** Rows are printed as they come; those done before an interruption count. */
 async function measureRows(
   { bench, planned, peers, older, signal }: Run,
-  { json, quiet }: KernelBenchOptions,
+  { json, quiet }: BenchOptions,
 ): Promise<{ rows: KernelRow[]; interruption?: Interruption }> {
   const rows: KernelRow[] = [];
   const progress = showProgress('kernels', 'rows', !quiet);
@@ -132,19 +120,10 @@ function reportOf(
   peers: readonly Runner[],
   rows: readonly KernelRow[],
 ): KernelReport {
-  const processors = cpus();
   return {
     kind: 'kernels',
     date: new Date().toISOString(),
-    machine: {
-      adapter: device.adapter.name,
-      backend: device.adapter.backend,
-      driver: device.info.description,
-      cpu: `${processors.length} x ${processors[0]?.model ?? 'unknown'}`,
-      node: process.version,
-      webgpu: versionOf('webgpu') ?? 'unknown',
-      version: ownVersion(),
-    },
+    machine: machineOf(device, packageVersions()),
     peers: peers.map(({ name, version }) => ({ name, version })),
     clock,
     peaks,

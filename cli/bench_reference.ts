@@ -9,7 +9,7 @@ import {
   compareReference,
 } from '../bench/reference/index.js';
 import { Clip4Str, type Precision } from '../model/index.js';
-import type { BenchOptions } from './bench.js';
+import type { BenchOptions } from './bench_options.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
@@ -31,7 +31,7 @@ const SHOWN = 20;
  * @returns `EXIT_NOTHING` where `check` is set and the model does not agree
  */
 export async function runReferenceBench(options: BenchOptions): Promise<ExitCode> {
-  const { precision, quiet } = options;
+  const { precision = 'f32', quiet } = options;
   const signal = watchForInterruption();
   const file = await ReferenceFile.open(options.reference!);
   try {

@@ -5,6 +5,11 @@ export function ownVersion(): string {
   return versionIn(new URL('../../package.json', import.meta.url)) ?? 'unknown';
 }
 
+/** Versions that figures depend on. */
+export function packageVersions(): { readonly webgpu: string; readonly version: string } {
+  return { webgpu: versionOf('webgpu') ?? 'unknown', version: ownVersion() };
+}
+
 /** Version of an installed package, or undefined where it is not installed. */
 export function versionOf(name: string): string | undefined {
   let entry: string;

@@ -19,11 +19,12 @@ const REQUIRED = [
   'dist/engine/index.d.ts',
   'dist/cli/main.js',
   'dist/train/logs/report.css',
+  'dist/bench/kernels/run.js',
   'dist/bench/reference/index.js',
   'dist/bench/reference/export.py',
 ];
 const ALLOWED =
-  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/reference)\/))/;
+  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/(kernels|model|reference|report))\/))/;
 
 const faults = [];
 

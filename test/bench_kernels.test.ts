@@ -1,5 +1,5 @@
 /** The benchmark of the kernels: what it measures, that it sees wrong results, and what it tells. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -12,6 +12,7 @@ import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js
 import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
+import { runCommand } from './support/command.js';
 import { useDevice } from './support/device.js';
 import { tolerance } from './support/numbers.js';
 
@@ -138,7 +139,7 @@ describe('with others', () => {
     expect(error('right')).toBeLessThan(1e-6);
     expect(error('wrong')).toBeCloseTo(0.5, 5);
     expect(bestPeer(row)!.medianMs).toBeGreaterThanOrEqual(1);
-    const [, least, middle] = peerSummary([row])[0]!.slice(0, 4);
+    const [, , least, middle] = peerSummary([row])[0]!;
     expect(least).toBe(middle);
     const cells = rowCells(row);
     expect(cells).toHaveLength(4);
@@ -252,5 +253,54 @@ describe('reports', () => {
     );
     writeFileSync(path, '{');
     await expect(readOlderTimes(path)).rejects.toThrow(/other\.json is not JSON/);
+  });
+});
+
+describe('the command', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'clip4str-bench-command-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const bench = (...args: string[]) => runCommand(['bench', '--device', 'software', ...args]);
+  const few = ['--kernels', '--models', 'tiny', '--batches', '2', '--filter', 'decoding layernorm'];
+
+  test('prints a table, or JSON that it compares with later', async () => {
+    const first = await bench(...few, '--precision', 'f32', '--json');
+    expect([first.code, first.errors]).toEqual([0, []]);
+    const report = JSON.parse(first.stdout) as KernelReport;
+    expect(report).toMatchObject({ kind: 'kernels', clock: expect.stringMatching(/^(device|host)$/) });
+    expect(report.rows).toHaveLength(1);
+    expect(report.rows[0]).toMatchObject({
+      work: { kernel: 'layernorm', rows: 2, width: 128 },
+      dtype: 'f32',
+      times: [{ runner: 'clip4str-engine' }],
+    });
+    const [before, page] = [join(folder, 'before.json'), join(folder, 'kernels.html')];
+    writeFileSync(before, first.stdout);
+    const second = await bench(...few, '--compare', before, '--html', page);
+    expect([second.code, second.errors]).toEqual([0, [`${page} shows the results.`]]);
+    expect(second.stdout).toMatch(
+      /\ntiny, batch 2: decoder, layernorm\n {2}layernorm +2x128 +f32 .* was \S+, \S+x\n/,
+    );
+    expect(second.stdout).toMatch(
+      /GFLOP\/s of multiply-adds, .* GB\/s of a large copy, measured now; times by the clock of/,
+    );
+    expect(readFileSync(page, 'utf8')).toMatch(/^<!doctype html>/);
+  });
+
+  test('refuses what it cannot do, in one line', async () => {
+    const before = join(folder, 'page.html');
+    writeFileSync(before, '{}');
+    const refusals: [string[], RegExp][] = [
+      [['--kernels', '--reference', 'x'], /bench: --kernels and --reference are given; give one of them/],
+      [['--kernels', '--check'], /--check belongs to --reference; leave it out with --kernels/],
+      [['--reference', 'x', '--batches', '1'], /--batches belongs to --kernels and --model and --training/],
+      [['--kernels', '--models', 'huge'], /Expected names of tiny, base, large/],
+      [['--kernels', '--filter', 'zzz'], /--filter zzz: no row has all of these words/],
+      [['--kernels', '--compare', before], /page\.html: kind: /],
+      [['--kernels', '--compare', before, '--html', before], /is the input .*; give another path/],
+    ];
+    const results = await Promise.all(refusals.map(([args]) => bench(...args)));
+    for (const [i, { code, errors }] of results.entries()) {
+      expect([code, errors]).toEqual([1, [expect.stringMatching(refusals[i]![1])]]);
+    }
   });
 });

@@ -93,7 +93,10 @@ test.each<[Intervals, readonly (readonly [number, KillingEvent])[]]>([
   [
     'apart',
     [
+      [1, 'step'],
       [3, 'validation'],
+      [4, 'checkpoint'],
+      [5, 'step'],
       [6, 'validation'],
     ],
   ],
@@ -105,7 +108,7 @@ test.each<[Intervals, readonly (readonly [number, KillingEvent])[]]>([
     ],
   ],
 ])(
-  'killed around validations, intervals %s',
+  'killed again and again, at steps, validations and checkpoints, intervals %s',
   async (kind, points) => {
     const folder = join(root, `killed-${kind}`);
     for (const [step, event] of points) {

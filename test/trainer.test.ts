@@ -8,7 +8,7 @@ import { Clip4Str } from '../model/index.js';
 import type { CheckpointEvent, StepEvent, TrainingObserver, ValidationEvent } from '../train/events.js';
 import { train } from '../train/trainer.js';
 import { openParameters, writeSafetensors } from '../weights/index.js';
-import { lastFiles, runKilled, samples, smallRun } from './support/small_run.js';
+import { lastFiles, samples, smallRun } from './support/small_run.js';
 
 const root = mkdtempSync(join(tmpdir(), 'clip4str-run-'));
 const reference = join(root, 'reference');
@@ -106,20 +106,6 @@ test('the last K checkpoints stay, and each is a model that reads', async () => 
     device.close();
   }
 }, 120_000);
-
-test('a run that is killed again and again ends with the same bits', async () => {
-  const folder = join(root, 'killed');
-  for (const [step, event] of [
-    [1, 'step'],
-    [3, 'step'],
-    [4, 'checkpoint'],
-    [5, 'step'],
-  ] as const) {
-    expect(await runKilled(folder, step, event)).toBe('SIGKILL');
-  }
-  await train(smallRun(folder, {}));
-  expectSame(folder);
-}, 600_000);
 
 test('a lost device is replaced, and the run ends with the same bits', async () => {
   const folder = join(root, 'lost');

@@ -1,20 +1,11 @@
 /** What a run of the kernel benchmark found, as it is stored and compared. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import type { Machine } from '../report/machine.js';
 import { shapeOf } from './plan.js';
 import { type KernelRow, type KernelTimes, ownName } from './run.js';
 import type { Clock } from './stopwatch.js';
 import type { Work } from './work.js';
-
-export interface Machine {
-  readonly adapter: string;
-  readonly backend: string;
-  readonly driver: string;
-  readonly cpu: string;
-  readonly node: string;
-  readonly webgpu: string;
-  readonly version: string;
-}
 
 export interface KernelReport {
   readonly kind: 'kernels';

@@ -1,24 +1,15 @@
-/**
- * Times whole training steps, data and all, on rendered words:
- *
- *     node dist/bench/training_speed.js tiny:96 base:1 [--device <name>] [--output bench/results/training_speed.json]
- *
- * Each argument is a preset of `train`, the images of a forward pass, and optionally options of the recipe, as in
- * `tiny:96:trainer.precision=32`. A step is one optimizer step of both branches; the first ones, which compile
- * kernels, do not count.
- */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+/** How fast a model is trained, and what that takes. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { type Device, measurePeakFlops, openDevice } from '../engine/index.js';
-import { Checkpoints, findRunData, presetConfiguration } from '../train/index.js';
-import { TrainingRun } from '../train/training_run.js';
-import { versionOf } from '../cli/package.js';
+import { type Device, measurePeakFlops } from '../../engine/index.js';
+import { Checkpoints, findRunData, presetConfiguration } from '../../train/index.js';
+import { TrainingRun } from '../../train/training_run.js';
 
 const [warmUpSteps, countedSteps] = [2, 5];
 
-interface StepTimes {
+/** Whole training steps of a preset on rendered words: data, both branches and optimizer. */
+export interface TrainingTimes {
   readonly preset: string;
   readonly settings: readonly string[];
   readonly batchSize: number;
@@ -40,8 +31,17 @@ interface StepTimes {
   readonly submits: number;
 }
 
-async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
-  const [preset = '', batchSize = '', ...settings] = argument.split(':');
+/**
+ * Times a few steps; the first ones, which compile kernels, do not count.
+ * @param batchSize images of a forward pass; a step is one of them
+ * @param settings options of the recipe, as `trainer.precision=32`
+ */
+export async function timeTraining(
+  device: Device,
+  preset: string,
+  batchSize: number,
+  settings: readonly string[] = [],
+): Promise<TrainingTimes> {
   const configuration = presetConfiguration(preset, [
     `model.batch_size=${batchSize}`,
     'data.synthetic.count=4096',
@@ -81,13 +81,13 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
     return {
       preset,
       settings,
-      batchSize: Number(batchSize),
+      batchSize,
       parameters: run.model.parameters.count,
       stepMs,
       fastestMs: steps[0]!.stepMs,
       slowestMs: steps.at(-1)!.stepMs,
       waitMs,
-      imagesPerSecond: (1000 * Number(batchSize)) / stepMs,
+      imagesPerSecond: (1000 * batchSize) / stepMs,
       peakBytes,
       flops,
       flopsPerSecond,
@@ -100,37 +100,3 @@ async function timeSteps(device: Device, argument: string): Promise<StepTimes> {
     await rm(folder, { recursive: true });
   }
 }
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { device: { type: 'string' }, output: { type: 'string' } },
-});
-const device = await openDevice({
-  ...(values.device === undefined ? {} : { device: values.device }),
-  hideDriverWarnings: true,
-});
-const results: StepTimes[] = [];
-for (const argument of positionals.length > 0 ? positionals : ['tiny:96', 'base:1']) {
-  const times = await timeSteps(device, argument);
-  results.push(times);
-  const { stepMs, fastestMs, slowestMs, imagesPerSecond, peakBytes, flopsPerSecond, utilisation } = times;
-  console.log(
-    `${argument}: ${stepMs.toFixed(0)} ms a step (${fastestMs.toFixed(0)} to ${slowestMs.toFixed(0)}), ` +
-      `${imagesPerSecond.toFixed(2)} images/s, ${(peakBytes / 1e6).toFixed(0)} MB, ` +
-      `${(flopsPerSecond / 1e9).toFixed(1)} GFLOP/s (${(100 * utilisation).toFixed(0)} % of peak)`,
-  );
-}
-if (values.output !== undefined) {
-  const result = {
-    date: new Date().toISOString(),
-    adapter: device.adapter.name,
-    driver: device.info.description,
-    cpu: `${cpus().length} x ${cpus()[0]!.model}`,
-    node: process.version,
-    webgpu: versionOf('webgpu'),
-    countedSteps,
-    results,
-  };
-  await writeFile(values.output, `${JSON.stringify(result, null, 2)}\n`);
-}
-device.close();

@@ -1,0 +1,80 @@
+/** How fast a model reads, and what that takes. */
+import type { Device } from '../../engine/index.js';
+import type { Clip4Str } from '../../model/index.js';
+import { type StageTimes, timeStages } from './stages.js';
+
+/** Reading one batch, from image files in memory to texts. */
+export interface ReadingTimes {
+  /** Images at once. */
+  readonly batchSize: number;
+  /** Milliseconds of the batch: the middle one of the rounds, the least and the most. */
+  readonly medianMs: number;
+  readonly fastestMs: number;
+  readonly slowestMs: number;
+  readonly rounds: number;
+  readonly imagesPerSecond: number;
+  /** Milliseconds of the batch by stage, medians of rounds of their own in which the device is waited for after each. */
+  readonly stagesMs: Readonly<Record<string, number>>;
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly readBacks: number;
+  /** Floating-point operations of the batch, as the operations' rows count them. */
+  readonly flops: number;
+  /** Highest sum of all tensors on the device while the batch was read, the model's own among them. */
+  readonly peakBytes: number;
+}
+
+/** Rounds that count, unless they take long. */
+const mostRounds = 9;
+const [stageRounds, longMs] = [3, 5000];
+
+/**
+ * Times a batch of one image again and again; the first time, which compiles kernels, does not count.
+ * @param image bytes of an image file
+ */
+export async function timeReading(
+  device: Device,
+  reader: Clip4Str,
+  image: Uint8Array,
+  batchSize: number,
+): Promise<ReadingTimes> {
+  const batch = Array.from({ length: batchSize }, () => image);
+  const once = async (): Promise<number> => {
+    const start = performance.now();
+    await reader.read(batch, { batchSize });
+    return performance.now() - start;
+  };
+  await once();
+  device.resetStatistics();
+  const times = [await once()];
+  const { dispatches, submits, readBacks, flops } = device.counts;
+  const { peakBytes } = device.memory;
+  const rounds = times[0]! > longMs ? stageRounds : mostRounds;
+  while (times.length < rounds) times.push(await once());
+  times.sort((a, b) => a - b);
+  const medianMs = times[times.length >> 1]!;
+  const stages: StageTimes[] = [];
+  for (let round = 0; round < stageRounds; round++) {
+    stages.push(await timeStages(device, reader, image, batchSize));
+  }
+  const stagesMs = Object.fromEntries(
+    [...stages[0]!.keys()].map((stage) => {
+      const own = stages.map((round) => round.get(stage)!).sort((a, b) => a - b);
+      return [stage, own[own.length >> 1]!];
+    }),
+  );
+  return {
+    batchSize,
+    medianMs,
+    fastestMs: times[0]!,
+    slowestMs: times.at(-1)!,
+    rounds: times.length,
+    imagesPerSecond: (1000 * batchSize) / medianMs,
+    stagesMs,
+    dispatches,
+    submits,
+    readBacks,
+    flops,
+    peakBytes,
+  };
+}

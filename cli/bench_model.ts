@@ -1,0 +1,179 @@
+/** `bench --model` and `bench --training`: how fast whole models read and are trained on this device. */
+import sharp from 'sharp';
+import { machineOf } from '../bench/report/machine.js';
+import { type ReadingTimes, timeReading } from '../bench/model/reading.js';
+import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
+import { type Device, measurePeakFlops } from '../engine/index.js';
+import { Clip4Str } from '../model/index.js';
+import type { BenchOptions } from './bench_options.js';
+import { resolveCheckpoint } from './checkpoints.js';
+import { EXIT_DONE, type ExitCode, printable } from './errors.js';
+import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
+import { requirePrecision, withDevice } from './options.js';
+import { formatBytes, formatTable, print } from './output.js';
+import { packageVersions } from './package.js';
+import { showProgress } from './progress.js';
+import { testImage } from './test_image.js';
+
+const readingBatches = [1, 8, 32];
+
+/** Times reading at several batch sizes. */
+export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
+  const { precision = 'f32', quiet, json } = options;
+  const signal = watchForInterruption();
+  const checkpoint = await resolveCheckpoint(options.checkpoint, quiet);
+  return withDevice(options.device, async (device): Promise<ExitCode> => {
+    requirePrecision(device, precision);
+    const peakFlopsPerSecond = await measurePeakFlops(device);
+    const start = performance.now();
+    const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
+    await device.finish();
+    const loadMs = performance.now() - start;
+    const image = await testImageFile();
+    const measured = await each(options.batches ?? readingBatches, signal, quiet, (batchSize) =>
+      timeReading(device, reader, image, batchSize),
+    );
+    const report = {
+      kind: 'model',
+      date: new Date().toISOString(),
+      machine: machineOf(device, packageVersions()),
+      checkpoint: reader.checkpointName,
+      precision,
+      loadMs,
+      peakFlopsPerSecond,
+      readings: measured.done,
+    };
+    await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+    if (measured.interruption) throw measured.interruption;
+    return EXIT_DONE;
+  });
+}
+
+/** Times training steps of a preset at several batch sizes. */
+export async function runTrainingBench(options: BenchOptions): Promise<ExitCode> {
+  const preset = options.training!;
+  const signal = watchForInterruption();
+  return withDevice(options.device, async (device): Promise<ExitCode> => {
+    if (options.precision) requirePrecision(device, options.precision);
+    const settings = options.precision ? [`trainer.precision=${options.precision === 'f16' ? 16 : 32}`] : [];
+    const measured = await each(options.batches ?? [8], signal, options.quiet, (batchSize) =>
+      timeTraining(device, preset, batchSize, settings),
+    );
+    const report = {
+      kind: 'training',
+      date: new Date().toISOString(),
+      machine: machineOf(device, packageVersions()),
+      steps: measured.done,
+    };
+    await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
+    if (measured.interruption) throw measured.interruption;
+    return EXIT_DONE;
+  });
+}
+
+/** Measures for each batch size; what is done before an interruption counts. */
+async function each<T>(
+  batches: readonly number[],
+  signal: AbortSignal,
+  quiet: true | undefined,
+  measure: (batchSize: number) => Promise<T>,
+): Promise<{ done: T[]; interruption?: Interruption }> {
+  const done: T[] = [];
+  const progress = showProgress('batch sizes', 'rows', !quiet);
+  try {
+    for (const batchSize of batches) {
+      signal.throwIfAborted();
+      progress.update(done.length, batches.length);
+      done.push(await measure(batchSize));
+    }
+    return { done };
+  } catch (error) {
+    if (!(error instanceof Interruption) || done.length === 0) throw error;
+    return { done, interruption: error };
+  } finally {
+    liftDeadlines();
+    progress.stop();
+  }
+}
+
+function testImageFile(): Promise<Uint8Array> {
+  const { data, width, height } = testImage();
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+interface ReadingReport {
+  readonly checkpoint: string;
+  readonly precision: string;
+  readonly loadMs: number;
+  readonly peakFlopsPerSecond: number;
+  readonly readings: readonly ReadingTimes[];
+}
+
+function readingText(device: Device, report: ReadingReport): string {
+  const { checkpoint, precision, loadMs, peakFlopsPerSecond, readings } = report;
+  const rows = readings.map((times) => [
+    String(times.batchSize),
+    (times.medianMs / times.batchSize).toFixed(1),
+    `${(times.fastestMs / times.batchSize).toFixed(1)} to ${(times.slowestMs / times.batchSize).toFixed(1)}`,
+    times.imagesPerSecond.toFixed(1),
+    `${((100 * 1000 * times.flops) / times.medianMs / peakFlopsPerSecond).toFixed(0)} %`,
+    formatBytes(times.peakBytes),
+    String(times.dispatches),
+    String(times.submits),
+    String(times.readBacks),
+  ]);
+  const head = [
+    'at once',
+    'ms an image',
+    'spread',
+    'images/s',
+    'of peak',
+    'memory',
+    'dispatches',
+    'submits',
+    'read-backs',
+  ];
+  const stages = Object.keys(readings[0]?.stagesMs ?? {}).map((stage) => [
+    stage,
+    ...readings.map(({ stagesMs, batchSize }) => (stagesMs[stage]! / batchSize).toFixed(2)),
+  ]);
+  const stageHead = ['ms an image, by stage', ...readings.map(({ batchSize }) => String(batchSize))];
+  return [
+    `${printable(checkpoint)}, ${precision}, on ${printable(device.adapter.name)}; loaded in ${loadMs.toFixed(0)} ms\n`,
+    formatTable([head, ...rows], [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    formatTable(
+      [stageHead, ...stages],
+      readings.map((_, column) => column + 1),
+    ),
+  ].join('\n');
+}
+
+function trainingText(device: Device, steps: readonly TrainingTimes[]): string {
+  const rows = steps.map((times) => [
+    times.preset,
+    String(times.batchSize),
+    (times.stepMs / 1000).toFixed(2),
+    `${(times.fastestMs / 1000).toFixed(2)} to ${(times.slowestMs / 1000).toFixed(2)}`,
+    times.imagesPerSecond.toFixed(2),
+    `${((100 * times.waitMs) / times.stepMs).toFixed(0)} %`,
+    `${(100 * times.utilisation).toFixed(0)} %`,
+    formatBytes(times.peakBytes),
+    String(times.dispatches),
+    String(times.submits),
+  ]);
+  const head = [
+    'preset',
+    'at once',
+    's a step',
+    'spread',
+    'images/s',
+    'wait',
+    'of peak',
+    'memory',
+    'dispatches',
+    'submits',
+  ];
+  return `${printable(device.adapter.name)}\n${formatTable([head, ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9])}`;
+}

@@ -1,0 +1,28 @@
+import type { ModelName } from '../bench/kernels/shapes.js';
+import type { Precision } from '../model/index.js';
+
+/** Options of `bench`, those of all modes together. */
+export interface BenchOptions {
+  readonly kernels?: true;
+  readonly model?: true;
+  /** A preset. */
+  readonly training?: string;
+  readonly reference?: string;
+  readonly device?: string;
+  readonly precision?: Precision;
+  /** Images at once. */
+  readonly batches?: readonly number[];
+  readonly json?: true;
+  readonly quiet?: true;
+
+  readonly models?: readonly ModelName[];
+  readonly filter?: string;
+  readonly compare?: string;
+  readonly html?: string;
+
+  readonly checkpoint?: string;
+  readonly preset?: string;
+  readonly batchSize?: number;
+  readonly tolerance?: number;
+  readonly check?: true;
+}
