@@ -21,7 +21,7 @@ const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
 /** Options that not every mode has. */
 const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
-  kernels: ['models', 'batches', 'filter', 'compare', 'html'],
+  kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'compare', 'html'],
   model: ['checkpoint', 'preset', 'batches'],
   training: ['batches'],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
@@ -39,6 +39,7 @@ Examples:
   clip4str-engine bench --kernels --filter "base matmul f32"     rows that have all of these words
   clip4str-engine bench --kernels --batches 1,8,32,128 --json > before.json
   clip4str-engine bench --kernels --compare before.json --html kernels.html
+  clip4str-engine bench --kernels --models base --filter attention --install-peers
   clip4str-engine bench --model --batches 1,16 --precision f16
   clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str_base.ckpt
@@ -86,6 +87,11 @@ export function addBench(program: Command): void {
     .optionsGroup('Options of --kernels:')
     .option('--models <names>', `whose sizes, separated by commas (default: ${modelNames.join()})`, models)
     .option('--filter <words>', 'rows that have all of these words')
+    .option(
+      '--peers',
+      'let ONNX Runtime, TensorFlow.js and jax-js do the same work, in turns with this engine',
+    )
+    .option('--install-peers', 'first install them from npm into the folder for caches')
     .option('--compare <file>', 'what --json printed before, to show how times changed')
     .option('--html <file>', 'write a page with a roofline and all rows', htmlFile)
     .optionsGroup('Options of --model and --reference:')

@@ -1,18 +1,20 @@
 /** `bench --kernels`: what every kernel does on this device. */
+import { join } from 'node:path';
+import { type Peer, installPeers, openPeers } from '../bench/peers/index.js';
 import { machineOf } from '../bench/report/machine.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows } from '../bench/kernels/plan.js';
 import { type KernelReport, type OlderTimes, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kernels/run.js';
 import { modelNames } from '../bench/kernels/shapes.js';
-import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
+import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
-import { writeWholeFile } from '../weights/index.js';
+import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
 import type { BenchOptions } from './bench_options.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { deviceOptions, requirePrecision, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { packageVersions } from './package.js';
@@ -29,7 +31,8 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   if (options.html !== undefined) await checkOutputFile('--html', options.html, inputs);
   const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
   const signal = watchForInterruption();
-  return withDevice(options.device, async (device) => {
+  if (options.installPeers) await install(signal, options.quiet);
+  return withDevice(options.device, async (device): Promise<ExitCode> => {
     if (options.precision) requirePrecision(device, options.precision);
     const dtypes: FloatType[] = options.precision
       ? [options.precision]
@@ -51,11 +54,13 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (older && older.adapter !== device.adapter.name && !options.quiet) {
       tell(`${printable(options.compare!)} was measured on ${printable(older.adapter)}, another adapter.`);
     }
+    const peers = options.peers || options.installPeers ? await openThem(device, options.quiet) : [];
     const bench = await KernelBench.open(device);
-    const run = { bench, planned, peers: [], older, signal };
+    const run = { bench, planned, peers, older, signal };
     const { rows, interruption } = await measureRows(run, options);
     liftDeadlines();
-    const report = reportOf(device, bench, [], rows);
+    for (const peer of peers) await peer.close();
+    const report = reportOf(device, bench, peers, rows);
     if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await print(closingText(report));
     if (options.html !== undefined) {
@@ -66,6 +71,36 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (interruption) throw interruption;
     return rows.some(({ times }) => times.length > 0) ? EXIT_DONE : EXIT_NOTHING;
   });
+}
+
+/** Where `--install-peers` puts them. */
+const peersFolder = (): string => join(defaultCacheFolder(), 'peers');
+
+async function install(signal: AbortSignal, quiet: true | undefined): Promise<void> {
+  const folder = peersFolder();
+  if (!quiet) tell(`Installing the peers from npm into ${printable(folder)} (about 400 MB) ...`);
+  const installed = await installPeers(folder, { signal }).catch((error: unknown) => {
+    // npm was killed by the signal.
+    signal.throwIfAborted();
+    throw error;
+  });
+  if (!quiet) tell([...installed].map(([name, version]) => `${name} ${version}`).join(', '));
+}
+
+async function openThem({ adapter }: Device, quiet: true | undefined): Promise<Peer[]> {
+  const { peers, missing } = await openPeers(
+    peersFolder(),
+    adapter.name,
+    undefined,
+    deviceOptions(undefined),
+  );
+  if (peers.length === 0) {
+    throw new UsageError(
+      '--peers: none is installed. Run bench --kernels --install-peers once, with a network.',
+    );
+  }
+  if (!quiet) for (const { name, reason } of missing) tell(`${name} takes no part: ${printable(reason)}`);
+  return peers;
 }
 
 interface Run {
@@ -124,18 +159,23 @@ function reportOf(
     kind: 'kernels',
     date: new Date().toISOString(),
     machine: machineOf(device, packageVersions()),
-    peers: peers.map(({ name, version }) => ({ name, version })),
+    peers: peers.map(({ name, version, computesOn }) => ({ name, version, computesOn })),
     clock,
     peaks,
     rows,
   };
 }
 
-function closingText({ peaks, clock, rows, machine, peers }: KernelReport): string {
+function closingText(report: KernelReport): string {
+  const { peaks, clock, machine, peers } = report;
   const head =
     `\n${printable(machine.adapter)}: ${(peaks.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s of multiply-adds, ` +
     `${(peaks.bytesPerSecond / 1e9).toFixed(1)} GB/s of a large copy, measured now; times by the clock of the ${clock}\n`;
   if (peers.length === 0) return head;
-  const summary = [['kernel', 'rows', 'least', 'middle', 'greatest'], ...peerSummary(rows)];
-  return `${head}\nTime of the fastest peer over that of ${ownName}:\n${formatTable(summary, [1, 2, 3, 4])}`;
+  const columns = summaryHead(report);
+  const table = formatTable([columns, ...peerSummary(report)], columns.map((_, i) => i).slice(2));
+  return (
+    `${head}\nTimes of peers over those of ${ownName}: of the fastest on WebGPU the least and the middle of all rows, of ` +
+    `each peer the middle. One whose results are wrong does not count.\n${table}`
+  );
 }

@@ -17,6 +17,8 @@ export interface BenchOptions {
 
   readonly models?: readonly ModelName[];
   readonly filter?: string;
+  readonly peers?: true;
+  readonly installPeers?: true;
   readonly compare?: string;
   readonly html?: string;
 

@@ -9,7 +9,7 @@ import { planRows, rowText } from '../bench/kernels/plan.js';
 import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow, type Runner } from '../bench/kernels/run.js';
 import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js';
-import { numberColumns, peerSummary, rowCells, tableHead } from '../bench/kernels/table.js';
+import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
 import { runCommand } from './support/command.js';
@@ -70,6 +70,24 @@ function used(work: Work): UsedWork {
   return { work, model: 'tiny', batch: 1, stage: 'training', purpose: 'a test', occurrences: 1 };
 }
 
+const report = (rows: readonly KernelRow[]): KernelReport => ({
+  kind: 'kernels',
+  date: '2026-11-29T00:00:00.000Z',
+  machine: {
+    adapter: 'a <b>GPU</b>',
+    backend: 'vulkan',
+    driver: 'd',
+    cpu: 'c',
+    node: 'v20',
+    webgpu: '0.6',
+    version: '1',
+  },
+  peers: [],
+  clock: 'host',
+  peaks: { flopsPerSecond: 1e11, bytesPerSecond: 1e10 },
+  rows,
+});
+
 let opened: Promise<KernelBench> | undefined;
 const openBench = (): Promise<KernelBench> => (opened ??= KernelBench.open(device()));
 
@@ -106,6 +124,7 @@ describe('with others', () => {
   const peer = (name: string, factor: number): Runner => ({
     name,
     version: '1',
+    computesOn: 'webgpu',
     prepare: async (_, __, { x }) => ({
       run: async (times) => {
         for (let time = 0; time < times; time++) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -128,6 +147,7 @@ describe('with others', () => {
   const unable: Runner = {
     name: 'unable',
     version: '2',
+    computesOn: 'webgpu',
     prepare: () => Promise.reject(new Error('has no softmax')),
   };
 
@@ -138,9 +158,19 @@ describe('with others', () => {
     const error = (runner: string) => row.times.find((times) => times.runner === runner)!.error;
     expect(error('right')).toBeLessThan(1e-6);
     expect(error('wrong')).toBeCloseTo(0.5, 5);
-    expect(bestPeer(row)!.medianMs).toBeGreaterThanOrEqual(1);
-    const [, , least, middle] = peerSummary([row])[0]!;
-    expect(least).toBe(middle);
+    expect(bestPeer(row, ['right', 'wrong'])!.runner).toBe('right');
+    expect(bestPeer(row, ['right'])!.medianMs).toBeGreaterThanOrEqual(1);
+    const peers = (['right', 'wrong'] as const).map((name) => ({
+      name,
+      version: '1',
+      computesOn: 'webgpu' as const,
+    }));
+    const summary = { ...report([row]), peers };
+    expect(summaryHead(summary)).toEqual(['kernel', 'type', 'rows', 'least', 'middle', 'right', 'wrong']);
+    const [summed] = peerSummary(summary);
+    expect(summed!.slice(0, 3)).toEqual(['softmax', 'f32', '1']);
+    expect(summed![3]).toBe(summed![4]);
+    expect(summed!.slice(5)).toEqual([summed![3], '']);
     const cells = rowCells(row);
     expect(cells).toHaveLength(4);
     expect(cells.at(-1)!.at(-1)).toBe('unable: has no softmax');
@@ -211,24 +241,6 @@ describe('rows', () => {
 describe('reports', () => {
   const folder = mkdtempSync(join(tmpdir(), 'clip4str-bench-'));
   afterAll(() => rmSync(folder, { recursive: true }));
-  const report = (rows: readonly KernelRow[]): KernelReport => ({
-    kind: 'kernels',
-    date: '2026-11-29T00:00:00.000Z',
-    machine: {
-      adapter: 'a <b>GPU</b>',
-      backend: 'vulkan',
-      driver: 'd',
-      cpu: 'c',
-      node: 'v20',
-      webgpu: '0.6',
-      version: '1',
-    },
-    peers: [],
-    clock: 'host',
-    peaks: { flopsPerSecond: 1e11, bytesPerSecond: 1e10 },
-    rows,
-  });
-
   test('are a page by itself, and can be compared with', async () => {
     const bench = await openBench();
     const rows = [await bench.row(used(oddWork[1]!), 'f32'), await bench.row(used(oddWork[6]!), 'f32')];

@@ -78,7 +78,7 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
         ),
       );
     case 'cross_entropy_gradient': {
-      const own = { ...tensors, weights: device.tensor(new Float32Array(rows).fill(1 / rows), [rows]) };
+      const own = { ...tensors, weights: device.tensor(new Float32Array(rows).fill(1), [rows]) };
       return single(bench, kernel, () =>
         launch(device, own, ['logits', 'targets', 'weights', 'result'], (operands) => {
           const { logits, targets, weights, result } = operands;

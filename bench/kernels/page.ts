@@ -2,7 +2,7 @@ import { escapeHtml } from '../../train/html.js';
 import { type KernelReport, bestOwn, rowTitle } from './report.js';
 import { roofline } from './roofline.js';
 import { ownName } from './run.js';
-import { milliseconds, peerSummary, shareOfPeak } from './table.js';
+import { milliseconds, peerSummary, shareOfPeak, summaryHead } from './table.js';
 
 const styles = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
@@ -38,7 +38,7 @@ export function kernelPage(report: KernelReport): string {
 <p>Measured in this run: ${(peaks.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s of f32 multiply-adds,
 ${(peaks.bytesPerSecond / 1e9).toFixed(1)} GB/s of a large copy, read and written.</p>
 <h2>Roofline</h2>
-<p>Blue: this engine's fastest variant.${peers.length > 0 ? ' Red: the fastest peer.' : ''} The line is what the device reaches at most.</p>
+<p>Blue: this engine's fastest variant.${peers.length > 0 ? ' Red: the fastest peer on WebGPU.' : ''} The line is what the device reaches at most.</p>
 ${roofline(report)}
 ${peers.length > 0 ? peerTable(report) : ''}
 <h2>Rows</h2>
@@ -49,14 +49,15 @@ ${rowTable(report)}
 `;
 }
 
-function peerTable({ rows, peers }: KernelReport): string {
-  const names = peers.map(({ name, version }) => `${name} ${version}`).join(', ');
-  const cells = peerSummary(rows).map(
-    (row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`,
-  );
-  return `<h2>Against the fastest peer</h2>
-<p>Its time over ours: ${escapeHtml(names)}.</p>
-<table><tr><th>kernel</th><th>rows</th><th>least</th><th>middle</th><th>greatest</th></tr>${cells.join('\n')}</table>`;
+function peerTable(report: KernelReport): string {
+  const names = report.peers.map(({ name, version, computesOn }) => `${name} ${version} (${computesOn})`);
+  const line = (cells: readonly string[], tag: string): string =>
+    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+  const lines = [line(summaryHead(report), 'th'), ...peerSummary(report).map((cells) => line(cells, 'td'))];
+  return `<h2>Against peers</h2>
+<p>Their time over ours: of the fastest on WebGPU the least and the middle of all rows, of each the middle.
+${escapeHtml(names.join(', '))}. A peer whose results are wrong does not count.</p>
+<table>${lines.join('\n')}</table>`;
 }
 
 function rowTable({ rows }: KernelReport): string {

@@ -198,7 +198,7 @@ function rowSamples({ kernel, rows, width }: RowWork, values: OperandValues): Sa
       return oneEach((row) => -Math.log(softmaxOf(slice('logits', row))[targets![row]!]!));
     case 'cross_entropy_gradient':
       return alongRows((row) =>
-        softmaxOf(slice('logits', row)).map((x, i) => (x - (i === targets![row] ? 1 : 0)) / rows),
+        softmaxOf(slice('logits', row)).map((x, i) => x - (i === targets![row] ? 1 : 0)),
       );
   }
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Machine } from '../report/machine.js';
 import { shapeOf } from './plan.js';
-import { type KernelRow, type KernelTimes, ownName } from './run.js';
+import { type KernelRow, type KernelTimes, type Runner, ownName } from './run.js';
 import type { Clock } from './stopwatch.js';
 import type { Work } from './work.js';
 
@@ -11,7 +11,7 @@ export interface KernelReport {
   readonly kind: 'kernels';
   readonly date: string;
   readonly machine: Machine;
-  readonly peers: readonly { readonly name: string; readonly version: string }[];
+  readonly peers: readonly Pick<Runner, 'name' | 'version' | 'computesOn'>[];
   readonly clock: Clock;
   /** Measured in this run: of f32 multiply-adds, and of a copy between large buffers. */
   readonly peaks: { readonly flopsPerSecond: number; readonly bytesPerSecond: number };
@@ -23,9 +23,22 @@ export function bestOwn({ times }: Pick<KernelRow, 'times'>): KernelTimes | unde
   return fastest(times.filter(({ runner }) => runner === ownName));
 }
 
-/** The fastest of the peers. */
-export function bestPeer({ times }: Pick<KernelRow, 'times'>): KernelTimes | undefined {
-  return fastest(times.filter(({ runner }) => runner !== ownName));
+/** Largest error of a peer whose time counts: beyond it something else was computed. */
+const largestPeerError = { f32: 1e-3, f16: 2e-2 } as const;
+
+/** The fastest of some peers, of those whose results are right. */
+export function bestPeer(
+  { times, dtype }: Pick<KernelRow, 'times' | 'dtype'>,
+  names: readonly string[],
+): KernelTimes | undefined {
+  return fastest(
+    times.filter(({ runner, error }) => names.includes(runner) && error <= largestPeerError[dtype]),
+  );
+}
+
+/** Names of the peers that compute as we do, on WebGPU. */
+export function webgpuPeers({ peers }: Pick<KernelReport, 'peers'>): string[] {
+  return peers.flatMap(({ name, computesOn }) => (computesOn === 'webgpu' ? [name] : []));
 }
 
 function fastest(times: readonly KernelTimes[]): KernelTimes | undefined {

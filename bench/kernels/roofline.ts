@@ -1,5 +1,5 @@
 import { escapeHtml } from '../../train/html.js';
-import { bestOwn, bestPeer, rowTitle, type KernelReport } from './report.js';
+import { type KernelReport, bestOwn, bestPeer, rowTitle, webgpuPeers } from './report.js';
 import type { KernelTimes } from './run.js';
 
 const [width, height, margin] = [860, 440, 56];
@@ -12,11 +12,13 @@ const ceil10 = (value: number): number => Math.ceil(Math.log10(value));
  * The rows with matrix products as an SVG: operations a second over operations a byte, both on logarithmic axes, under
  * the two peaks of the device. Each dot tells its row when it is pointed at.
  */
-export function roofline({ rows, peaks }: KernelReport): string {
+export function roofline(report: KernelReport): string {
+  const { rows, peaks } = report;
+  const names = webgpuPeers(report);
   const points = rows.flatMap((row) => {
     if (row.flops === 0) return [];
     const intensity = row.flops / row.bytes;
-    return [bestOwn(row), bestPeer(row)].flatMap((times, peer) =>
+    return [bestOwn(row), bestPeer(row, names)].flatMap((times, peer) =>
       times ? [{ intensity, times, peer: peer === 1, title: rowTitle(row) }] : [],
     );
   });

@@ -50,11 +50,14 @@ export const ownName = 'clip4str-engine';
 export interface Runner {
   readonly name: string;
   readonly version: string;
+  readonly computesOn: 'webgpu' | 'cpu';
   /** @throws Error whose message tells why it cannot */
   prepare(work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedRunner>;
 }
 
 export interface PreparedRunner {
+  /** Where what is timed is not quite the work: what else is in it. */
+  readonly note?: string;
   /** Does the work so many times and waits for it. */
   run(times: number): Promise<void>;
   results(): Promise<OperandValues>;
@@ -230,7 +233,7 @@ async function peerEntrant(
   await prepared.run(1);
   return {
     runner: peer.name,
-    variant: peer.version,
+    variant: [peer.version, prepared.note].filter(Boolean).join('; '),
     clock: 'host',
     error: largestError(samples, await prepared.results()),
     async timeMs(times) {

@@ -1,7 +1,7 @@
 import type { KernelRow, KernelTimes } from './run.js';
 import { ownName } from './run.js';
 import { shapeOf } from './plan.js';
-import { type OlderTimes, bestOwn, bestPeer } from './report.js';
+import { type KernelReport, type OlderTimes, bestOwn, bestPeer, webgpuPeers } from './report.js';
 
 /** Headings of {@link rowCells}. */
 export const tableHead = [
@@ -61,17 +61,33 @@ export function milliseconds(ms: number): string {
   return ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(2) : ms.toPrecision(2);
 }
 
-/** How our kernels stand against the fastest peer: the least, the middle and the greatest ratio, by kernel. */
-export function peerSummary(rows: readonly KernelRow[]): string[][] {
-  const ratios = new Map<string, number[]>();
-  for (const row of rows) {
-    const [own, peer] = [bestOwn(row), bestPeer(row)];
-    if (!own || !peer) continue;
-    ratios.set(row.work.kernel, [...(ratios.get(row.work.kernel) ?? []), peer.medianMs / own.medianMs]);
+/** Headings of {@link peerSummary}. */
+export function summaryHead({ peers }: KernelReport): string[] {
+  return ['kernel', 'type', 'rows', 'least', 'middle', ...peers.map(({ name }) => name)];
+}
+
+/**
+ * Times over those of our fastest variant, by kernel: the least and the middle ratio of the fastest peer on WebGPU, then
+ * the middle ratio of each peer.
+ */
+export function peerSummary(report: KernelReport): string[][] {
+  const kinds = new Map<string, KernelRow[]>();
+  for (const row of report.rows) {
+    const kind = `${row.work.kernel} ${row.dtype}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
   }
-  return [...ratios].map(([kernel, values]) => {
-    values.sort((a, b) => a - b);
-    const cell = (at: number): string => `${values[at]!.toFixed(2)}x`;
-    return [kernel, String(values.length), cell(0), cell(values.length >> 1), cell(values.length - 1)];
+  const ratios = (rows: readonly KernelRow[], names: readonly string[]): number[] =>
+    rows
+      .flatMap((row) => {
+        const [own, peer] = [bestOwn(row), bestPeer(row, names)];
+        return own && peer ? [peer.medianMs / own.medianMs] : [];
+      })
+      .sort((a, b) => a - b);
+  const cell = (ratio: number | undefined): string => (ratio === undefined ? '' : `${ratio.toFixed(2)}x`);
+  const middle = (values: readonly number[]): string => cell(values[values.length >> 1]);
+  return [...kinds.values()].map((rows) => {
+    const best = ratios(rows, webgpuPeers(report));
+    const each = report.peers.map(({ name }) => middle(ratios(rows, [name])));
+    return [rows[0]!.work.kernel, rows[0]!.dtype, String(best.length), cell(best[0]), middle(best), ...each];
   });
 }

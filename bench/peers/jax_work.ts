@@ -1,7 +1,8 @@
 /** Pieces of work by jax-js's functions. */
 import type { MatmulWork, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
-import { PeerUnable, layerNormEpsilon } from './peer.js';
+import { layerNormEpsilon } from '../kernels/settings.js';
+import { PeerUnable } from './peer.js';
 
 export type JaxArrays = Readonly<Record<string, JaxArray>>;
 

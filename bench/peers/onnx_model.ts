@@ -4,7 +4,8 @@ import type { OperandValues } from '../kernels/values.js';
 import type { AttentionWork, FloatType, MatmulWork, Work } from '../kernels/work.js';
 import { type OnnxInitializer, type OnnxNode, type OnnxTensor, microsoft, onnxBytes } from './onnx_format.js';
 import { type PeerOperand, peerOperands, toPeer } from './operands.js';
-import { PeerUnable, layerNormEpsilon } from './peer.js';
+import { layerNormEpsilon } from '../kernels/settings.js';
+import { PeerUnable } from './peer.js';
 
 /** A token's heads lie side by side: what ONNX Runtime's attention takes. */
 export const onnxLayout = 'tokens first';

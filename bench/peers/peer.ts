@@ -2,9 +2,6 @@
 import type { OperandValues } from '../kernels/values.js';
 import type { FloatType, Work } from '../kernels/work.js';
 
-/** Added to the variance by layer normalisation, by all who take part. */
-export const layerNormEpsilon = 1e-5;
-
 /** Work that is compiled and has run once. Its inputs lie where the peer computes. */
 export interface PreparedWork {
   /** Where what is timed is not quite the work: what else is in it. */

@@ -1,6 +1,7 @@
 /** Pieces of work by TensorFlow.js's operations, as its layers compose them. */
 import type { AttentionWork, MatmulWork, Work } from '../kernels/work.js';
-import { PeerUnable, layerNormEpsilon } from './peer.js';
+import { layerNormEpsilon } from '../kernels/settings.js';
+import { PeerUnable } from './peer.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 
 export interface TensorFlowWork {
