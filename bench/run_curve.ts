@@ -31,5 +31,8 @@ const marks = accuracies.map(({ images, accuracy }) => {
 });
 await writeFile(
   picturePath,
-  curvePicture(points, { caption: 'loss over images; accuracy on validation', marks }),
+  curvePicture(points, {
+    caption: marks.length > 0 ? 'loss over images; accuracy on validation' : 'loss over images',
+    marks,
+  }),
 );
