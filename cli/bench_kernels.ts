@@ -1,6 +1,6 @@
 /** `bench --kernels`: what every kernel does on this device. */
 import { join } from 'node:path';
-import { type Peer, installPeers, openPeers } from '../bench/peers/index.js';
+import { type OpenedPeers, installPeers, openPeers } from '../bench/peers/index.js';
 import { machineOf } from '../bench/report/machine.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows } from '../bench/kernels/plan.js';
@@ -13,7 +13,7 @@ import type { Device } from '../engine/index.js';
 import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
 import type { BenchOptions } from './bench_options.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
-import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
+import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { deviceOptions, requirePrecision, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
@@ -54,13 +54,13 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (older && older.adapter !== device.adapter.name && !options.quiet) {
       tell(`${printable(options.compare!)} was measured on ${printable(older.adapter)}, another adapter.`);
     }
-    const peers = options.peers || options.installPeers ? await openThem(device, options.quiet) : [];
+    const asked = options.peers || options.installPeers;
+    const { peers, missing } = asked ? await openThem(device, options.quiet) : { peers: [], missing: [] };
     const bench = await KernelBench.open(device);
     const run = { bench, planned, peers, older, signal };
-    const { rows, interruption } = await measureRows(run, options);
-    liftDeadlines();
+    const { rows, failure } = await measureRows(run, options);
     for (const peer of peers) await peer.close();
-    const report = reportOf(device, bench, peers, rows);
+    const report = reportOf(device, bench, { peers, missing }, rows);
     if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await print(closingText(report));
     if (options.html !== undefined) {
@@ -68,7 +68,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
       await writeWholeFile(options.html, (file) => file.writeFile(page));
       if (!options.quiet) tell(`${printable(options.html)} shows the results.`);
     }
-    if (interruption) throw interruption;
+    if (failure) throw failure;
     return rows.some(({ times }) => times.length > 0) ? EXIT_DONE : EXIT_NOTHING;
   });
 }
@@ -87,20 +87,17 @@ async function install(signal: AbortSignal, quiet: true | undefined): Promise<vo
   if (!quiet) tell([...installed].map(([name, version]) => `${name} ${version}`).join(', '));
 }
 
-async function openThem({ adapter }: Device, quiet: true | undefined): Promise<Peer[]> {
-  const { peers, missing } = await openPeers(
-    peersFolder(),
-    adapter.name,
-    undefined,
-    deviceOptions(undefined),
-  );
+async function openThem({ adapter }: Device, quiet: true | undefined): Promise<OpenedPeers> {
+  const opened = await openPeers(peersFolder(), adapter.name, undefined, deviceOptions(undefined));
+  const { peers, missing } = opened;
   if (peers.length === 0) {
+    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
     throw new UsageError(
-      '--peers: none is installed. Run bench --kernels --install-peers once, with a network.',
+      `--peers: none can take part (${printable(reasons)}). Run bench --kernels --install-peers once, with a network.`,
     );
   }
   if (!quiet) for (const { name, reason } of missing) tell(`${name} takes no part: ${printable(reason)}`);
-  return peers;
+  return opened;
 }
 
 interface Run {
@@ -111,11 +108,11 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-/** Rows are printed as they come; those done before an interruption count. */
+/** Rows are printed as they come; those done before an interruption, or before the device is lost, count. */
 async function measureRows(
   { bench, planned, peers, older, signal }: Run,
   { json, quiet }: BenchOptions,
-): Promise<{ rows: KernelRow[]; interruption?: Interruption }> {
+): Promise<{ rows: KernelRow[]; failure?: Error }> {
   const rows: KernelRow[] = [];
   const progress = showProgress('kernels', 'rows', !quiet);
   try {
@@ -126,6 +123,7 @@ async function measureRows(
       progress.update(index, planned.length);
       const row = await bench.row(used, dtype, peers);
       rows.push(row);
+      liftDeadlines();
       if (json) continue;
       const place = `${used.model}, batch ${used.batch}: ${used.purpose}`;
       progress.stop();
@@ -134,8 +132,8 @@ async function measureRows(
     }
     return { rows };
   } catch (error) {
-    if (!(error instanceof Interruption) || rows.length === 0) throw error;
-    return { rows, interruption: error };
+    if (!(error instanceof Error) || rows.length === 0) throw error;
+    return { rows, failure: error };
   } finally {
     progress.stop();
   }
@@ -152,7 +150,7 @@ function line(cells: readonly string[]): string {
 function reportOf(
   device: Device,
   { clock, peaks }: KernelBench,
-  peers: readonly Runner[],
+  { peers, missing }: OpenedPeers,
   rows: readonly KernelRow[],
 ): KernelReport {
   return {
@@ -160,6 +158,7 @@ function reportOf(
     date: new Date().toISOString(),
     machine: machineOf(device, packageVersions()),
     peers: peers.map(({ name, version, computesOn }) => ({ name, version, computesOn })),
+    missing,
     clock,
     peaks,
     rows,

@@ -8,7 +8,7 @@ import { Clip4Str } from '../model/index.js';
 import type { BenchOptions } from './bench_options.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, printable } from './errors.js';
-import { Interruption, liftDeadlines, watchForInterruption } from './interruption.js';
+import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
@@ -44,7 +44,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       readings: measured.done,
     };
     await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
-    if (measured.interruption) throw measured.interruption;
+    if (measured.failure) throw measured.failure;
     return EXIT_DONE;
   });
 }
@@ -66,18 +66,18 @@ export async function runTrainingBench(options: BenchOptions): Promise<ExitCode>
       steps: measured.done,
     };
     await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
-    if (measured.interruption) throw measured.interruption;
+    if (measured.failure) throw measured.failure;
     return EXIT_DONE;
   });
 }
 
-/** Measures for each batch size; what is done before an interruption counts. */
+/** Measures for each batch size; what is done before an interruption, or where memory ends, counts. */
 async function each<T>(
   batches: readonly number[],
   signal: AbortSignal,
   quiet: true | undefined,
   measure: (batchSize: number) => Promise<T>,
-): Promise<{ done: T[]; interruption?: Interruption }> {
+): Promise<{ done: T[]; failure?: Error }> {
   const done: T[] = [];
   const progress = showProgress('batch sizes', 'rows', !quiet);
   try {
@@ -85,13 +85,13 @@ async function each<T>(
       signal.throwIfAborted();
       progress.update(done.length, batches.length);
       done.push(await measure(batchSize));
+      liftDeadlines();
     }
     return { done };
   } catch (error) {
-    if (!(error instanceof Interruption) || done.length === 0) throw error;
-    return { done, interruption: error };
+    if (!(error instanceof Error) || done.length === 0) throw error;
+    return { done, failure: error };
   } finally {
-    liftDeadlines();
     progress.stop();
   }
 }

@@ -83,6 +83,7 @@ const report = (rows: readonly KernelRow[]): KernelReport => ({
     version: '1',
   },
   peers: [],
+  missing: [],
   clock: 'host',
   peaks: { flopsPerSecond: 1e11, bytesPerSecond: 1e10 },
   rows,
@@ -200,6 +201,10 @@ describe('rows', () => {
       expect(rowText(use, dtype)).toMatch(/^base .*encoding .*attention.*f16$/);
     }
     expect(planRows({ ...all, filter: 'nothing like it' })).toEqual([]);
+    // Large has the tokens of base in its text encoder; asked for alone it is there all the same.
+    const layernorms = planRows({ ...all, filter: 'refining layernorm f32' });
+    expect(layernorms.every(({ used: { stage } }) => stage === 'refining')).toBe(true);
+    expect(layernorms).toHaveLength(6);
   });
 
   test("are the models' own sizes", () => {
@@ -221,6 +226,11 @@ describe('rows', () => {
     });
     expect(workCost(attention!, 'f16').flops).toBe(4 * 6 * 13 * 21 * 20);
     expect(workCost(causal!, 'f16').flops).toBe((4 * 2 * 17 * 17 * 32) / 2);
+    expect(workCost({ kernel: 'embedding_gradient', rows: 2, tableRows: 100, width: 3 }, 'f32')).toEqual({
+      flops: 0,
+      bytes: 4 * (6 + 2 + 300),
+    });
+    expect(workCost({ kernel: 'adamw', count: 10 }, 'f16').bytes).toBe(10 * (6 * 4 + 2));
     expect(workCost({ kernel: 'embedding', rows: 2, tableRows: 100, width: 3 }, 'f32')).toEqual({
       flops: 0,
       bytes: 4 * (6 + 2 + 6),

@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals';
 import { openDevice } from '../engine/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { checkMemory, largestFitting } from '../train/memory_forecast.js';
+import { LossScale } from '../train/loss_scale.js';
 import { WeightAverage } from '../train/weight_average.js';
 
 /** @param fitting images that a pass can have */
@@ -66,4 +67,11 @@ test('the average of the weights says what it will take', async () => {
   expect(average.pendingBytes).toBe(0);
   average.dispose();
   device.close();
+});
+
+test('a scale of the loss that cannot come down says so', () => {
+  const scale = new LossScale({ scale: 2 ** -23, goodSteps: 0 });
+  expect(scale.atLeast).toBe(false);
+  scale.update(true);
+  expect(scale.atLeast).toBe(true);
 });

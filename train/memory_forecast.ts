@@ -1,11 +1,14 @@
 /** Foresees whether a training step fits into the device's memory, before the first one is taken. */
-import { type Device, OutOfMemoryError, RandomGenerator } from '../engine/index.js';
+import { type Device, OutOfMemoryError, RandomGenerator, type Tensor } from '../engine/index.js';
 import { finalDecoder } from '../model/index.js';
 import { drawPermutations } from './permutations.js';
 import type { RunPlan } from './run_plan.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import type { TrainableModel } from './trainable_model.js';
 import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.js';
+
+/** Large enough to be few, and no larger than a buffer can be anywhere. */
+const pieceBytes = 64 << 20;
 
 /** Device memory that a step takes at most, as a line over the images of a forward pass. */
 export interface StepMemory {
@@ -24,14 +27,14 @@ export interface MemoryForecast extends StepMemory {
  * Measures forward and backward passes of one and of two images with the longest labels and all permutations; parameters
  * stay as they are. Leaves the state of the optimizers allocated, as it will be. Where the device does not tell how much
  * memory it has, as GPUs do not, one pass of the whole batch is tried, and smaller ones until one fits.
- * @throws OutOfMemoryError if not even two images fit
+ * @throws OutOfMemoryError if not even one image fits
  */
 export async function forecastMemory(
   device: Device,
   model: TrainableModel,
   training: TrainingStep,
   plan: RunPlan,
-  options: StepOptions & { readonly batchSize: number },
+  options: StepOptions & { readonly batchSize: number; readonly laterBytes: number },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
   const { configuration } = model;
@@ -53,9 +56,14 @@ export async function forecastMemory(
   const { memoryBudgetBytes } = device;
   // The first pass leaves gradients behind, as earlier passes of a step do.
   const peaks: number[] = [];
+  const held: Tensor[] = [];
   try {
     for (const images of [1, 1, 2]) peaks.push(await peakOf(images));
     if (memoryBudgetBytes < Infinity) return memoryOf(peaks);
+    // What will be held later takes its place already.
+    for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
+      held.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
+    }
     const fittingImages = await largestFitting(options.batchSize, async (images) => {
       try {
         await peakOf(images);
@@ -69,12 +77,17 @@ export async function forecastMemory(
     return { ...memoryOf(peaks), fittingImages };
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
+    const [, one] = peaks;
+    if (one !== undefined && peaks.length === 2) {
+      return { firstImageBytes: one, furtherImageBytes: one, fittingImages: 1 };
+    }
     const had = memoryBudgetBytes < Infinity ? `${gigabytes(memoryBudgetBytes)} for tensors,` : 'memory';
     throw new OutOfMemoryError(
-      `${device.adapter.name} has ${had} too little to train this model with even two images at a time. ` +
+      `${device.adapter.name} has ${had} too little to train this model with even one image at a time. ` +
         `${model.recomputeBlocks ? 'Train' : 'Set trainer.gradient_checkpointing=true, or train'} a smaller model.`,
     );
   } finally {
+    for (const tensor of held) tensor.dispose();
     training.clearGradients();
     device.trim();
     device.resetStatistics();

@@ -316,13 +316,14 @@ export class TrainingRun {
   private async foreseeMemory(): Promise<void> {
     const { device, model, training, plan, configuration } = this;
     const streams = this.dropoutStreams;
+    const laterBytes = plan.averages ? this.average.pendingBytes : 0;
     const forecast = await forecastMemory(device, model, training, plan, {
       ...this.stepOptions(),
       learningRates: [],
       batchSize: configuration.model.batch_size,
+      laterBytes,
     });
     this.dropoutStreams = streams;
-    const laterBytes = plan.averages ? this.average.pendingBytes : 0;
     checkMemory({ ...forecast, laterBytes }, configuration, device);
   }
 }

@@ -18,23 +18,13 @@ export function workCost(work: Work, dtype: FloatType): WorkCost {
     (sum, operand) => sum + operandBytes(operand),
     0,
   );
-  // Whole tables of embeddings are not read.
-  if (work.kernel === 'embedding') return { flops: 0, bytes: bytes - skippedBytes(work, dtype) };
-  if (work.kernel === 'embedding_gradient') {
-    return { flops: 0, bytes: bytes + operandBytes(inputs['gradient']!) - skippedBytes(work, dtype) };
-  }
-  return { flops: flopsOf(work), bytes };
+  // Of a table only the rows that are asked for are read; its gradient is written whole.
+  const unread = work.kernel === 'embedding' ? Math.max(0, work.tableRows - work.rows) * work.width : 0;
+  return { flops: flopsOf(work), bytes: bytes - unread * (dtype === 'f16' ? 2 : 4) };
 }
 
 export function operandBytes({ shape, dtype }: OperandSpecification): number {
   return shape.reduce((product, size) => product * size, dtype === 'f16' ? 2 : 4);
-}
-
-function skippedBytes(
-  { rows, tableRows, width }: { rows: number; tableRows: number; width: number },
-  dtype: FloatType,
-): number {
-  return Math.max(0, tableRows - rows) * width * (dtype === 'f16' ? 2 : 4);
 }
 
 function flopsOf(work: Work): number {

@@ -206,7 +206,7 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
       const order = ['parameter', 'gradient', 'firstMoment', 'secondMoment', 'factor', 'skip'] as const;
       const record = (): void =>
         launch(device, own, order, (operands) => launchAdamW(operands, adamwSettings, traits));
-      return single(bench, kernel, record, ['parameter']);
+      return single(bench, kernel, record, ['parameter', 'firstMoment', 'secondMoment']);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { escapeHtml } from '../../train/html.js';
-import { type KernelReport, bestOwn, rowTitle } from './report.js';
+import { type KernelReport, bestOwn, ratioOf, rowTitle } from './report.js';
 import { roofline } from './roofline.js';
 import { ownName } from './run.js';
 import { milliseconds, peerSummary, shareOfPeak, summaryHead } from './table.js';
@@ -51,12 +51,13 @@ ${rowTable(report)}
 
 function peerTable(report: KernelReport): string {
   const names = report.peers.map(({ name, version, computesOn }) => `${name} ${version} (${computesOn})`);
+  const missing = report.missing.map(({ name, reason }) => `${name} takes no part: ${reason}. `).join('');
   const line = (cells: readonly string[], tag: string): string =>
     `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
   const lines = [line(summaryHead(report), 'th'), ...peerSummary(report).map((cells) => line(cells, 'td'))];
   return `<h2>Against peers</h2>
 <p>Their time over ours: of the fastest on WebGPU the least and the middle of all rows, of each the middle.
-${escapeHtml(names.join(', '))}. A peer whose results are wrong does not count.</p>
+${escapeHtml(names.join(', '))}. ${escapeHtml(missing)}A peer whose results are wrong does not count.</p>
 <table>${lines.join('\n')}</table>`;
 }
 
@@ -66,7 +67,7 @@ function rowTable({ rows }: KernelReport): string {
     const title = escapeHtml(rowTitle(row));
     const done = row.times.map((times) => {
       const share = shareOfPeak(times, row.flops);
-      const ratio = own && times !== own ? `${(times.medianMs / own.medianMs).toFixed(2)}x` : '';
+      const ratio = own && times !== own ? `${ratioOf(times, own).toFixed(2)}x` : '';
       const by = times.runner === ownName ? times.variant : `${times.runner} ${times.variant}`;
       const bar = `<td class="bar"><div style="width:${Math.min(100, 100 * share).toFixed(1)}%"></div></td>`;
       const numbers = [

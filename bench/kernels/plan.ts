@@ -16,18 +16,18 @@ export interface PlannedRow {
   readonly dtype: FloatType;
 }
 
-/** The rows of a benchmark; work that occurs at several places is done once, at the first of them. */
+/** The rows of a benchmark; work that occurs at several of the places that are wanted is done once, at the first of them. */
 export function planRows({ models, batches, dtypes, filter }: PlanOptions): PlannedRow[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const seen = new Set<string>();
   return models
     .flatMap((model) => batches.flatMap((batch) => modelWork(model, batch)))
-    .filter(({ work }) => {
-      const key = JSON.stringify(work);
-      return !seen.has(key) && seen.add(key);
-    })
     .flatMap((used) => dtypes.map((dtype) => ({ used, dtype })))
-    .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)));
+    .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)))
+    .filter(({ used: { work }, dtype }) => {
+      const key = JSON.stringify([work, dtype]);
+      return !seen.has(key) && seen.add(key);
+    });
 }
 
 /** Everything that a row can be found by. */

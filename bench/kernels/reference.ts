@@ -237,31 +237,39 @@ function layerNormGradientSamples(
 
 function elementSamples({ kernel, count }: ElementWork, values: OperandValues): Sample[] {
   const { x, y, gradient } = values;
-  const valueOf = (i: number): number => {
-    switch (kernel) {
-      case 'copy':
-        return x![i]!;
-      case 'add':
-        return x![i]! + y![i]!;
-      case 'gelu':
-      case 'quick_gelu':
-        return activations[kernel](x![i]!);
-      case 'gelu_gradient':
-        return slopes.gelu(x![i]!) * gradient![i]!;
-      case 'quick_gelu_gradient':
-        return slopes.quick_gelu(x![i]!) * gradient![i]!;
-      case 'adamw':
-        return adamwStep(i, values);
-    }
-  };
-  const output = kernel === 'adamw' ? 'parameter' : 'result';
-  return spread(count, 256).map((index) => ({ output, index, expected: valueOf(index) }));
+  const samplesOf = (valueOf: (i: number) => number, output = 'result'): Sample[] =>
+    spread(count, 256).map((index) => ({ output, index, expected: valueOf(index) }));
+  switch (kernel) {
+    case 'copy':
+      return samplesOf((i) => x![i]!);
+    case 'add':
+      return samplesOf((i) => x![i]! + y![i]!);
+    case 'gelu':
+    case 'quick_gelu':
+      return samplesOf((i) => activations[kernel](x![i]!));
+    case 'gelu_gradient':
+      return samplesOf((i) => slopes.gelu(x![i]!) * gradient![i]!);
+    case 'quick_gelu_gradient':
+      return samplesOf((i) => slopes.quick_gelu(x![i]!) * gradient![i]!);
+    case 'adamw':
+      return (['parameter', 'firstMoment', 'secondMoment'] as const).flatMap((output) =>
+        samplesOf((i) => adamwStep(i, values)[output], output),
+      );
+  }
 }
 
-function adamwStep(i: number, { parameter, gradient, firstMoment, secondMoment }: OperandValues): number {
+function adamwStep(
+  i: number,
+  { parameter, gradient, firstMoment, secondMoment }: OperandValues,
+): { parameter: number; firstMoment: number; secondMoment: number } {
   const { learningRate, betas, epsilon, weightDecay, step } = adamwSettings;
   const first = betas[0] * firstMoment![i]! + (1 - betas[0]) * gradient![i]!;
   const second = betas[1] * secondMoment![i]! + (1 - betas[1]) * gradient![i]! ** 2;
   const [m, v] = [first / (1 - betas[0] ** step), second / (1 - betas[1] ** step)];
-  return parameter![i]! * (1 - learningRate * weightDecay) - (learningRate * m) / (Math.sqrt(v) + epsilon);
+  const decayed = parameter![i]! * (1 - learningRate * weightDecay);
+  return {
+    parameter: decayed - (learningRate * m) / (Math.sqrt(v) + epsilon),
+    firstMoment: first,
+    secondMoment: second,
+  };
 }

@@ -12,37 +12,40 @@ export interface KernelReport {
   readonly date: string;
   readonly machine: Machine;
   readonly peers: readonly Pick<Runner, 'name' | 'version' | 'computesOn'>[];
+  /** Peers that were asked for and could not be opened, and why. */
+  readonly missing: readonly { readonly name: string; readonly reason: string }[];
   readonly clock: Clock;
   /** Measured in this run: of f32 multiply-adds, and of a copy between large buffers. */
   readonly peaks: { readonly flopsPerSecond: number; readonly bytesPerSecond: number };
   readonly rows: readonly KernelRow[];
 }
 
+/** Largest error of a time that counts: beyond it something else was computed. */
+const largestError = { f32: 1e-3, f16: 2e-2 } as const;
+
 /** The fastest of our own variants. */
-export function bestOwn({ times }: Pick<KernelRow, 'times'>): KernelTimes | undefined {
-  return fastest(times.filter(({ runner }) => runner === ownName));
+export function bestOwn(row: Pick<KernelRow, 'times' | 'dtype'>): KernelTimes | undefined {
+  return bestPeer(row, [ownName]);
 }
 
-/** Largest error of a peer whose time counts: beyond it something else was computed. */
-const largestPeerError = { f32: 1e-3, f16: 2e-2 } as const;
-
-/** The fastest of some peers, of those whose results are right. */
+/** The fastest of some runners, of those whose results are right. */
 export function bestPeer(
   { times, dtype }: Pick<KernelRow, 'times' | 'dtype'>,
   names: readonly string[],
 ): KernelTimes | undefined {
-  return fastest(
-    times.filter(({ runner, error }) => names.includes(runner) && error <= largestPeerError[dtype]),
-  );
+  return times
+    .filter(({ runner, error }) => names.includes(runner) && error <= largestError[dtype])
+    .toSorted((a, b) => a.medianMs - b.medianMs)[0];
+}
+
+/** A time over that of our fastest variant, both by the host's clock where somebody else's is meant. */
+export function ratioOf(times: KernelTimes, own: KernelTimes): number {
+  return times.runner === ownName ? times.medianMs / own.medianMs : times.hostMs / own.hostMs;
 }
 
 /** Names of the peers that compute as we do, on WebGPU. */
 export function webgpuPeers({ peers }: Pick<KernelReport, 'peers'>): string[] {
   return peers.flatMap(({ name, computesOn }) => (computesOn === 'webgpu' ? [name] : []));
-}
-
-function fastest(times: readonly KernelTimes[]): KernelTimes | undefined {
-  return times.toSorted((a, b) => a.medianMs - b.medianMs)[0];
 }
 
 /** What must be there of an older report to compare with. */

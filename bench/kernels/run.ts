@@ -1,10 +1,10 @@
 /** The benchmark of the kernels: every piece of work, every type and variant, in turns with whoever else does the work. */
-import { type Device, measurePeakFlops } from '../../engine/index.js';
+import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
 import { type Sample, referenceSamples } from './reference.js';
 import type { UsedWork } from './shapes.js';
-import { type Clock, Stopwatch, measurePeakBytes } from './stopwatch.js';
+import { type Clock, Stopwatch, measurePeakBytes, mostDispatches } from './stopwatch.js';
 import { type OperandValues, inputValues } from './values.js';
 import { type FloatType, type Work, operandsOf } from './work.js';
 
@@ -20,6 +20,8 @@ export interface KernelTimes {
   readonly spread: number;
   readonly samples: number;
   readonly clock: Clock;
+  /** The middle one by the host's clock, from before the work is recorded until it is done: what is set against others. */
+  readonly hostMs: number;
   /** Floating-point operations and bytes a second, and the shares of the device's peaks. */
   readonly flopsPerSecond: number;
   readonly bytesPerSecond: number;
@@ -66,7 +68,9 @@ export interface PreparedRunner {
 
 /** Least milliseconds of one sample, so that starting and waiting do not count. */
 const sampleMs = { software: 20, gpu: 5 };
-/** Work so long is not sampled as often. */
+/** Times that are enough for any sample. */
+const mostTimes = 4096;
+/** Samples so long are not taken as often. */
 const longMs = 1000;
 const [mostSamples, fewSamples] = [7, 3];
 
@@ -104,17 +108,21 @@ export class KernelBench {
     const values = inputValues(work, dtype);
     const samples = referenceSamples(work, values);
     const times = await this.device.scope(async () => {
-      const entrants = await this.ownEntrants(work, dtype, values, samples);
-      try {
-        for (const peer of peers) {
-          try {
-            entrants.push(await peerEntrant(peer, work, dtype, values, samples));
-          } catch (error) {
-            const reason = error instanceof Error ? error.message : String(error);
-            unable.push({ runner: peer.name, reason });
-          }
+      const entrants: Entrant[] = [];
+      const unless = async (runner: string, work: () => Promise<void>): Promise<void> => {
+        try {
+          await work();
+        } catch (error) {
+          if (error instanceof DeviceLostError) throw error;
+          unable.push({ runner, reason: error instanceof Error ? error.message : String(error) });
         }
-        return await this.timeInTurns(entrants, cost);
+      };
+      try {
+        await unless(ownName, () => this.addOwn(entrants, work, dtype, values, samples));
+        for (const peer of peers) {
+          await unless(peer.name, () => addPeer(entrants, peer, work, dtype, values, samples));
+        }
+        return await this.timeInTurns(entrants, cost, unless);
       } finally {
         for (const { dispose } of entrants) await dispose?.();
       }
@@ -137,17 +145,23 @@ export class KernelBench {
     );
   }
 
-  private async ownEntrants(
+  private async addOwn(
+    entrants: Entrant[],
     work: Work,
     dtype: FloatType,
     values: OperandValues,
     samples: readonly Sample[],
-  ): Promise<Entrant[]> {
+  ): Promise<void> {
     const { device, stopwatch } = this;
     const own = prepareOwnWork(device, work, dtype, values);
     const names = Object.keys(own.outputs);
-    const entrants: Entrant[] = [];
+    const { inputs } = operandsOf(work, dtype);
     for (const { name, record } of own.variants) {
+      // What a variant leaves out must not be right by what another wrote.
+      for (const output of names) {
+        const tensor = own.outputs[output]!;
+        if (!(output in inputs)) fill(tensor, tensor.dtype === 'u32' ? 0xffffffff : NaN);
+      }
       device.resetStatistics();
       record();
       const { dispatches } = device.counts;
@@ -158,35 +172,50 @@ export class KernelBench {
         variant: name,
         clock: stopwatch.clock,
         error: largestError(samples, results),
+        mostTimes:
+          stopwatch.clock === 'device' ? Math.max(1, Math.floor(mostDispatches / dispatches)) : mostTimes,
         timeMs: (times) => stopwatch.timeMs(record, times),
-        timesFor: (onceMs) => stopwatch.timesFor(onceMs, dispatches, this.sampleMs),
+        hostMs: (times) => stopwatch.hostMs(record, times),
       });
     }
-    return entrants;
   }
 
-  private get sampleMs(): number {
-    return sampleMs[this.device.traits.software ? 'software' : 'gpu'];
+  /** So often that one sample takes long enough, whatever starting and waiting take. */
+  private async timesFor({ timeMs, mostTimes: most }: Entrant): Promise<number> {
+    const wantedMs = sampleMs[this.device.traits.software ? 'software' : 'gpu'];
+    for (let times = 1; ; times = Math.min(most, 2 * times)) {
+      const tookMs = times * (await timeMs(times));
+      if (tookMs >= wantedMs || times >= most) return times;
+    }
   }
 
   private async timeInTurns(
     entrants: readonly Entrant[],
     cost: { readonly flops: number; readonly bytes: number },
+    unless: (runner: string, work: () => Promise<void>) => Promise<void>,
   ): Promise<KernelTimes[]> {
-    const plans = [];
+    const plans: { entrant: Entrant; times: number; taken: number[]; host: number[] }[] = [];
     for (const entrant of entrants) {
-      const onceMs = await entrant.timeMs(1);
-      const times = entrant.timesFor?.(onceMs) ?? Math.ceil(this.sampleMs / Math.max(onceMs, 0.01));
-      const count = onceMs > longMs ? fewSamples : mostSamples;
-      plans.push({ entrant, times: Math.min(times, 1000), count, taken: [] as number[] });
+      await unless(entrant.runner, async () => {
+        plans.push({ entrant, times: await this.timesFor(entrant), taken: [], host: [] });
+      });
     }
     for (let round = 0; round < mostSamples; round++) {
-      for (const { entrant, times, count, taken } of plans) {
-        if (taken.length < count) taken.push(await entrant.timeMs(times));
+      for (const plan of [...plans]) {
+        const { entrant, times, taken, host } = plan;
+        if (taken.length >= fewSamples && taken[0]! * times > longMs) continue;
+        const before = taken.length;
+        await unless(entrant.runner, async () => {
+          const ms = await entrant.timeMs(times);
+          host.push(entrant.clock === 'host' ? ms : await entrant.hostMs(times));
+          taken.push(ms);
+        });
+        if (taken.length === before) plans.splice(plans.indexOf(plan), 1);
       }
     }
-    return plans.map(({ entrant: { runner, variant, clock, error }, taken }) => {
+    return plans.map(({ entrant: { runner, variant, clock, error }, taken, host }) => {
       taken.sort((a, b) => a - b);
+      host.sort((a, b) => a - b);
       const at = (share: number): number => taken[Math.round(share * (taken.length - 1))]!;
       const medianMs = at(0.5);
       const [flopsPerSecond, bytesPerSecond] = [cost.flops, cost.bytes].map(
@@ -200,6 +229,7 @@ export class KernelBench {
         spread: (at(0.75) - at(0.25)) / medianMs,
         samples: taken.length,
         clock,
+        hostMs: host[host.length >> 1]!,
         flopsPerSecond: flopsPerSecond!,
         bytesPerSecond: bytesPerSecond!,
         shareOfPeakFlops: flopsPerSecond! / this.peaks.flopsPerSecond,
@@ -216,36 +246,48 @@ interface Entrant {
   readonly variant: string;
   readonly clock: Clock;
   readonly error: number;
-  timeMs(times: number): Promise<number>;
-  readonly timesFor?: (onceMs: number) => number;
+  /** How often the work can be done in one go. */
+  readonly mostTimes: number;
+  /** Milliseconds of one time. */
+  readonly timeMs: (times: number) => Promise<number>;
+  readonly hostMs: (times: number) => Promise<number>;
   readonly dispose?: () => Promise<void>;
 }
 
-async function peerEntrant(
+async function addPeer(
+  entrants: Entrant[],
   peer: Runner,
   work: Work,
   dtype: FloatType,
   values: OperandValues,
   samples: readonly Sample[],
-): Promise<Entrant> {
+): Promise<void> {
   const prepared = await peer.prepare(work, dtype, values);
-  // The first run compiles.
-  await prepared.run(1);
-  return {
-    runner: peer.name,
-    variant: [peer.version, prepared.note].filter(Boolean).join('; '),
-    clock: 'host',
-    error: largestError(samples, await prepared.results()),
-    async timeMs(times) {
+  try {
+    // The first run compiles.
+    await prepared.run(1);
+    const timeMs = async (times: number): Promise<number> => {
       const start = performance.now();
       await prepared.run(times);
       return (performance.now() - start) / times;
-    },
-    dispose: () => prepared.dispose(),
-  };
+    };
+    entrants.push({
+      runner: peer.name,
+      variant: [peer.version, prepared.note].filter(Boolean).join('; '),
+      clock: 'host',
+      error: largestError(samples, await prepared.results()),
+      mostTimes,
+      timeMs,
+      hostMs: timeMs,
+      dispose: () => prepared.dispose(),
+    });
+  } catch (error) {
+    await prepared.dispose();
+    throw error;
+  }
 }
 
-/** By each output, since their sizes differ; the worst of them. A result that is no number is infinitely wrong. */
+/** By each output, since their sizes differ; the worst of them. A result that is no number is as wrong as can be. */
 function largestError(
   samples: readonly Sample[],
   results: Readonly<Record<string, ArrayLike<number>>>,
@@ -255,12 +297,12 @@ function largestError(
     const seen = byOutput.get(output) ?? { difference: 0, largest: 0 };
     const difference = Math.abs((results[output]?.[index] ?? NaN) - expected);
     byOutput.set(output, {
-      difference: Number.isNaN(difference) ? Infinity : Math.max(seen.difference, difference),
+      difference: Number.isNaN(difference) ? Number.MAX_VALUE : Math.max(seen.difference, difference),
       largest: Math.max(seen.largest, Math.abs(expected)),
     });
   }
   const errors = [...byOutput.values()].map(({ difference, largest }) =>
-    difference === 0 ? 0 : difference / Math.max(largest, Number.MIN_VALUE),
+    difference === 0 ? 0 : Math.min(Number.MAX_VALUE, difference / Math.max(largest, Number.MIN_VALUE)),
   );
   return Math.max(...errors);
 }

@@ -5,7 +5,7 @@ import { launchMultiplyAdd, multiplyAddWorkgroup } from '../../kernels/index.js'
 export type Clock = 'device' | 'host';
 
 /** Dispatches that surely fit one submit. */
-const mostDispatches = 500;
+export const mostDispatches = 500;
 /** Shares by which the device's clock may differ from the host's before it is not believed. */
 const clockTolerance = 0.15;
 
@@ -42,29 +42,27 @@ export class Stopwatch {
   }
 
   /**
+   * Milliseconds of one time of some work by the clock that is believed.
    * @param record records the work once
-   * @param times how often it is done in one go
-   * @param dispatches that it records
-   * @returns milliseconds of one time
+   * @param times how often it is done in one go; all of it must fit one submit where the clock is the device's
    */
   async timeMs(record: () => void, times: number): Promise<number> {
-    const all = (): void => {
-      for (let time = 0; time < times; time++) record();
-    };
-    if (this.clock === 'device') return (await this.device.timeOnGpu(all)) / times;
+    if (this.clock === 'host') return this.hostMs(record, times);
+    return (await this.device.timeOnGpu(() => repeat(record, times))) / times;
+  }
+
+  /** Likewise by the host's clock, from before the first is recorded until the last is done. */
+  async hostMs(record: () => void, times: number): Promise<number> {
     await this.device.finish();
-    all();
-    // Recording is not what is timed: nothing runs before it is submitted.
     const start = performance.now();
+    repeat(record, times);
     await this.device.finish();
     return (performance.now() - start) / times;
   }
+}
 
-  /** How often work of so many dispatches and milliseconds should be done for one sample. */
-  timesFor(onceMs: number, dispatches: number, sampleMs: number): number {
-    const most = Math.max(1, Math.floor(mostDispatches / dispatches));
-    return Math.max(1, Math.min(most, Math.ceil(sampleMs / Math.max(onceMs, 1e-4))));
-  }
+function repeat(record: () => void, times: number): void {
+  for (let time = 0; time < times; time++) record();
 }
 
 /** Bytes that the two buffers of the measured copy have together, at most. */

@@ -1,7 +1,7 @@
 import type { KernelRow, KernelTimes } from './run.js';
 import { ownName } from './run.js';
 import { shapeOf } from './plan.js';
-import { type KernelReport, type OlderTimes, bestOwn, bestPeer, webgpuPeers } from './report.js';
+import { type KernelReport, type OlderTimes, bestOwn, bestPeer, ratioOf, webgpuPeers } from './report.js';
 
 /** Headings of {@link rowCells}. */
 export const tableHead = [
@@ -54,7 +54,7 @@ function ratio(times: KernelTimes, own: KernelTimes | undefined, row: KernelRow,
     const before = older?.ms(row);
     return before === undefined ? '' : `was ${milliseconds(before)}, ${(before / own.medianMs).toFixed(2)}x`;
   }
-  return `${(times.medianMs / own.medianMs).toFixed(2)}x`;
+  return `${ratioOf(times, own).toFixed(2)}x`;
 }
 
 export function milliseconds(ms: number): string {
@@ -80,7 +80,7 @@ export function peerSummary(report: KernelReport): string[][] {
     rows
       .flatMap((row) => {
         const [own, peer] = [bestOwn(row), bestPeer(row, names)];
-        return own && peer ? [peer.medianMs / own.medianMs] : [];
+        return own && peer ? [ratioOf(peer, own)] : [];
       })
       .sort((a, b) => a - b);
   const cell = (ratio: number | undefined): string => (ratio === undefined ? '' : `${ratio.toFixed(2)}x`);

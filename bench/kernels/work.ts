@@ -164,7 +164,7 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
       const state = sums(work.count);
       return {
         inputs: { parameter: state, gradient: floats(work.count), firstMoment: state, secondMoment: state },
-        outputs: { parameter: state },
+        outputs: { parameter: state, firstMoment: state, secondMoment: state },
       };
     }
   }

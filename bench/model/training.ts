@@ -55,14 +55,15 @@ export async function timeTraining(
   // Before the data threads take the cores.
   const peakFlopsPerSecond = await measurePeakFlops(device);
   const folder = await mkdtemp(join(tmpdir(), 'clip4str-training-speed-'));
-  const run = await TrainingRun.open(device, {
-    configuration,
-    source,
-    checkpoints: new Checkpoints(folder),
-    onCorrupt: () => {},
-    onNotice: () => {},
-  });
+  let run: TrainingRun | undefined;
   try {
+    run = await TrainingRun.open(device, {
+      configuration,
+      source,
+      checkpoints: new Checkpoints(folder),
+      onCorrupt: () => {},
+      onNotice: () => {},
+    });
     const steps: { stepMs: number; waitMs: number; flops: number }[] = [];
     let peakBytes = 0;
     for (let step = 0; step < warmUpSteps + countedSteps; step++) {
@@ -96,7 +97,7 @@ export async function timeTraining(
       submits,
     };
   } finally {
-    await run.close();
+    await run?.close();
     await rm(folder, { recursive: true });
   }
 }
