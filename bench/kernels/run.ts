@@ -53,7 +53,10 @@ export interface Runner {
   readonly name: string;
   readonly version: string;
   readonly computesOn: 'webgpu' | 'cpu';
-  /** @throws Error whose message tells why it cannot */
+  /**
+   * @param values inputs by the names and shapes of `operandsOf(work, dtype)`
+   * @throws Error whose message tells why it cannot
+   */
   prepare(work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedRunner>;
 }
 
@@ -62,6 +65,7 @@ export interface PreparedRunner {
   readonly note?: string;
   /** Does the work so many times and waits for it. */
   run(times: number): Promise<void>;
+  /** The outputs by their names in `operandsOf(work, dtype)`, f16 as f32. */
   results(): Promise<OperandValues>;
   dispose(): Promise<void>;
 }

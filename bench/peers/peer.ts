@@ -1,29 +1,14 @@
 /** What a peer offers: another runtime that does the same work from the same operands. */
-import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
+import type { PreparedRunner, Runner } from '../kernels/run.js';
 
-/** Work that is compiled and has run once. Its inputs lie where the peer computes. */
-export interface PreparedWork {
-  /** Where what is timed is not quite the work: what else is in it. */
-  readonly note?: string;
-  /** Starts so many runs one after another and waits until the device has finished all; no result is downloaded. */
-  run(times: number): Promise<void>;
-  /** The outputs by their names in `operandsOf(work)`, f16 as f32, from a run of their own. */
-  results(): Promise<Readonly<Record<string, Float32Array | Uint32Array>>>;
-  /** Frees what the work holds on the device. */
-  dispose(): Promise<void>;
-}
+/** Work that is compiled and has run once. Its inputs lie where the peer computes; `run` downloads no result. */
+export type PreparedWork = PreparedRunner;
 
-export interface Peer {
-  readonly name: string;
-  readonly version: string;
-  readonly computesOn: 'webgpu' | 'cpu';
-  /**
-   * Compiles some work for inputs that have the names and shapes of `operandsOf(work, dtype)`, and runs it once. The
-   * peer's own operations are composed where it has none for the whole work, as its user would.
-   * @throws PeerUnable where it cannot do the work
-   */
-  prepare(work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedWork>;
+/**
+ * Whatever a peer has no operation for is composed of those it has, as its user would. `prepare` throws
+ * {@link PeerUnable} where it cannot do the work.
+ */
+export interface Peer extends Runner {
   /** Frees what the peer holds. Its module stays loaded. */
   close(): Promise<void>;
 }
