@@ -21,7 +21,7 @@ const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
 /** Options that not every mode has. */
 const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
-  kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'compare', 'html'],
+  kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'compare', 'html', 'tune'],
   model: ['checkpoint', 'preset', 'batches'],
   training: ['batches'],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
@@ -40,6 +40,7 @@ Examples:
   clip4str-engine bench --kernels --batches 1,8,32,128 --json > before.json
   clip4str-engine bench --kernels --compare before.json --html kernels.html
   clip4str-engine bench --kernels --models base --filter attention --install-peers
+  clip4str-engine bench --kernels --tune --models base --batches 1,32 --filter matmul
   clip4str-engine bench --model --batches 1,16 --precision f16
   clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str_base.ckpt
@@ -55,6 +56,10 @@ middle half of them lies apart; "of peak" is the share of the multiply-adds or t
 to reach in the same run, whichever is nearer; error is the largest difference from double precision over the largest
 result, over a few hundred results; ratio is the time over that of the fastest variant. Work that occurs at several places
 is done once.
+
+--tune keeps, for each kind of work measured, the variant that is the fastest where that is 5 % faster than the one expected
+to be, in a file in the folder for caches; kinds that are not measured keep what they have. Sizes are told apart to the
+nearest power of two. Results may then differ in their last digits from those without it.
 
 Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
 
@@ -93,6 +98,7 @@ export function addBench(program: Command): void {
     )
     .option('--install-peers', 'first install them from npm into the folder for caches')
     .option('--compare <file>', 'what --json printed before, to show how times changed')
+    .option('--tune', 'let every command take the fastest variants from now on, on this device and driver')
     .option('--html <file>', 'write a page with a roofline and all rows', htmlFile)
     .optionsGroup('Options of --model and --reference:')
     .option(

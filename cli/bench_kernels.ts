@@ -8,6 +8,7 @@ import { type KernelReport, type OlderTimes, readOlderTimes } from '../bench/ker
 import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kernels/run.js';
 import { modelNames } from '../bench/kernels/shapes.js';
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
+import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
@@ -19,6 +20,7 @@ import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { packageVersions } from './package.js';
 import { showProgress } from './progress.js';
+import { storeTuning, storedTuning } from './tuning.js';
 
 const defaultBatches = [8];
 
@@ -63,6 +65,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     const report = reportOf(device, bench, { peers, missing }, rows);
     if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await print(closingText(report));
+    if (options.tune) await keepTuning(device, rows, options.quiet);
     if (options.html !== undefined) {
       const page = kernelPage(report);
       await writeWholeFile(options.html, (file) => file.writeFile(page));
@@ -71,6 +74,21 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (failure) throw failure;
     return rows.some(({ times }) => times.length > 0) ? EXIT_DONE : EXIT_NOTHING;
   });
+}
+
+async function keepTuning(
+  device: Device,
+  rows: readonly KernelRow[],
+  quiet: true | undefined,
+): Promise<void> {
+  const file = await storeTuning(device, tuningOf(device, await storedTuning(device), rows));
+  if (quiet) return;
+  const choices = tunedChoices(rows);
+  for (const { key, variant, expected, gain } of choices) {
+    tell(`${key}: ${variant} instead of ${expected}, ${gain.toFixed(2)}x`);
+  }
+  const kinds = new Set(rows.flatMap(({ choice }) => (choice ? [choice.key] : []))).size;
+  tell(`${choices.length} of ${kinds} kinds of work go another way from now on: ${printable(file)}`);
 }
 
 /** Where `--install-peers` puts them. */

@@ -20,6 +20,7 @@ export interface BenchOptions {
   readonly peers?: true;
   readonly installPeers?: true;
   readonly compare?: string;
+  readonly tune?: true;
   readonly html?: string;
 
   readonly checkpoint?: string;

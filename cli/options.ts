@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { type Precision, presetNames } from '../model/index.js';
 import { UsageError } from './errors.js';
+import { storedTuning } from './tuning.js';
 
 /** Parses a whole number within bounds. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
@@ -38,12 +39,20 @@ export function deviceOptions(wanted: string | undefined): DeviceOptions {
   };
 }
 
+/** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */
+export async function openTunedDevice(wanted: string | undefined): Promise<Device> {
+  const device = await openDevice(deviceOptions(wanted));
+  const tuning = await storedTuning(device);
+  if (tuning) device.tune(tuning);
+  return device;
+}
+
 /** Runs `work` with a device that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openDevice(deviceOptions(wanted));
+  const device = await openTunedDevice(wanted);
   try {
     return await work(device);
   } finally {

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { openDevice } from '../engine/index.js';
 import {
   FolderInUseError,
   RunFolder,
@@ -21,7 +20,7 @@ import { resolveCheckpoint } from './checkpoints.js';
 import { droppedTable, reportTable } from './dataset_report.js';
 import { EXIT_DONE, type ExitCode, UsageError, fileReason, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { deviceOption, deviceOptions } from './options.js';
+import { deviceOption, openTunedDevice } from './options.js';
 import { tell } from './output.js';
 import { RunLogs, configurationFile, metricsFile } from './run_logs.js';
 import { trainingJson } from './training_json.js';
@@ -129,7 +128,7 @@ async function trainIn(
       ...(json ? [trainingJson()] : []),
       new RunLogs(output, configuration, resume === true),
     ],
-    openDevice: () => openDevice(deviceOptions(device)),
+    openDevice: () => openTunedDevice(device),
     signal,
   });
   if (reason === 'stopped' && !quiet)

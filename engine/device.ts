@@ -3,6 +3,7 @@ import {
   type Dtype,
   type Launch,
   type Operand,
+  type VariantChoices,
   bytesPerElement,
   elementCount,
   launchUnary,
@@ -19,6 +20,7 @@ import { Scopes } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
 import { anyAxis, inParts } from './splitting.js';
 import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
+import { type Tuning, choicesFor } from './tuning.js';
 
 const hostDtypes: Readonly<Record<string, Dtype>> = {
   Float32Array: 'f32',
@@ -59,6 +61,8 @@ export class Device implements TensorDevice {
   readonly maxBindingBytes: number;
   /** Bytes that tensors and waiting buffers may take. */
   readonly memoryBudgetBytes: number;
+  /** @internal */
+  choices: VariantChoices = new Map();
   private readonly failures: FailureLog;
   private readonly programs: ProgramCache;
   private readonly queue: CommandQueue;
@@ -119,6 +123,14 @@ export class Device implements TensorDevice {
 
   get bindGroupCount(): number {
     return this.programs.bindGroupCount;
+  }
+
+  /**
+   * Takes the variants of kernels that were measured to be the fastest here, from now on.
+   * @throws EngineError for what was measured on another adapter or with another driver
+   */
+  tune(tuning: Tuning): void {
+    this.choices = choicesFor(tuning, { adapter: this.adapter.name, driver: this.info.description });
   }
 
   /** Starts the counters and the memory's peak anew. */

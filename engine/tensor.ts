@@ -6,6 +6,7 @@ import {
   type Operand,
   bytesPerElement,
   elementCount,
+  type VariantChoices,
 } from '../kernels/index.js';
 import { DisposedError, ShapeError } from './errors.js';
 import { GraphNode, type ViewStep, isRecording } from './graph.js';
@@ -21,6 +22,8 @@ export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uin
 /** What tensors and operations need of the device they are on; documented at `Device`. */
 export interface TensorDevice {
   readonly traits: AdapterTraits;
+  /** @internal */
+  readonly choices: VariantChoices;
   readonly maxBindingBytes: number;
   tensor(data: HostData, shape: readonly number[]): Tensor;
   empty(dtype: Dtype, shape: readonly number[]): Tensor;

@@ -10,6 +10,7 @@ import {
   u32,
 } from './kernel.js';
 import { rowLanes } from './row_launch.js';
+import { type Variant, type VariantFamily, roughSizes } from './variant.js';
 
 /** `result = softmax(scale * query keyᵀ + mask) value` per batch entry and head. */
 export interface AttentionProblem {
@@ -29,9 +30,7 @@ export interface AttentionProblem {
 }
 
 /** A way to compute attention. */
-export interface AttentionVariant {
-  readonly name: string;
-  canApply(problem: AttentionProblem, traits: AdapterTraits): boolean;
+export interface AttentionVariant extends Variant<AttentionProblem> {
   launch(problem: AttentionProblem, traits: AdapterTraits): Launch;
 }
 
@@ -181,12 +180,18 @@ const attentionTile: AttentionVariant = {
   },
 };
 
-/** The ways to compute attention, in the order in which they are tried. */
-export const attentionVariants: readonly AttentionVariant[] = [
-  attentionBroadcast,
-  attentionTile,
-  attentionRow,
-];
+export const attentionFamily: VariantFamily<AttentionProblem, AttentionVariant> = {
+  name: 'attention',
+  variants: [attentionBroadcast, attentionTile, attentionRow],
+  kindOf: ({ query, key, causal }) => attentionKind(query, key, causal),
+};
+
+/** What the fastest way to compute attention or its gradients depends on. */
+export function attentionKind(query: Operand, key: Operand, causal: boolean): string {
+  const [batch, heads, queries, width] = query.shape as [number, number, number, number];
+  const sizes = roughSizes({ batch: batch * heads, queries, keys: key.shape[2]!, width });
+  return [query.dtype, key.dtype, ...(causal ? ['causal'] : []), sizes].join(' ');
+}
 
 export function attentionCost(problem: AttentionProblem): Cost {
   const [batch, heads, queries, width] = problem.query.shape as [number, number, number, number];

@@ -3,7 +3,7 @@
  * exponentials and its mean slope), the query's gradient, and those of key and value. Scores are computed again in
  * each, never stored; every sum has a fixed order.
  */
-import { areVectors, strideParameters } from './attention.js';
+import { areVectors, attentionKind, strideParameters } from './attention.js';
 import {
   type AdapterTraits,
   type Cost,
@@ -15,6 +15,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
+import type { Variant, VariantFamily } from './variant.js';
 
 /** Attention's operands, its result and all gradients. The last stride of each is 1, the others are free. */
 export interface AttentionBackwardProblem {
@@ -53,13 +54,10 @@ export interface AttentionBackwardStep {
   readonly name: StepName;
   /** What the launch binds, in this order; optional operands that the problem lacks are left out. */
   readonly operands: readonly AttentionBackwardOperand[];
-  launch(problem: AttentionBackwardProblem, traits: AdapterTraits): Launch;
 }
 
 /** A way to compute the gradients. */
-export interface AttentionBackwardVariant {
-  readonly name: string;
-  canApply(problem: AttentionBackwardProblem, traits: AdapterTraits): boolean;
+export interface AttentionBackwardVariant extends Variant<AttentionBackwardProblem> {
   launch(step: StepName, problem: AttentionBackwardProblem, traits: AdapterTraits): Launch;
 }
 
@@ -184,26 +182,16 @@ const tile: AttentionBackwardVariant = {
   },
 };
 
-/** The ways to compute the gradients, in the order in which they are tried. */
-export const attentionBackwardVariants: readonly AttentionBackwardVariant[] = [broadcast, tile];
-
-function step(name: StepName): AttentionBackwardStep {
-  return {
-    name,
-    operands: operandsOf[name],
-    launch(problem, traits) {
-      const variant = attentionBackwardVariants.find((candidate) => candidate.canApply(problem, traits))!;
-      return variant.launch(name, problem, traits);
-    },
-  };
-}
+export const attentionBackwardFamily: VariantFamily<AttentionBackwardProblem, AttentionBackwardVariant> = {
+  name: 'attention_backward',
+  variants: [broadcast, tile],
+  kindOf: ({ query, key, causal }) => attentionKind(query, key, causal),
+};
 
 /** What to launch, in this order. The gradients need the statistics, and not each other. */
-export const attentionBackwardSteps: readonly AttentionBackwardStep[] = [
-  step('statistics'),
-  step('query'),
-  step('key_value'),
-];
+export const attentionBackwardSteps: readonly AttentionBackwardStep[] = (
+  ['statistics', 'query', 'key_value'] as const
+).map((name) => ({ name, operands: operandsOf[name] }));
 
 /** All steps together, scores computed three times. */
 export function attentionBackwardCost(problem: AttentionBackwardProblem): Cost {

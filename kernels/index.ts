@@ -19,3 +19,4 @@ export * from './random.js';
 export * from './row_gradients.js';
 export * from './rows.js';
 export * from './scatter.js';
+export * from './variant.js';

@@ -29,13 +29,6 @@ export interface MatmulProblem {
   readonly result: Operand;
 }
 
-/** A way to multiply matrices. */
-export interface MatmulVariant {
-  readonly name: string;
-  canApply(problem: MatmulProblem, traits: AdapterTraits): boolean;
-  launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
-}
-
 /** What tells a variant's launch from the others'. */
 export interface MatmulShape {
   /** Rows and columns of the results of a workgroup. */
@@ -44,7 +37,7 @@ export interface MatmulShape {
   readonly subgroups?: boolean;
 }
 
-/** The launch of a variant, whose shader has the variant's name. */
+/** The launch of a variant; its shader has the name of the kernel. */
 export function matmulLaunch(
   kernel: string,
   problem: MatmulProblem,

@@ -1,6 +1,11 @@
 /** The ways to multiply matrices and the problems and adapters each is for. */
-import type { AdapterTraits } from './kernel.js';
-import { type MatmulProblem, type MatmulVariant, matmulLaunch, vectorDimension } from './matmul.js';
+import type { AdapterTraits, Launch } from './kernel.js';
+import { type MatmulProblem, matmulLaunch, vectorDimension } from './matmul.js';
+import { type Variant, type VariantFamily, roughSizes } from './variant.js';
+
+export interface MatmulVariant extends Variant<MatmulProblem> {
+  launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
+}
 
 /** How operands whose neighbours along depth are wanted are bound; the right one may also come by columns. */
 function depthVectors(problem: MatmulProblem): { LEFT_VECTOR: string; RIGHT_VECTOR: string } {
@@ -23,25 +28,36 @@ const matmulRows: MatmulVariant = {
 };
 
 /**
- * Rows of a broadcast tile. Each height is a program of its own to compile, so there are few; 24 is the fastest
- * where padding to it costs little, more rows spill registers.
+ * Rows of a broadcast tile. Each height is a program of its own to compile, so few are expected to be the fastest; 24
+ * is where padding to it costs little, more rows spill registers on some CPUs.
  */
-function broadcastRows(rows: number): number {
+const broadcastHeights = [4, 8, 16, 24, 32] as const;
+
+function expectedHeight(rows: number): number {
   if (rows <= 4) return 4;
   return rows <= 48 ? 16 : 24;
 }
 
 /** Subgroups that are the vectors of a CPU: broadcasts instead of loads. */
-const matmulBroadcast: MatmulVariant = {
-  name: 'matmul_broadcast',
-  canApply: (_, { software, subgroupSize }) => software && subgroupSize >= 4,
+const matmulBroadcasts = broadcastHeights.map((height): MatmulVariant => ({
+  name: `matmul_broadcast_${height}`,
+  canApply({ left }, { software, subgroupSize }) {
+    const rows = left.shape[2]!;
+    const inReach = height <= expectedHeight(rows) || height < 2 * rows;
+    return software && subgroupSize >= 4 && inReach;
+  },
+  suits: ({ left }) => height === expectedHeight(left.shape[2]!),
   launch(problem, traits) {
     const lanes = traits.subgroupSize;
-    const rows = broadcastRows(problem.left.shape[2]!);
-    const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(rows / lanes) };
-    return matmulLaunch(this.name, problem, { tile: [rows, 4 * lanes], defines, subgroups: true }, traits);
+    const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(height / lanes) };
+    return matmulLaunch(
+      'matmul_broadcast',
+      problem,
+      { tile: [height, 4 * lanes], defines, subgroups: true },
+      traits,
+    );
   },
-};
+}));
 
 /** A tile through workgroup memory: square, `edge` results wide, `depth` deep, by a square of lanes. */
 interface SharedTile {
@@ -66,7 +82,8 @@ function sharedTileFits({ edge, depth, lanes }: SharedTile, traits: AdapterTrait
   return bytes <= traits.maxWorkgroupStorageBytes && lanes * lanes <= traits.maxWorkgroupInvocations;
 }
 
-function sharedTile({ result }: MatmulProblem, traits: AdapterTraits): SharedTile | undefined {
+/** The largest tile that leaves enough workgroups, else the smallest. */
+function expectedTile({ result }: MatmulProblem, traits: AdapterTraits): SharedTile | undefined {
   const [outer, inner, rows, columns] = result.shape as [number, number, number, number];
   const fitting = sharedTiles.filter((tile) => sharedTileFits(tile, traits));
   const workgroups = ({ edge }: SharedTile): number =>
@@ -75,11 +92,12 @@ function sharedTile({ result }: MatmulProblem, traits: AdapterTraits): SharedTil
 }
 
 /** Tiles of both operands in workgroup memory, for GPUs. */
-const matmulTile: MatmulVariant = {
-  name: 'matmul_tile',
-  canApply: (problem, traits) => !traits.software && sharedTile(problem, traits) !== undefined,
+const matmulTiles = sharedTiles.map((tile): MatmulVariant => ({
+  name: `matmul_tile_${tile.edge}`,
+  canApply: (_, traits) => !traits.software && sharedTileFits(tile, traits),
+  suits: (problem, traits) => tile === expectedTile(problem, traits),
   launch(problem, traits) {
-    const { edge, depth, lanes } = sharedTile(problem, traits)!;
+    const { edge, depth, lanes } = tile;
     const defines = {
       LEFT_VECTOR: vectorDimension('left', problem.left),
       RIGHT_VECTOR: vectorDimension('right', problem.right),
@@ -89,9 +107,9 @@ const matmulTile: MatmulVariant = {
       BLOCKS_DOWN: edge / (4 * lanes),
       BLOCKS_ACROSS: edge / (4 * lanes),
     };
-    return matmulLaunch(this.name, problem, { tile: [edge, edge], defines }, traits);
+    return matmulLaunch('matmul_tile', problem, { tile: [edge, edge], defines }, traits);
   },
-};
+}));
 
 /** Any problem on any adapter. */
 const matmulPlain: MatmulVariant = {
@@ -102,10 +120,13 @@ const matmulPlain: MatmulVariant = {
   },
 };
 
-/** The ways to multiply, in the order in which they are tried. */
-export const matmulVariants: readonly MatmulVariant[] = [
-  matmulRows,
-  matmulBroadcast,
-  matmulTile,
-  matmulPlain,
-];
+export const matmulFamily: VariantFamily<MatmulProblem, MatmulVariant> = {
+  name: 'matmul',
+  variants: [matmulRows, ...matmulBroadcasts, ...matmulTiles, matmulPlain],
+  kindOf({ left, right, result }) {
+    const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
+    const layouts = [vectorDimension('left', left), vectorDimension('right', right)];
+    const sizes = roughSizes({ batch: outer * inner, rows, depth, columns: right.shape[3]! });
+    return [left.dtype, right.dtype, result.dtype, ...layouts, sizes].join(' ');
+  },
+};

@@ -7,7 +7,7 @@ import {
   contiguous,
   copyInto,
 } from '../engine/index.js';
-import { type AttentionProblem, attentionVariants } from '../kernels/index.js';
+import { type AttentionProblem, attentionFamily, chooseVariant } from '../kernels/index.js';
 import { type AttentionCase, attentionReference } from './support/attention_reference.js';
 import { useDevice } from './support/device.js';
 import { Random, expectClose, poisoned, poisonPool, stored, tolerance } from './support/numbers.js';
@@ -304,7 +304,7 @@ describe('attention variants', () => {
   describe.each(forms)('%s', (_, name, traits) => {
     const checkForm = async (options: AttentionCase, operands: Promise<Operands>): Promise<void> => {
       const { query, key, value, mask, padding, expected } = await operands;
-      const variant = attentionVariants.find((candidate) => candidate.name === name)!;
+      const variant = attentionFamily.variants.find((candidate) => candidate.name === name)!;
       const seen = { ...device().traits, ...traits };
       const result = poisoned(device(), [options.batch, options.queries, options.heads * options.width]);
       const tensors = [query, key, value, ...(mask ? [mask] : []), ...(padding ? [padding] : [])];
@@ -365,7 +365,7 @@ describe('attention variants', () => {
         maxWorkgroupsPerDimension: 65_535,
         ...traits,
       };
-      return attentionVariants.find((variant) => variant.canApply(problem, seen))!.name;
+      return chooseVariant(attentionFamily, problem, { traits: seen }).name;
     };
     expect(chosen(197, {})).toBe('attention_broadcast');
     expect(chosen(1, {})).toBe('attention_row');

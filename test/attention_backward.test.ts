@@ -7,7 +7,8 @@ import {
   type Operand,
   attentionBackwardCost,
   attentionBackwardSteps,
-  attentionBackwardVariants,
+  chooseVariant,
+  attentionBackwardFamily,
 } from '../kernels/index.js';
 import {
   type AttentionCase,
@@ -44,9 +45,8 @@ function launchSteps(
       (operands) => {
         const bound = Object.fromEntries(names.map((name, i) => [name, operands[i]!]));
         const problem = { ...tensors, ...bound, causal, scale };
-        return variant
-          ? variant.launch(step.name, problem, device().traits)
-          : step.launch(problem, device().traits);
+        const taken = variant ?? chooseVariant(attentionBackwardFamily, problem, device());
+        return taken.launch(step.name, problem, device().traits);
       },
       names.map((name) => tensors[name]!),
       () => step.name,
@@ -367,7 +367,7 @@ describe('variants of the gradients of attention', () => {
       },
     ],
   ];
-  describe.each(attentionBackwardVariants.map((variant) => [variant.name, variant] as const))(
+  describe.each(attentionBackwardFamily.variants.map((variant) => [variant.name, variant] as const))(
     '%s',
     (_, variant) => {
       test.each(cases)('%s', (_case, options) => check(options, 'f32', variant));
@@ -424,7 +424,8 @@ describe('variants of the gradients of attention', () => {
         maxWorkgroupsPerDimension: 65_535,
         ...traits,
       };
-      return attentionBackwardSteps.map((step) => step.launch(problem, seen).file);
+      const variant = chooseVariant(attentionBackwardFamily, problem, { traits: seen });
+      return attentionBackwardSteps.map(({ name }) => variant.launch(name, problem, seen).file);
     };
     const broadcast = ['attention_statistics_broadcast', 'attention_backward_broadcast'];
     const tile = ['attention_statistics_tile', 'attention_backward_tile'];

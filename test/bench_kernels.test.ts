@@ -1,5 +1,5 @@
 /** The benchmark of the kernels: what it measures, that it sees wrong results, and what it tells. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -10,9 +10,11 @@ import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/k
 import { KernelBench, type KernelRow, type Runner } from '../bench/kernels/run.js';
 import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js';
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
+import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
-import { runCommand } from './support/command.js';
+import type { Tuning } from '../engine/index.js';
+import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
 import { tolerance } from './support/numbers.js';
 
@@ -278,6 +280,50 @@ describe('reports', () => {
   });
 });
 
+describe('a tuning', () => {
+  const matmul = oddWork[0]!;
+  const row = (key: string, dtype: 'f32' | 'f16', ms: Record<string, number>, wrong?: string): KernelRow => ({
+    ...used(matmul),
+    dtype,
+    flops: 1,
+    bytes: 1,
+    choice: { key, expected: 'expected' },
+    times: Object.entries(ms).map(([variant, medianMs]) => ({
+      ...{ runner: 'clip4str-engine', variant, medianMs, fastestMs: medianMs, hostMs: medianMs, spread: 0 },
+      ...{ samples: 7, clock: 'host', flopsPerSecond: 1, bytesPerSecond: 1 },
+      ...{ shareOfPeakFlops: 1, shareOfPeakBytes: 1, error: variant === wrong ? 0.1 : 0 },
+    })),
+    unable: [],
+  });
+  const rows = [
+    row('a', 'f32', { expected: 4, other: 2, third: 3 }),
+    row('a', 'f32', { expected: 4, other: 8, third: 3 }),
+    row('b', 'f32', { expected: 4, other: 3.9 }),
+    row('c', 'f32', { expected: 4, other: 1 }, 'other'),
+    row('d', 'f32', { expected: 4, other: 2 }),
+  ];
+
+  test('takes what is faster in all rows together, by more than noise, and right', () => {
+    const choices = tunedChoices(rows);
+    expect(choices.map(({ key, variant }) => [key, variant])).toEqual([
+      ['a', 'third'],
+      ['d', 'other'],
+    ]);
+    expect(choices.map(({ gain }) => gain)).toEqual([expect.closeTo(4 / 3), expect.closeTo(2)]);
+  });
+
+  test('keeps what was not measured again', () => {
+    const before: Tuning = {
+      ...{ kind: 'tuning', adapter: device().adapter.name, driver: device().info.description },
+      choices: { b: 'old', z: 'old' },
+    };
+    expect(tuningOf(device(), before, rows)).toEqual({
+      ...before,
+      choices: { a: 'third', d: 'other', z: 'old' },
+    });
+  });
+});
+
 describe('the command', () => {
   const folder = mkdtempSync(join(tmpdir(), 'clip4str-bench-command-'));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -306,6 +352,37 @@ describe('the command', () => {
       /GFLOP\/s of multiply-adds, .* GB\/s of a large copy, measured now; times by the clock of/,
     );
     expect(readFileSync(page, 'utf8')).toMatch(/^<!doctype html>/);
+  });
+
+  test('keeps the fastest variants, which every command takes', async () => {
+    const env = { CLIP4STR_CACHE: folder };
+    const product = ['--kernels', '--models', 'tiny', '--batches', '1', '--precision', 'f32', '--quiet'];
+    const args = [
+      'bench',
+      '--device',
+      'software',
+      ...product,
+      '--filter',
+      'decoding matmul 1x128x128t',
+      '--tune',
+    ];
+    expect(await runCommand(args, { env })).toMatchObject({ code: 0, errors: [] });
+    const [name, ...others] = readdirSync(join(folder, 'tuning'));
+    expect(others).toEqual([]);
+    const file = join(folder, 'tuning', name!);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
+      kind: 'tuning',
+      adapter: device().adapter.name,
+      driver: device().info.description,
+    });
+    writeFileSync(file, '{');
+    const read = ['read', '--device', 'software', samplePath('exit.png')];
+    const { code, stdout, errors } = await runCommand(read, { env });
+    expect([code, errors]).toEqual([
+      0,
+      [expect.stringMatching(/\.json is passed over \(tuning: .*Tune again/)],
+    ]);
+    expect(stdout).not.toBe('');
   });
 
   test('refuses what it cannot do, in one line', async () => {

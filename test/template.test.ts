@@ -10,8 +10,8 @@ import {
   type UnaryFunction,
   type UnaryGradient,
   attentionBackwardSteps,
-  attentionBackwardVariants,
-  attentionVariants,
+  attentionBackwardFamily,
+  attentionFamily,
   launchArgmax,
   launchBinary,
   launchColumnSum,
@@ -29,7 +29,7 @@ import {
   launchSoftmaxGradient,
   launchUnary,
   launchUnaryGradient,
-  matmulVariants,
+  matmulFamily,
   multiplyAddWorkgroup,
   programSource,
   unaryGradients,
@@ -232,7 +232,7 @@ describe('every kernel', () => {
             scale: 1,
             result: rows(own),
           };
-          for (const variant of attentionVariants) {
+          for (const variant of attentionFamily.variants) {
             if (variant.canApply(problem, traits)) yield variant.launch(problem, traits);
           }
         }
@@ -260,7 +260,7 @@ describe('every kernel', () => {
             queryGradient: rows(other),
             keyValueGradient: operand(own, 2, 2, 3, 9, width),
           };
-          for (const variant of attentionBackwardVariants) {
+          for (const variant of attentionBackwardFamily.variants) {
             if (!variant.canApply(problem, traits)) continue;
             for (const { name } of attentionBackwardSteps) yield variant.launch(name, problem, traits);
           }
@@ -283,7 +283,7 @@ describe('every kernel', () => {
               scale: 1,
               result: operand(a, 1, 1, rows, 64),
             };
-            for (const variant of matmulVariants) {
+            for (const variant of matmulFamily.variants) {
               if (variant.canApply(problem, traits)) yield variant.launch(problem, traits);
             }
           }

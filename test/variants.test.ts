@@ -1,16 +1,19 @@
 /** Which way each adapter takes, and that the ways of GPUs fit their workgroup memory at the widths of real models. */
 import { describe, expect, test } from '@jest/globals';
-import { linear, operations } from '../engine/index.js';
+import { type Tuning, linear, operations, parseTuning } from '../engine/index.js';
 import {
   type AdapterTraits,
   type AttentionBackwardProblem,
   type AttentionProblem,
   type Launch,
   type MatmulProblem,
+  attentionBackwardFamily,
   attentionBackwardSteps,
-  attentionVariants,
+  attentionFamily,
+  choiceKey,
+  chooseVariant,
   matmulCost,
-  matmulVariants,
+  matmulFamily,
   programSource,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
@@ -55,16 +58,16 @@ function attentionOf(tokens: number, width: number): AttentionProblem {
 
 describe('a matrix product', () => {
   test.each<[string, number, AdapterTraits, string]>([
-    ['many rows on a CPU', 197, software, 'matmul_broadcast'],
-    ['one row on a CPU', 1, software, 'matmul_broadcast'],
+    ['many rows on a CPU', 197, software, 'matmul_broadcast_24'],
+    ['one row on a CPU', 1, software, 'matmul_broadcast_4'],
     ['many rows on a CPU without subgroups', 197, { ...software, subgroupSize: 0 }, 'matmul_plain'],
-    ['many rows on a GPU', 197, gpu, 'matmul_tile'],
-    ['many rows on a GPU without fixed subgroups', 197, { ...gpu, subgroupSize: 0 }, 'matmul_tile'],
+    ['many rows on a GPU', 197, gpu, 'matmul_tile_32'],
+    ['many rows on a GPU without fixed subgroups', 197, { ...gpu, subgroupSize: 0 }, 'matmul_tile_32'],
     ['a decoding step on a GPU', 1, gpu, 'matmul_rows'],
     ['a decoding step of a batch on a GPU', 8, gpu, 'matmul_rows'],
   ])('of %s goes its way', (_, rows, traits, expected) => {
     const problem = product(rows, 768, 768);
-    expect(matmulVariants.find((variant) => variant.canApply(problem, traits))!.name).toBe(expected);
+    expect(chooseVariant(matmulFamily, problem, { traits }).name).toBe(expected);
   });
 
   test('costs two operations a multiplication', () => {
@@ -82,8 +85,64 @@ describe('a matrix product', () => {
   });
 });
 
+describe('a tuning', () => {
+  const kind = choiceKey(matmulFamily, product(197, 768, 768));
+  const tuning = (choices: Record<string, string>): Tuning => ({
+    kind: 'tuning',
+    adapter: device().adapter.name,
+    driver: device().info.description,
+    choices,
+  });
+
+  test.each<[string, number, Record<string, string>, string]>([
+    ['of such a product', 197, { [kind]: 'matmul_broadcast_16' }, 'matmul_broadcast_16'],
+    ['of sizes that are alike', 250, { [kind]: 'matmul_broadcast_16' }, 'matmul_broadcast_16'],
+    ['of other sizes', 100, { [kind]: 'matmul_broadcast_16' }, 'matmul_broadcast_24'],
+    ['that names what does not apply', 197, { [kind]: 'matmul_rows' }, 'matmul_broadcast_24'],
+    ['that names what there is no more', 197, { [kind]: 'matmul_best' }, 'matmul_broadcast_24'],
+  ])('%s chooses', (_, rows, choices, expected) => {
+    const told = { traits: software, choices: new Map(Object.entries(choices)) };
+    expect(chooseVariant(matmulFamily, product(rows, 768, 768), told).name).toBe(expected);
+  });
+
+  test('is what the device goes by', async () => {
+    const x = device().tensor(new Float32Array(40 * 40).fill(1), [40, 40]);
+    const run = (): Promise<ArrayLike<number>> => device().scope(async () => linear(x, x).read());
+    const expected = await run();
+    const problem = product(40, 40, 40);
+    const transposed = { ...problem.right, strides: [1600, 1600, 1, 40] };
+    const key = choiceKey(matmulFamily, { ...problem, right: transposed });
+    const programs = device().programCount;
+    try {
+      device().tune(parseTuning(JSON.stringify(tuning({ [key]: 'matmul_plain' }))));
+      expect(await run()).toEqual(expected);
+      expect(device().programCount).toBe(programs + 1);
+    } finally {
+      device().tune(tuning({}));
+    }
+    await run();
+    expect(device().programCount).toBe(programs + 1);
+  });
+
+  test('of another adapter, or none at all, is refused', () => {
+    expect(() => device().tune({ ...tuning({}), driver: 'Mesa 1' })).toThrow(
+      /measured with the driver Mesa 1; this one is .* Tune here with bench --kernels --tune/,
+    );
+    expect(() => device().tune({ ...tuning({}), adapter: 'a GPU' })).toThrow(/the adapter a GPU/);
+    for (const text of [
+      '',
+      '[]',
+      'null',
+      '{"kind":"tuning"}',
+      '{"kind":"tuning","adapter":"a","driver":"d","choices":{"a":1}}',
+    ]) {
+      expect(() => parseTuning(text)).toThrow(/^tuning: /);
+    }
+  });
+});
+
 describe('the attention of GPUs', () => {
-  const tile = attentionVariants.find(({ name }) => name === 'attention_tile')!;
+  const tile = attentionFamily.variants.find(({ name }) => name === 'attention_tile')!;
 
   /** Bytes of every `var<workgroup>` array of f32 or vec4 of it. */
   function workgroupBytes(source: string): number {
@@ -127,7 +186,8 @@ describe('the attention of GPUs', () => {
         keyValueGradient: { ...result, shape: [2, ...result.shape], strides: [0, ...result.strides] },
       };
       for (const step of attentionBackwardSteps) {
-        const launch = step.launch(problem, gpu);
+        const variant = chooseVariant(attentionBackwardFamily, problem, { traits: gpu });
+        const launch = variant.launch(step.name, problem, gpu);
         expect(launch.access.length).toBeLessThanOrEqual(8);
         await expectFits(launch);
       }

@@ -5,11 +5,11 @@ import {
   type AttentionProblem,
   type MatmulProblem,
   attentionBackwardSteps,
-  attentionBackwardVariants,
-  attentionVariants,
-  matmulVariants,
+  attentionBackwardFamily,
+  attentionFamily,
+  matmulFamily,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, operandOf } from './own_work.js';
+import { type Bench, type OwnWork, choiceAmong, launch, operandOf } from './own_work.js';
 import type { AttentionWork, MatmulWork } from './work.js';
 
 export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork {
@@ -35,9 +35,10 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork
       typeof problemOf
     >[0],
   );
-  const applicable = matmulVariants.filter((variant) => variant.canApply(whole, device.traits));
+  const applicable = matmulFamily.variants.filter((variant) => variant.canApply(whole, device.traits));
   return {
     outputs: { result: result! },
+    choice: choiceAmong(matmulFamily, whole, device.traits),
     variants: applicable.map((variant) => ({
       name: variant.name,
       record: () =>
@@ -59,9 +60,10 @@ export function ownAttention({ device, tensors }: Bench, work: AttentionWork): O
     result: operandOf(result),
     ...rest,
   };
-  const applicable = attentionVariants.filter((variant) => variant.canApply(whole, device.traits));
+  const applicable = attentionFamily.variants.filter((variant) => variant.canApply(whole, device.traits));
   return {
     outputs: { result },
+    choice: choiceAmong(attentionFamily, whole, device.traits),
     variants: applicable.map((variant) => ({
       name: variant.name,
       record: () =>
@@ -106,7 +108,9 @@ export function ownAttentionGradient({ device, tensors, dtype }: Bench, work: At
     ...Object.fromEntries(gradientOperands.map((name) => [name, operandOf(own[name])])),
     ...rest,
   } as unknown as AttentionBackwardProblem;
-  const applicable = attentionBackwardVariants.filter((variant) => variant.canApply(whole, device.traits));
+  const applicable = attentionBackwardFamily.variants.filter((variant) =>
+    variant.canApply(whole, device.traits),
+  );
   const isBound = (name: string): name is GradientOperand => name in own;
   return {
     outputs: {
@@ -114,6 +118,7 @@ export function ownAttentionGradient({ device, tensors, dtype }: Bench, work: At
       keyGradient: keyValueGradient.select(0, 0),
       valueGradient: keyValueGradient.select(0, 1),
     },
+    choice: choiceAmong(attentionBackwardFamily, whole, device.traits),
     variants: applicable.map((variant) => ({
       name: variant.name,
       record: () => {

@@ -1,6 +1,14 @@
 /** Our own kernels doing some work: its tensors on the device, and every variant that the adapter allows. */
 import { type Device, type Tensor, cast } from '../../engine/index.js';
-import type { Launch, Operand } from '../../kernels/index.js';
+import {
+  type AdapterTraits,
+  type Launch,
+  type Operand,
+  type Variant,
+  type VariantFamily,
+  choiceKey,
+  chooseVariant,
+} from '../../kernels/index.js';
 import type { OperandValues } from './values.js';
 import { type FloatType, type Work, operandsOf } from './work.js';
 
@@ -16,6 +24,24 @@ export interface OwnWork {
   readonly variants: readonly OwnVariant[];
   /** Tensors by the names of the work's outputs. */
   readonly outputs: Readonly<Record<string, Tensor>>;
+  /** Of work that there are several ways to do. */
+  readonly choice?: VariantChoice;
+}
+
+/** What a measured choice is kept by, and which variant is taken without one. */
+export interface VariantChoice {
+  readonly key: string;
+  readonly expected: string;
+}
+
+/** The choice among the variants of a family, as the engine makes it for a problem. */
+export function choiceAmong<Problem, Way extends Variant<Problem>>(
+  family: VariantFamily<Problem, Way>,
+  problem: Problem,
+  traits: AdapterTraits,
+): VariantChoice {
+  const expected = chooseVariant(family, problem, { traits });
+  return { key: choiceKey(family, problem), expected: expected.name };
 }
 
 /** What a family of kernels needs to lay out its work. */

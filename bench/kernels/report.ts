@@ -30,12 +30,20 @@ export function bestOwn(row: Pick<KernelRow, 'times' | 'dtype'>): KernelTimes | 
 
 /** The fastest of some runners, of those whose results are right. */
 export function bestPeer(
-  { times, dtype }: Pick<KernelRow, 'times' | 'dtype'>,
+  row: Pick<KernelRow, 'times' | 'dtype'>,
   names: readonly string[],
 ): KernelTimes | undefined {
+  return rightTimes(row, names)[0];
+}
+
+/** Times of some runners whose results are right, the fastest first. */
+export function rightTimes(
+  { times, dtype }: Pick<KernelRow, 'times' | 'dtype'>,
+  names: readonly string[],
+): KernelTimes[] {
   return times
     .filter(({ runner, error }) => names.includes(runner) && error <= largestError[dtype])
-    .toSorted((a, b) => a.medianMs - b.medianMs)[0];
+    .toSorted((a, b) => a.medianMs - b.medianMs);
 }
 
 /** A time over that of our fastest variant, both by the host's clock where somebody else's is meant. */

@@ -2,6 +2,7 @@
 import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
+import type { VariantChoice } from './own_work.js';
 import { type Sample, referenceSamples } from './reference.js';
 import type { UsedWork } from './shapes.js';
 import { type Clock, Stopwatch, measurePeakBytes, mostDispatches } from './stopwatch.js';
@@ -36,6 +37,8 @@ export interface KernelRow extends UsedWork {
   readonly dtype: FloatType;
   readonly flops: number;
   readonly bytes: number;
+  /** Of work that there are several ways to do. */
+  readonly choice?: VariantChoice;
   readonly times: readonly KernelTimes[];
   /** Runners that could not, and why. */
   readonly unable: readonly { readonly runner: string; readonly reason: string }[];
@@ -111,6 +114,7 @@ export class KernelBench {
     }
     const values = inputValues(work, dtype);
     const samples = referenceSamples(work, values);
+    let choice: VariantChoice | undefined;
     const times = await this.device.scope(async () => {
       const entrants: Entrant[] = [];
       const unless = async (runner: string, work: () => Promise<void>): Promise<void> => {
@@ -122,7 +126,9 @@ export class KernelBench {
         }
       };
       try {
-        await unless(ownName, () => this.addOwn(entrants, work, dtype, values, samples));
+        await unless(ownName, async () => {
+          choice = await this.addOwn(entrants, work, dtype, values, samples);
+        });
         for (const peer of peers) {
           await unless(peer.name, () => addPeer(entrants, peer, work, dtype, values, samples));
         }
@@ -132,7 +138,7 @@ export class KernelBench {
       }
     });
     this.device.trim();
-    return { ...row, times, unable };
+    return { ...row, ...(choice && { choice }), times, unable };
   }
 
   private tooLarge(work: Work, dtype: FloatType): string | undefined {
@@ -155,7 +161,7 @@ export class KernelBench {
     dtype: FloatType,
     values: OperandValues,
     samples: readonly Sample[],
-  ): Promise<void> {
+  ): Promise<VariantChoice | undefined> {
     const { device, stopwatch } = this;
     const own = prepareOwnWork(device, work, dtype, values);
     const names = Object.keys(own.outputs);
@@ -182,6 +188,7 @@ export class KernelBench {
         hostMs: (times) => stopwatch.hostMs(record, times),
       });
     }
+    return own.choice;
   }
 
   /** So often that one sample takes long enough, whatever starting and waiting take. */

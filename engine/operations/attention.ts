@@ -1,4 +1,4 @@
-import { type AttentionProblem, attentionCost, attentionVariants } from '../../kernels/index.js';
+import { type AttentionProblem, attentionCost, attentionFamily, chooseVariant } from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
@@ -34,7 +34,6 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
   },
   forward({ query, key, value, mask, keyPadding }, output, { causal, scale }) {
     const { device } = output;
-    const { traits } = device;
     const dense = [query, key, value].map((tensor) =>
       tensor.strides[3] === 1 ? tensor : contiguous(tensor),
     );
@@ -50,7 +49,7 @@ export const attentionRow: Operation<AttentionInputs, { causal: boolean; scale: 
         scale,
         result: operands.at(-1)!,
       };
-      return attentionVariants.find((variant) => variant.canApply(problem, traits))!.launch(problem, traits);
+      return chooseVariant(attentionFamily, problem, device).launch(problem, device.traits);
     });
   },
   backward: {

@@ -1,4 +1,10 @@
-import { type AttentionBackwardOperand, attentionBackwardSteps } from '../../kernels/index.js';
+import {
+  type AttentionBackwardOperand,
+  type AttentionBackwardProblem,
+  attentionBackwardFamily,
+  attentionBackwardSteps,
+  chooseVariant,
+} from '../../kernels/index.js';
 import { inParts } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
@@ -63,10 +69,9 @@ export function attentionGradients(
         const bound = names.map((name) => parts[name]!);
         dispatch('attentionGradient', device, bound, (given) => {
           const own = Object.fromEntries(names.map((name, i) => [name, given[i]!]));
-          return step.launch(
-            { ...(parts as Required<typeof parts>), ...own, causal, scale } as never,
-            device.traits,
-          );
+          const problem = { ...parts, ...own, causal, scale } as unknown as AttentionBackwardProblem;
+          const variant = chooseVariant(attentionBackwardFamily, problem, device);
+          return variant.launch(step.name, problem, device.traits);
         });
       }
     },

@@ -3,9 +3,10 @@ import {
   type Dtype,
   type MatmulProblem,
   type Operand,
+  chooseVariant,
   elementCount,
   matmulCost,
-  matmulVariants,
+  matmulFamily,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
@@ -53,7 +54,6 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   },
   forward({ left, right, bias, residual }, output, { activation, scale }) {
     const { device } = output;
-    const { traits } = device;
     dispatch('matmul', device, [left, right, bias, residual, output], (operands) => {
       const problem: MatmulProblem = {
         left: operands[0]!,
@@ -64,8 +64,7 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
         scale,
         result: operands.at(-1)!,
       };
-      const variant = matmulVariants.find((candidate) => candidate.canApply(problem, traits))!;
-      return variant.launch(problem, traits);
+      return chooseVariant(matmulFamily, problem, device).launch(problem, device.traits);
     });
   },
   backward: {
