@@ -1,6 +1,6 @@
 /** Tests run on the compiled output: what is tested is what is shipped. */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/dist/test/support/environment.js',
   roots: ['<rootDir>/dist/test'],
   transform: {},
   testTimeout: 120_000,

@@ -3,6 +3,7 @@
  * adapter that the machine's drivers show, chosen by name.
  */
 import { AdapterError } from './errors.js';
+import { pollPatiently } from './patient_polling.js';
 import { withQuietStderr } from './quiet_stderr.js';
 
 /** An adapter that can be opened. */
@@ -35,6 +36,7 @@ async function loadDawn(): Promise<CreateGpu> {
   try {
     const dawn = await import('webgpu');
     Object.assign(globalThis, dawn.globals);
+    pollPatiently();
     return dawn.create;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

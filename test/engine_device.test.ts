@@ -53,6 +53,41 @@ describe('adapters', () => {
   });
 });
 
+describe('waiting for the device', () => {
+  test('asks now and then, not at every turn of the event loop, and leaves setImmediate as it was', async () => {
+    const { code, output } = await runChild(`
+      import { promisify } from 'node:util';
+      let turns = 0;
+      const own = globalThis.setImmediate;
+      const counting = (...args) => { turns++; return own(...args); };
+      globalThis.setImmediate = Object.assign(counting, { [promisify.custom]: own[promisify.custom] });
+      const device = await engine.openDevice({ device: 'software' });
+      const x = device.tensor(new Float32Array(1 << 20).fill(1), [1024, 1024]);
+      device.scope(() => engine.matmul(x, x));
+      turns = 0;
+      await device.finish();
+      const asked = turns;
+      turns = 0;
+      const order = [];
+      setTimeout(() => order.push('timeout'), 200);
+      setImmediate((...given) => order.push(...given), 'a', 'b');
+      clearImmediate(setImmediate(() => order.push('cleared')));
+      const bound = order.push.bind(order, 'bound');
+      setImmediate(bound);
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push(await promisify(setImmediate)('promised'));
+      console.log(JSON.stringify({ asked, turns, order }));
+      device.close();
+    `);
+    expect([code, output]).toEqual([0, expect.stringMatching(/^\{/)]);
+    const { asked, turns, order } = JSON.parse(output) as { asked: number; turns: number; order: string[] };
+    expect(order).toEqual(['a', 'b', 'bound', 'promised']);
+    expect(turns).toBe(4);
+    // The product takes some 50 ms, at every turn of which it would be asked thousands of times.
+    expect(asked).toBeLessThan(1000);
+  });
+});
+
 describe('a steady workload', () => {
   const device = useDevice({ device: 'software' });
 

@@ -1,0 +1,51 @@
+/**
+ * Keeps waiting for Dawn from taking a processor. In Node its binding asks whether the device is done at every turn of the
+ * event loop, by `setImmediate`, as long as any promise of it is pending: that is one whole core, which a software adapter
+ * computes with and which threads that load data want too.
+ */
+
+/** Milliseconds of asking at every turn before it grows patient: short waits end as early as without. */
+const eagerMs = 2;
+/** Milliseconds between questions: a sixteenth of what was waited, within these bounds. */
+const [leastPauseMs, mostPauseMs] = [1, 10];
+
+/** How far this has gone: another copy of this module must not wrap what is wrapped. */
+const patient = Symbol.for('clip4str-engine: patient polling');
+
+/** Lets the questions that Dawn asks of itself wait a little; every other use of `setImmediate` stays as it is. */
+export function pollPatiently(): void {
+  const original = globalThis.setImmediate as typeof setImmediate & { [patient]?: true };
+  if (original[patient]) return;
+  let asking = false;
+  let beganMs = 0;
+  globalThis.setImmediate = new Proxy(original, {
+    apply(target, self, [callback, ...rest]: [() => void, ...unknown[]]): unknown {
+      if (!isNativeQuestion(callback)) return Reflect.apply(target, self, [callback, ...rest]);
+      const nowMs = performance.now();
+      // A question that follows no other is the first of a new wait.
+      if (!asking) beganMs = nowMs;
+      const ask = (): void => {
+        asking = true;
+        try {
+          callback();
+        } finally {
+          asking = false;
+        }
+      };
+      const waitedMs = nowMs - beganMs;
+      if (waitedMs < eagerMs) return Reflect.apply(target, self, [ask]);
+      return setTimeout(ask, Math.min(mostPauseMs, Math.max(leastPauseMs, waitedMs / 16)));
+    },
+    get: (target, name, self): unknown => name === patient || Reflect.get(target, name, self),
+  });
+}
+
+/** Functions of native modules have no name and, unlike bound ones, a prototype. */
+function isNativeQuestion(callback: unknown): boolean {
+  return (
+    typeof callback === 'function' &&
+    callback.name === '' &&
+    Object.hasOwn(callback, 'prototype') &&
+    Function.prototype.toString.call(callback).endsWith('{ [native code] }')
+  );
+}
