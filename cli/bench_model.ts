@@ -123,6 +123,7 @@ function readingText(device: Device, report: ReadingReport): string {
     String(times.dispatches),
     String(times.submits),
     String(times.readBacks),
+    String(times.peeks),
   ]);
   const head = [
     'at once',
@@ -134,6 +135,7 @@ function readingText(device: Device, report: ReadingReport): string {
     'dispatches',
     'submits',
     'read-backs',
+    'peeks',
   ];
   const stages = Object.keys(readings[0]?.stagesMs ?? {}).map((stage) => [
     stage,
@@ -142,7 +144,7 @@ function readingText(device: Device, report: ReadingReport): string {
   const stageHead = ['ms an image, by stage', ...readings.map(({ batchSize }) => String(batchSize))];
   return [
     `${printable(checkpoint)}, ${precision}, on ${printable(device.adapter.name)}; loaded in ${loadMs.toFixed(0)} ms\n`,
-    formatTable([head, ...rows], [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    formatTable([head, ...rows], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
     formatTable(
       [stageHead, ...stages],
       readings.map((_, column) => column + 1),

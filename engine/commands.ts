@@ -11,6 +11,8 @@ export interface CommandCounts {
   dispatches: number;
   submits: number;
   readBacks: number;
+  /** Read-backs that are looked at while later work runs. */
+  peeks: number;
   uploads: number;
   /** Floating-point operations, as the operations' rows count them. */
   flops: number;
@@ -19,7 +21,14 @@ export interface CommandCounts {
 const parameterBufferBytes = 1 << 18;
 
 export class CommandQueue {
-  readonly counts: CommandCounts = { dispatches: 0, submits: 0, readBacks: 0, uploads: 0, flops: 0 };
+  readonly counts: CommandCounts = {
+    dispatches: 0,
+    submits: 0,
+    readBacks: 0,
+    peeks: 0,
+    uploads: 0,
+    flops: 0,
+  };
   private readonly parameters: GPUBuffer;
   private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
   private readonly alignment: number;
@@ -78,8 +87,8 @@ export class CommandQueue {
     this.counts.uploads++;
   }
 
-  /** Copies byte ranges into one buffer that the host can map, after everything recorded so far. */
-  copyToMappable(ranges: readonly Binding[], mappable: GPUBuffer): void {
+  /** Copies byte ranges into one buffer that the host can map, after everything recorded so far, and submits it all. */
+  copyToMappable(ranges: readonly Binding[], mappable: GPUBuffer, counted: 'readBacks' | 'peeks'): void {
     this.pass?.end();
     this.pass = undefined;
     this.encoder ??= this.gpu.createCommandEncoder();
@@ -88,7 +97,7 @@ export class CommandQueue {
       this.encoder.copyBufferToBuffer(buffer.gpu, offset, mappable, at, size);
       at += size;
     }
-    this.counts.readBacks++;
+    this.counts[counted]++;
     this.flush();
   }
 
@@ -141,7 +150,7 @@ export class CommandQueue {
   }
 
   resetCounts(): void {
-    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, uploads: 0, flops: 0 });
+    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, peeks: 0, uploads: 0, flops: 0 });
   }
 
   destroy(): void {

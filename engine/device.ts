@@ -197,6 +197,23 @@ export class Device implements TensorDevice {
     }
   }
 
+  /**
+   * Submits what is recorded and reads a dense tensor of 4-byte elements as it is then, while work that is recorded
+   * afterwards can run already.
+   * @throws as {@link readAll}
+   */
+  async peek(tensor: Tensor): Promise<TensorData> {
+    this.check();
+    this.needOwn([tensor], () => 'peek');
+    if (!tensor.contiguous || tensor.dtype === 'f16') {
+      throw new ShapeError(
+        `peek: ${tensor.dtype}${shapeText(tensor.shape)} is not dense, or of another type than f32, i32 or u32`,
+      );
+    }
+    const [data] = await this.readBack.read([tensor], 'peeks');
+    return data!;
+  }
+
   /** Submits what is recorded and waits until the GPU has done it. */
   async finish(): Promise<void> {
     this.queue.flush();

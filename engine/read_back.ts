@@ -18,7 +18,10 @@ export class ReadBack {
   ) {}
 
   /** Reads dense tensors of 4-byte elements with one wait. */
-  async read(tensors: readonly Tensor[]): Promise<TensorData[]> {
+  async read(
+    tensors: readonly Tensor[],
+    counted: 'readBacks' | 'peeks' = 'readBacks',
+  ): Promise<TensorData[]> {
     const bytes = Math.max(
       4,
       tensors.reduce((total, tensor) => total + tensor.size * 4, 0),
@@ -33,6 +36,7 @@ export class ReadBack {
     this.queue.copyToMappable(
       ranges.filter((range) => range.size > 0),
       mappable,
+      counted,
     );
     try {
       await mappable.mapAsync(GPUMapMode.READ, 0, bytes);

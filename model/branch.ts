@@ -1,5 +1,5 @@
 /** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
-import { type Device, type Tensor, argmax, copyInto, endPadding } from '../engine/index.js';
+import { type Device, type Tensor, type TensorData, argmax, copyInto, endPadding } from '../engine/index.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
@@ -11,6 +11,9 @@ export interface BranchReading {
   /** `[batch, 1 + positions]` u32: the begin token, then the most probable id at each position. */
   readonly ids: Tensor;
 }
+
+/** Steps between two looks at whether all texts have ended. */
+const stepsPerLook = 3;
 
 export class Branch {
   constructor(
@@ -28,21 +31,71 @@ export class Branch {
    * GPU; whoever wants to stop where the texts end cuts the result.
    */
   readStepwise(memory: PreparedMemory, batch: number, steps: number, attentionInto?: Tensor): BranchReading {
-    const { device } = this;
-    return device.scope(() => {
-      const ids = this.beginIds(batch, steps);
-      const logits = device.empty('f32', [batch, steps, this.tokenizer.classes]);
-      const state = this.decoder.startSteps(batch, steps);
-      for (let step = 0; step < steps; step++) {
-        device.scope(() => {
-          const looked = attentionInto?.slice(1, step, step + 1);
-          const read = logits.slice(1, step, step + 1);
-          this.decoder.step(ids.slice(1, step, step + 1), step, state, memory, read, looked);
-          argmax(read, ids.slice(1, step + 1, step + 2));
-        });
-      }
-      return { logits, ids };
+    return this.device.scope(() => {
+      const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
+      for (let step = 0; step < steps; step++) take(step);
+      return reading;
     });
+  }
+
+  /**
+   * The greedy loop until every text has ended, and a few steps more: whether they have is looked at while the next
+   * steps run, so that the GPU never waits.
+   * @returns a reading of as many positions as steps were taken
+   */
+  readUntilEnded(
+    memory: PreparedMemory,
+    batch: number,
+    steps: number,
+    attentionInto?: Tensor,
+  ): Promise<BranchReading> {
+    const { device } = this;
+    return device.scope(async () => {
+      const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
+      let seen: { ids: Promise<TensorData>; steps: number } | undefined;
+      for (let step = 0; step < steps;) {
+        const end = Math.min(steps, step + stepsPerLook);
+        while (step < end) take(step++);
+        if (step === steps) break;
+        const ids = device.peek(reading.ids);
+        // One that nobody waits for any more may fail with the device, which the next call tells.
+        ids.catch(() => undefined);
+        if (seen && this.haveEnded((await seen.ids) as Uint32Array, batch, seen.steps)) {
+          return cutReading(reading, step);
+        }
+        seen = { ids, steps: step };
+      }
+      return reading;
+    });
+  }
+
+  /** The state of a greedy loop: its reading, and how to take its next step. */
+  private startSteps(
+    memory: PreparedMemory,
+    batch: number,
+    steps: number,
+    attentionInto: Tensor | undefined,
+  ): { reading: BranchReading; take: (step: number) => void } {
+    const { device } = this;
+    const ids = this.beginIds(batch, steps);
+    const logits = device.empty('f32', [batch, steps, this.tokenizer.classes]);
+    const state = this.decoder.startSteps(batch, steps);
+    const take = (step: number): void =>
+      device.scope(() => {
+        const looked = attentionInto?.slice(1, step, step + 1);
+        const read = logits.slice(1, step, step + 1);
+        this.decoder.step(ids.slice(1, step, step + 1), step, state, memory, read, looked);
+        argmax(read, ids.slice(1, step + 1, step + 2));
+      });
+    return { reading: { logits, ids }, take };
+  }
+
+  /** Whether each row has an end token within its first steps. */
+  private haveEnded(ids: Uint32Array, batch: number, steps: number): boolean {
+    const length = ids.length / batch;
+    return Array.from({ length: batch }, (_, row) => row * length + 1).every((start) =>
+      ids.subarray(start, start + steps).includes(this.tokenizer.endId),
+    );
   }
 
   /** Every position at once, with the begin token as only context (`decode_ar` off). */

@@ -84,20 +84,25 @@ export class Clip4StrModel implements Recognizer {
       const memory = visual.prepareMemory(features.visual);
 
       let seen = options.autoregressive
-        ? visual.readStepwise(memory, batch, positions)
+        ? await (options.endsEarly
+            ? visual.readUntilEnded(memory, batch, positions)
+            : visual.readStepwise(memory, batch, positions))
         : visual.readAtOnce(memory, batch, positions);
       let ids = (await seen.ids.read()) as Uint32Array;
-      const steps = stopsWithBatch(options)
-        ? originalStepCount(ids, positions, this.tokenizer.endId)
-        : positions;
-      seen = cutReading(seen, steps);
-      ids = cutIds(ids, batch, steps);
+      let steps = positions;
+      if (stopsWithBatch(options)) {
+        steps = originalStepCount(ids, seen.logits.shape[1]!, this.tokenizer.endId);
+        seen = cutReading(seen, steps);
+        ids = cutIds(ids, batch, steps);
+      }
       await onStage?.('visual_logits', seen.logits);
 
       const looked = options.attention ? this.attentionBuffer(features, batch, positions) : undefined;
-      let read = device.scope((): BranchReading => {
+      let read = await device.scope(async () => {
         const prepared = this.crossMemory(features.cross, ids, options.captionAdapter);
-        return cross.readStepwise(prepared, batch, steps, looked);
+        return options.endsEarly
+          ? cross.readUntilEnded(prepared, batch, steps, looked)
+          : cross.readStepwise(prepared, batch, steps, looked);
       });
       await onStage?.('cross_logits', read.logits);
 

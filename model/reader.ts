@@ -215,6 +215,8 @@ export class Clip4Str {
             refineIterations: options.refineIterations ?? configuration.refineIterations,
             stopping: options.originalStopping ? 'batch' : 'independent',
             captionAdapter: this.captionAdapter(options),
+            // Those two look at what comes after the ends of texts.
+            endsEarly: !options.logits && options.clipRefiner === undefined,
             ...(options.maxLabelLength === undefined ? {} : { maxLabelLength: options.maxLabelLength }),
             ...(options.attention ? { attention: true } : {}),
           },

@@ -16,6 +16,11 @@ export interface DecodingOptions {
    * `maxLabelLength` both take all steps.
    */
   readonly stopping: 'independent' | 'batch';
+  /**
+   * Whether positions after the ends of all texts of the batch may be left out: texts and their probabilities stay the
+   * same, logits have fewer positions.
+   */
+  readonly endsEarly?: boolean;
   /** Characters at most; the model's own limit unless given, and never more. */
   readonly maxLabelLength?: number;
   /** Brings captions into the test charset before CLIP reads them. */

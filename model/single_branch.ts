@@ -51,11 +51,13 @@ export abstract class SingleBranchModel<
         : undefined;
 
       let reading = options.autoregressive
-        ? branch.readStepwise(memory, batch, positions, looked)
+        ? await (options.endsEarly
+            ? branch.readUntilEnded(memory, batch, positions, looked)
+            : branch.readStepwise(memory, batch, positions, looked))
         : branch.readAtOnce(memory, batch, positions, looked);
       if (stopsWithBatch(options)) {
         const ids = (await reading.ids.read()) as Uint32Array;
-        reading = cutReading(reading, originalStepCount(ids, positions, this.tokenizer.endId));
+        reading = cutReading(reading, originalStepCount(ids, reading.logits.shape[1]!, this.tokenizer.endId));
       }
       await options.onStage?.('first_logits', reading.logits);
       const mask = clozeMask(device, positions);

@@ -24,6 +24,7 @@ describe('reading', () => {
     for (const times of report.readings) {
       // Between the branches, after the refined visual reading, and at the end.
       expect(times.readBacks).toBe(3);
+      expect(times.peeks).toBeGreaterThan(0);
       expect(times.fastestMs).toBeLessThanOrEqual(times.medianMs);
       expect(times.medianMs).toBeLessThanOrEqual(times.slowestMs);
       expect(Object.keys(times.stagesMs)).toEqual([
@@ -41,7 +42,8 @@ describe('reading', () => {
       for (const ms of Object.values(times.stagesMs)) expect(ms).toBeGreaterThan(0);
     }
     const [one, three] = report.readings as [ReadingTimes, ReadingTimes];
-    expect(three.dispatches).toBe(one.dispatches);
+    // Ids of several images are made dense to be read.
+    expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(1);
     expect(three.flops).toBeGreaterThan(2.5 * one.flops);
     expect(three.peakBytes).toBeGreaterThan(one.peakBytes);
     const table = await runCommand([...bench.slice(0, -1), '1']);

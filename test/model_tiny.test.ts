@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { tinyLogitsErrors } from '../bench/tiny_logits.js';
+import type { ReadOptions } from '../model/read_options.js';
 import { Clip4Str } from '../model/reader.js';
 import type { Reading } from '../model/reading.js';
 import { useDevice } from './support/device.js';
@@ -42,6 +43,26 @@ describe('our own samples', () => {
     expect(readings.map(({ text }, at) => [samples[at]!.file, text])).toEqual(expected);
     const right = readings.filter(({ text }, at) => text === samples[at]!.label).length;
     lines.push(`${right} of ${samples.length} own samples read as written`);
+  });
+
+  test('are read the same without the positions after their ends, which cost nothing', async () => {
+    const images = samples.map(({ bytes }) => bytes);
+    const count = async (options: ReadOptions) => {
+      device().resetStatistics();
+      const read = await reader.read(images, options);
+      const untimed = read.map((reading) => ({
+        ...reading,
+        ...{ milliseconds: 0, logits: undefined, visualLogits: undefined },
+      }));
+      return { untimed, ...device().counts };
+    };
+    for (const refineIterations of [0, 1]) {
+      const early = await count({ refineIterations });
+      const whole = await count({ refineIterations, logits: true });
+      expect(early.untimed).toEqual(whole.untimed);
+      expect(early.dispatches).toBeLessThan(0.7 * whole.dispatches);
+      expect([early.readBacks, whole.peeks]).toEqual([whole.readBacks, 0]);
+    }
   });
 
   test('are read the same one by one', async () => {

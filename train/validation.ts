@@ -159,6 +159,7 @@ export class Validation {
           refineIterations,
           stopping: 'independent',
           captionAdapter: adapter,
+          endsEarly: true,
         });
         return (await ((visualOnly && visualLogits) || logits).read()) as Float32Array;
       }),

@@ -18,6 +18,8 @@ export interface ReadingTimes {
   readonly dispatches: number;
   readonly submits: number;
   readonly readBacks: number;
+  /** Looks at whether all texts have ended, while the next steps run. */
+  readonly peeks: number;
   /** Floating-point operations of the batch, as the operations' rows count them. */
   readonly flops: number;
   /** Highest sum of all tensors on the device while the batch was read, the model's own among them. */
@@ -47,7 +49,7 @@ export async function timeReading(
   await once();
   device.resetStatistics();
   const times = [await once()];
-  const { dispatches, submits, readBacks, flops } = device.counts;
+  const { dispatches, submits, readBacks, peeks, flops } = device.counts;
   const { peakBytes } = device.memory;
   const rounds = times[0]! > longMs ? stageRounds : mostRounds;
   while (times.length < rounds) times.push(await once());
@@ -74,6 +76,7 @@ export async function timeReading(
     dispatches,
     submits,
     readBacks,
+    peeks,
     flops,
     peakBytes,
   };
