@@ -1,7 +1,6 @@
 /** From what is written on the command line to the image files that are meant. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import glob from 'fast-glob';
 import { UsageError, fileReason } from './errors.js';
 
 /** An input that turned out to be no image, and why. */
@@ -54,8 +53,10 @@ async function pathsOf(input: string): Promise<string[] | string> {
   try {
     return (await stat(input)).isDirectory() ? await imagesIn(input) : [input];
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { default: glob } = await import('fast-glob');
     const pattern = process.platform === 'win32' ? input.replaceAll('\\', '/') : input;
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || !glob.isDynamicPattern(pattern)) throw error;
+    if (!glob.isDynamicPattern(pattern)) throw error;
     const found = await glob(pattern, { dot: false, followSymbolicLinks: false });
     return found.length > 0 ? found.sort(natural.compare) : 'no file matches this pattern';
   }

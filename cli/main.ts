@@ -11,7 +11,8 @@ process.on('uncaughtException', (error) => process.exit(exitCodeOf(error)));
 const outputClosed = watchOutput();
 let interrupted = false;
 try {
-  await buildProgram(outputClosed).parseAsync();
+  const program = await buildProgram(process.argv.slice(2), outputClosed);
+  await program.parseAsync();
 } catch (error) {
   interrupted = error instanceof Interruption;
   process.exitCode = exitCodeOf(error);

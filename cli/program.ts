@@ -1,16 +1,26 @@
 import { Command } from 'commander';
-import { addBench } from './bench.js';
-import { addConvert } from './convert.js';
-import { addDataset } from './dataset.js';
-import { addDoctor } from './doctor.js';
-import { addDownload } from './download.js';
 import { describeError } from './errors.js';
-import { addEval } from './eval.js';
-import { addInspect } from './inspect.js';
 import { ownVersion } from './package.js';
-import { addRead } from './read.js';
-import { addTrain } from './train.js';
-import { addSynth } from './synth.js';
+
+/**
+ * Adds a command to the program.
+ * @param outputClosed aborted when nobody reads the standard output any more
+ */
+type AddCommand = (program: Command, outputClosed: AbortSignal) => void;
+
+/** One file a command, in the order of the help. Loading them all takes longer than loading the one that is meant. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  read: async () => (await import('./read.js')).addRead,
+  inspect: async () => (await import('./inspect.js')).addInspect,
+  convert: async () => (await import('./convert.js')).addConvert,
+  dataset: async () => (await import('./dataset.js')).addDataset,
+  doctor: async () => (await import('./doctor.js')).addDoctor,
+  download: async () => (await import('./download.js')).addDownload,
+  eval: async () => (await import('./eval.js')).addEval,
+  train: async () => (await import('./train.js')).addTrain,
+  synth: async () => (await import('./synth.js')).addSynth,
+  bench: async () => (await import('./bench.js')).addBench,
+};
 
 const after = `
 Help for a command: clip4str-engine help read
@@ -23,10 +33,10 @@ Environment:
 Exit code: 0 done, 1 wrong usage or nothing done, 2 done in part.`;
 
 /**
- * The command line: one file a command.
- * @param outputClosed aborted when nobody reads the standard output any more
+ * The command line, as far as it is needed: the command that comes first, or all of them for their help.
+ * @param args what follows the program's name
  */
-export function buildProgram(outputClosed: AbortSignal): Command {
+export async function buildProgram(args: readonly string[], outputClosed: AbortSignal): Promise<Command> {
   const program = new Command('clip4str-engine')
     .description('Read text from images with CLIP4STR and PARSeq on WebGPU.')
     .version(ownVersion(), '-V, --version', 'print the version')
@@ -35,15 +45,9 @@ export function buildProgram(outputClosed: AbortSignal): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`${describeError(text)}\n`) })
     .addHelpText('after', after);
-  addRead(program, outputClosed);
-  addInspect(program);
-  addConvert(program);
-  addDataset(program);
-  addDoctor(program);
-  addDownload(program);
-  addEval(program);
-  addTrain(program);
-  addSynth(program, outputClosed);
-  addBench(program);
+  const [first = ''] = args;
+  const needed = Object.hasOwn(commands, first) ? [first] : Object.keys(commands);
+  const adding = await Promise.all(needed.map((name) => commands[name]!()));
+  for (const add of adding) add(program, outputClosed);
   return program;
 }
