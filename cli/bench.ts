@@ -6,6 +6,7 @@ import { runKernelBench } from './bench_kernels.js';
 import { runModelBench, runTrainingBench } from './bench_model.js';
 import type { BenchOptions } from './bench_options.js';
 import { exportScript, runReferenceBench } from './bench_reference.js';
+import { runScalingBench } from './bench_scaling.js';
 import { type ExitCode, UsageError } from './errors.js';
 import { deviceOption, htmlFile, presetOption, wholeNumber } from './options.js';
 
@@ -14,6 +15,7 @@ const modes = {
   kernels: runKernelBench,
   model: runModelBench,
   training: runTrainingBench,
+  scaling: runScalingBench,
   reference: runReferenceBench,
 } as const satisfies Partial<Record<keyof BenchOptions, (options: BenchOptions) => Promise<ExitCode>>>;
 
@@ -24,6 +26,7 @@ const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOption
   kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'compare', 'html', 'tune'],
   model: ['checkpoint', 'preset', 'batches'],
   training: ['batches'],
+  scaling: [],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
 };
 
@@ -32,6 +35,7 @@ Modes, of which one is given:
   --kernels     time, speed and error of every kernel at the sizes that the models give it, in every variant
   --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs
   --training    training steps of a preset on rendered words: time, wait for data, memory, dispatches and submits
+  --scaling     how the cost of transformer blocks grows with batch, tokens, width and depth, and where it jumps
   --reference   what every stage of reading computes, against tensors of the original PyTorch code
 
 Examples:
@@ -43,6 +47,7 @@ Examples:
   clip4str-engine bench --kernels --tune --models base --batches 1,32 --filter matmul
   clip4str-engine bench --model --batches 1,16 --precision f16
   clip4str-engine bench --training tiny --batches 32,96
+  clip4str-engine bench --scaling --json > scaling.json
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str_base.ckpt
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str-base --precision f16 --check
   clip4str-engine bench --reference reference.safetensors --json > comparison.json
@@ -74,6 +79,7 @@ export function addBench(program: Command): void {
     .addOption(
       new Option('--training <preset>', 'time training steps of a preset').choices(trainingPresetNames),
     )
+    .option('--scaling', 'time transformer blocks as they grow')
     .option('--reference <file>', 'compare with the tensors of a safetensors file that export.py wrote')
     .addOption(deviceOption())
     .addOption(

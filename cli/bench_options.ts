@@ -7,6 +7,7 @@ export interface BenchOptions {
   readonly model?: true;
   /** A preset. */
   readonly training?: string;
+  readonly scaling?: true;
   readonly reference?: string;
   readonly device?: string;
   readonly precision?: Precision;

@@ -175,7 +175,7 @@ async function setRoots(
       );
     }
   }
-  return (wanted ?? [...found.keys()]).map((name) => ({ name, roots: found.get(name)! }));
+  return [...new Set(wanted ?? found.keys())].map((name) => ({ name, roots: found.get(name)! }));
 }
 
 async function evaluateOne(

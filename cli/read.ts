@@ -74,8 +74,8 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
     .option('--batch-size <images>', 'images computed together', wholeNumber(1, 4096), 16)
     .option(
       '--charset <36|62|94|characters>',
-      'characters that texts are brought into, captions of the cross-modal branch too, so that readings can change ' +
-        '(default: all)',
+      'characters that texts are brought into, captions of the cross-modal branch too, so that readings can change; ' +
+        'the rows of characters stay as read (default: all)',
       charset,
     )
     .option(

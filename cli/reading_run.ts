@@ -18,6 +18,7 @@ export interface RunOptions {
   readonly logits?: string;
   /** Folder that pictures of the attention are written to. */
   readonly attention?: string;
+  readonly originalStopping?: boolean;
   readonly quiet?: true;
 }
 
@@ -57,7 +58,9 @@ export class ReadingRun {
     await print(format.head);
     let failure: Error | undefined;
     try {
-      const batches = batchesOf(this.readable(images, progress), this.options.batchSize);
+      // As the original stops, readings depend on their batch, which must not depend on sizes then.
+      const mostPixels = this.options.originalStopping ? Infinity : undefined;
+      const batches = batchesOf(this.readable(images, progress), this.options.batchSize, mostPixels);
       for await (const batch of untilInterrupted(batches, this.signal)) {
         this.signal.throwIfAborted();
         const reading = this.reader.readEach(

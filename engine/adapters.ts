@@ -113,6 +113,11 @@ export async function findAdapter(
   wanted: string | undefined,
   options: AdapterOptions,
 ): Promise<FoundAdapter> {
+  if (wanted !== undefined && typeof wanted !== 'string') {
+    throw new AdapterError(
+      `device is ${JSON.stringify(wanted)}; expected a text: an index as "0", part of a name, or "software".`,
+    );
+  }
   const gpu = browserGpu();
   if (gpu) {
     const options: GPURequestAdapterOptions =

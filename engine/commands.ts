@@ -18,6 +18,14 @@ export interface CommandCounts {
   flops: number;
 }
 
+/** A byte range and where it is copied to. */
+export interface MappableCopy {
+  readonly from: Binding;
+  readonly into: GPUBuffer;
+  /** Byte in `into`. */
+  readonly at: number;
+}
+
 const parameterBufferBytes = 1 << 18;
 
 export class CommandQueue {
@@ -87,15 +95,13 @@ export class CommandQueue {
     this.counts.uploads++;
   }
 
-  /** Copies byte ranges into one buffer that the host can map, after everything recorded so far, and submits it all. */
-  copyToMappable(ranges: readonly Binding[], mappable: GPUBuffer, counted: 'readBacks' | 'peeks'): void {
+  /** Copies byte ranges into buffers that the host can map, after everything recorded so far, and submits it all. */
+  copyToMappable(copies: readonly MappableCopy[], counted: 'readBacks' | 'peeks'): void {
     this.pass?.end();
     this.pass = undefined;
     this.encoder ??= this.gpu.createCommandEncoder();
-    let at = 0;
-    for (const { buffer, offset, size } of ranges) {
-      this.encoder.copyBufferToBuffer(buffer.gpu, offset, mappable, at, size);
-      at += size;
+    for (const { from, into, at } of copies) {
+      this.encoder.copyBufferToBuffer(from.buffer.gpu, from.offset, into, at, from.size);
     }
     this.counts[counted]++;
     this.flush();

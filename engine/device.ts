@@ -19,7 +19,14 @@ import { ReadBack } from './read_back.js';
 import { Scopes } from './scopes.js';
 import { shapeText, viewExtent } from './shape.js';
 import { anyAxis, inParts } from './splitting.js';
-import { type HostData, type Tensor, type TensorData, type TensorDevice, allocate } from './tensor.js';
+import {
+  type HostData,
+  type Tensor,
+  type TensorData,
+  type TensorDevice,
+  allocate,
+  needSizes,
+} from './tensor.js';
 import { type Tuning, choicesFor } from './tuning.js';
 
 const hostDtypes: Readonly<Record<string, Dtype>> = {
@@ -96,7 +103,7 @@ export class Device implements TensorDevice {
       this.failures.watchValidity(label, create, undo),
     );
     this.queue = new CommandQueue(gpu, this.programs);
-    this.readBack = new ReadBack(gpu, this.queue, this.failures, maxBufferSize);
+    this.readBack = new ReadBack(gpu, this.queue, this.failures);
     this.pool = new BufferPool(
       {
         createBuffer: (bytes, purpose) => this.createBuffer(bytes, purpose),
@@ -145,6 +152,7 @@ export class Device implements TensorDevice {
    */
   tensor(data: HostData, shape: readonly number[]): Tensor {
     const dtype = dtypeOf('tensor', data);
+    needSizes('tensor', shape);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`tensor: ${data.length} values do not fill ${shapeText(shape)}`);
     }

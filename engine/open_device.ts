@@ -60,7 +60,9 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
 async function defaultBudgetBytes(adapter: AdapterSummary): Promise<number> {
   if (!adapter.software || adapter.backend === 'browser') return Infinity;
   const { totalmem } = await import('node:os');
-  return 0.7 * totalmem();
+  // A container may have less than its machine; 0 and huge numbers mean that it has not.
+  const constrained = process.constrainedMemory() || Infinity;
+  return 0.7 * Math.min(totalmem(), constrained);
 }
 
 function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {

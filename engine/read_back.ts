@@ -1,10 +1,33 @@
 import type { CommandQueue } from './commands.js';
 import { DeviceLostError } from './errors.js';
 import type { FailureLog } from './failures.js';
+import type { Binding } from './programs.js';
 import type { Tensor, TensorData } from './tensor.js';
 
 /** Larger mappable buffers are given back at once instead of kept for the next reading. */
 const largestKeptBytes = 16 << 20;
+
+/** Bytes of a mappable buffer at most: copies of 2 GiB crash a driver, and mapping as much takes minutes. */
+const largestPieceBytes = 64 << 20;
+
+const hostArrays = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+
+/** A range of a tensor's bytes in a mappable buffer. */
+interface Part {
+  /** Index of the tensor. */
+  readonly tensor: number;
+  /** Byte within the tensor. */
+  readonly start: number;
+  /** Byte within the mappable buffer. */
+  readonly at: number;
+  readonly from: Binding;
+}
+
+interface Piece {
+  readonly mappable: GPUBuffer;
+  readonly bytes: number;
+  readonly parts: readonly Part[];
+}
 
 /** Brings tensors to the host through buffers that it can map. */
 export class ReadBack {
@@ -14,30 +37,55 @@ export class ReadBack {
     private readonly gpu: GPUDevice,
     private readonly queue: CommandQueue,
     private readonly failures: FailureLog,
-    private readonly maxBufferBytes: number,
   ) {}
 
-  /** Reads dense tensors of 4-byte elements with one wait. */
+  /** Reads dense tensors of 4-byte elements, all as they are now, with one wait. */
   async read(
     tensors: readonly Tensor[],
     counted: 'readBacks' | 'peeks' = 'readBacks',
   ): Promise<TensorData[]> {
-    const bytes = Math.max(
-      4,
-      tensors.reduce((total, tensor) => total + tensor.size * 4, 0),
+    const results = tensors.map(({ dtype, size }) => new hostArrays[dtype](size));
+    const pieces = this.lay(tensors);
+    const copies = pieces.flatMap(({ mappable, parts }) =>
+      parts.map((part) => ({ ...part, into: mappable })),
     );
-    const capacity = Math.min(2 ** Math.ceil(Math.log2(bytes)), Math.max(bytes, this.maxBufferBytes));
-    const mappable = this.kept.get(capacity)?.pop() ?? this.create(capacity);
-    const ranges = tensors.map(({ buffer, offset, size }) => ({
-      buffer,
-      offset: offset * 4,
-      size: size * 4,
-    }));
-    this.queue.copyToMappable(
-      ranges.filter((range) => range.size > 0),
-      mappable,
-      counted,
-    );
+    this.queue.copyToMappable(copies, counted);
+    for (const { mappable, bytes, parts } of pieces) {
+      await this.map(mappable, bytes);
+      const mapped = mappable.getMappedRange(0, bytes);
+      for (const { tensor, start, at, from } of parts) {
+        new Uint8Array(results[tensor]!.buffer, start).set(new Uint8Array(mapped, at, from.size));
+      }
+      mappable.unmap();
+      this.giveBack(mappable);
+    }
+    await this.failures.settle();
+    return results;
+  }
+
+  /** Lays tensors out one after another over mappable buffers; there is at least one, to wait for. */
+  private lay(tensors: readonly Tensor[]): Piece[] {
+    const parts: (Part & { readonly piece: number })[] = [];
+    let end = 0;
+    for (const [index, { buffer, offset, size }] of tensors.entries()) {
+      for (let start = 0; start < size * 4;) {
+        const at = end % largestPieceBytes;
+        const bytes = Math.min(size * 4 - start, largestPieceBytes - at);
+        const from = { buffer, offset: offset * 4 + start, size: bytes };
+        parts.push({ tensor: index, start, at, from, piece: Math.floor(end / largestPieceBytes) });
+        start += bytes;
+        end += bytes;
+      }
+    }
+    return Array.from({ length: Math.max(1, Math.ceil(end / largestPieceBytes)) }, (_, piece) => {
+      const bytes = Math.max(4, Math.min(largestPieceBytes, end - piece * largestPieceBytes));
+      const capacity = 2 ** Math.ceil(Math.log2(bytes));
+      const mappable = this.kept.get(capacity)?.pop() ?? this.create(capacity);
+      return { mappable, bytes, parts: parts.filter((part) => part.piece === piece) };
+    });
+  }
+
+  private async map(mappable: GPUBuffer, bytes: number): Promise<void> {
     try {
       await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
     } catch (error) {
@@ -45,18 +93,6 @@ export class ReadBack {
       const reason = error instanceof Error ? error.message : String(error);
       throw new DeviceLostError(`reading back failed: ${reason}`);
     }
-    const mapped = mappable.getMappedRange(0, bytes);
-    let at = 0;
-    const results = tensors.map((tensor) => {
-      const part = mapped.slice(at, at + tensor.size * 4);
-      at += tensor.size * 4;
-      if (tensor.dtype === 'i32') return new Int32Array(part);
-      return tensor.dtype === 'u32' ? new Uint32Array(part) : new Float32Array(part);
-    });
-    mappable.unmap();
-    this.giveBack(mappable, capacity);
-    await this.failures.settle();
-    return results;
   }
 
   private create(size: number): GPUBuffer {
@@ -65,7 +101,8 @@ export class ReadBack {
     );
   }
 
-  private giveBack(mappable: GPUBuffer, capacity: number): void {
+  private giveBack(mappable: GPUBuffer): void {
+    const capacity = mappable.size;
     if (capacity > largestKeptBytes) {
       mappable.destroy();
       return;

@@ -343,7 +343,11 @@ export class Tensor {
   }
 }
 
-function needSizes(operation: string, shape: readonly number[]): void {
+/** @internal @throws ShapeError for what is no list of sizes */
+export function needSizes(operation: string, shape: readonly number[]): void {
+  if (!Array.isArray(shape)) {
+    throw new ShapeError(`${operation}: the shape is ${String(shape)}; expected a list of sizes, as [2, 3]`);
+  }
   const whole = shape.every((size) => Number.isInteger(size) && size >= 0);
   if (!whole || !Number.isSafeInteger(elementCount(shape))) {
     throw new ShapeError(`${operation}: ${shapeText(shape)} is no shape; expected whole sizes from 0`);

@@ -27,7 +27,8 @@ function installDependencies() {
   }
   timed('Installing the dependencies (npm ci)', () => {
     const npm = process.env.npm_execpath;
-    const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    // Also where NODE_ENV or npm's settings leave out what only building and testing need.
+    const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
     const result =
       npm === undefined
         ? spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: platform === 'win32' })

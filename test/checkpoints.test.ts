@@ -26,6 +26,7 @@ const snapshot = (step: number): RunSnapshot => ({
     lossScale: { scale: 1, goodSteps: 0 },
     optimizerSteps: {},
     averaged: 0,
+    averagedSince: 0,
     validated: 0,
     best: null,
   },

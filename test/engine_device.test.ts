@@ -53,6 +53,12 @@ describe('adapters', () => {
   });
 });
 
+test('a device that is no text is refused', async () => {
+  await expect(openDevice({ device: 3 as never })).rejects.toThrow(
+    /^device is 3; expected a text: an index as "0"/,
+  );
+});
+
 describe('waiting for the device', () => {
   test('asks now and then, not at every turn of the event loop, and leaves setImmediate as it was', async () => {
     const { code, output } = await runChild(`

@@ -85,6 +85,10 @@ describe('views', () => {
 });
 
 test('sizes and types that are none', () => {
+  const untyped = device() as unknown as { tensor: (...given: unknown[]) => unknown };
+  expect(() => untyped.tensor(new Float32Array(2))).toThrow(
+    /tensor: the shape is undefined; expected a list of sizes/,
+  );
   const x = counting([1, 3]);
   expect(() => x.expand([-3, 3])).toThrow('expand: [-3,3] is no shape; expected whole sizes from 0');
   expect(() => x.expand([1.5, 3])).toThrow('expand: [1.5,3] is no shape');
@@ -126,6 +130,23 @@ describe('host values', () => {
     const data = await x.read();
     expect(data).toBeInstanceOf(Int32Array);
     expect([...data]).toEqual([-1, 2, 3, -9]);
+  });
+
+  test('arrive whole where they are larger than what is mapped at once', async () => {
+    const values = (count: number, seed: number) =>
+      Uint32Array.from({ length: count }, (_, i) => Math.imul(i + seed, 0x9e3779b1));
+    // 64 MiB are mapped at once: borders within the first and within the second, which starts between two elements.
+    const sizes = [9_000_001, 12_345_678, 0, 3];
+    const expected = sizes.map((size, i) => values(size, i));
+    const tensors = expected.map((own) => device().tensor(own, [own.length]));
+    const data = await device().readAll([tensors[0]!, tensors[1]!.slice(0, 5), ...tensors.slice(2)]);
+    const wanted = [expected[0]!, expected[1]!.subarray(5), ...expected.slice(2)];
+    expect(data.map((own, i) => own.length === wanted[i]!.length)).toEqual([true, true, true, true]);
+    expect(data.map((own, i) => own.every((value, at) => value === wanted[i]![at]))).toEqual(
+      data.map(() => true),
+    );
+    for (const tensor of tensors) tensor.dispose();
+    device().trim();
   });
 
   test('a write keeps its place among recorded commands', async () => {

@@ -76,11 +76,11 @@ describe('our own samples', () => {
   });
 });
 
-test('the original’s stored tensors, where they are at hand', async () => {
-  if (!existsSync(referenceFolder)) {
-    lines.push('no research data beside the checkout: the original’s logits were not compared');
-    return;
-  }
+const hasReference = existsSync(referenceFolder);
+if (!hasReference) lines.push('no research data beside the checkout: nothing to compare with');
+
+// Without them there is no such test, and none that passes.
+(hasReference ? test : () => undefined)('the original’s stored tensors', async () => {
   const errors = await tinyLogitsErrors(device(), referenceFolder);
   expect(errors).toHaveLength(7);
   for (const { tensor, maxAbsoluteError: error } of errors) {

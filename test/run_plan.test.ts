@@ -6,7 +6,9 @@ import { RunPlan } from '../train/run_plan.js';
 /** Steps after which weights go into the average. */
 function averaged(batchesPerEpoch: number, ...settings: string[]): number[] {
   const plan = new RunPlan(
-    presetConfiguration('tiny', ['swa=true', 'swa_epoch_start=0.5', ...settings]),
+    presetConfiguration('tiny', [
+      ...['swa=true', 'swa_epoch_start=0.5', 'model.visual_first_pct=0', ...settings],
+    ]),
     batchesPerEpoch,
   );
   const steps = Array.from({ length: plan.totalSteps }, (_, i) => i + 1);
@@ -20,6 +22,14 @@ test('a run by epochs averages at their ends', () => {
 test('a run by steps averages ten times, however long its epochs are', () => {
   expect(averaged(1000, 'trainer.max_steps=200')).toEqual([110, 120, 130, 140, 150, 160, 170, 180, 190, 200]);
   expect(averaged(1000, 'trainer.max_steps=6')).toEqual([4, 5, 6]);
+});
+
+test('averages begin once all weights train', () => {
+  const steps = ['trainer.max_steps=200', 'swa_epoch_start=0.8'];
+  expect(averaged(1000, ...steps, 'model.visual_first_pct=0.85')).toEqual([
+    173, 176, 179, 182, 185, 188, 191, 194, 197, 200,
+  ]);
+  expect(averaged(1000, ...steps, 'model.visual_first_pct=1')[0]).toBe(164);
 });
 
 test('nothing is averaged unless it is asked for', () => {

@@ -105,13 +105,13 @@ describe('presets', () => {
       const { model } = presetConfiguration('tiny', settings) as Vl4StrConfiguration;
       return [model.muon_lr, model.visual_first_pct, model.cross_from_visual, model.lr];
     };
-    expect(beside('pretrained=model.safetensors')).toEqual([null, 0, false, 2e-3]);
+    expect(beside('pretrained=model.safetensors')).toEqual([null, 0, false, 1e-4]);
     expect(beside('pretrained=null')).toEqual([3e-3, 0.85, true, 2e-3]);
     expect(beside('pretrained=model.safetensors', 'model.visual_first_pct=0.85')).toEqual([
       null,
       0.85,
       false,
-      2e-3,
+      1e-4,
     ]);
     const file = 'extends: tiny\npretrained: model.safetensors\nmodel:\n  muon_lr: 3e-3\n';
     const { model } = parseConfiguration(file, 'mine.yaml') as Vl4StrConfiguration;

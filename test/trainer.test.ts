@@ -87,8 +87,9 @@ test('a run tells of its steps, validations and checkpoints', () => {
 
 test('device memory stays the same from step to step', () => {
   const live = watcher.steps.map(({ liveBytes }) => liveBytes);
-  // From the second on there is the average of the weights.
-  expect(new Set(live.slice(1)).size).toBe(1);
+  // Once both branches train there is the average of the weights.
+  expect(new Set(live.slice(0, 3)).size).toBe(1);
+  expect(new Set(live.slice(3)).size).toBe(1);
 });
 
 test('the last K checkpoints stay, and each is a model that reads', async () => {
@@ -128,6 +129,20 @@ test('a lost device is replaced, and the run ends with the same bits', async () 
   expect(devices).toHaveLength(2);
   expect(seen.notices.some((notice) => notice.includes('Going on from step 2'))).toBe(true);
   expectSame(folder);
+}, 300_000);
+
+test('a longer plan averages its own last steps, and averaging can be switched off', async () => {
+  const folder = join(root, 'longer');
+  const averagedBy = async (...settings: string[]): Promise<string | undefined> => {
+    const seen = new Watcher();
+    await train(smallRun(folder, seen, { settings }));
+    return seen.notices.find((notice) => notice.includes('is the average'));
+  };
+  expect(await averagedBy('trainer.max_steps=4')).toMatch(/after 2 steps, from 3 on/);
+  expect(await averagedBy('trainer.max_steps=8')).toMatch(/after 4 steps, from 5 on/);
+  rmSync(join(folder, 'averaged.safetensors'));
+  expect(await averagedBy('trainer.max_steps=9', 'swa=false')).toBeUndefined();
+  expect(existsSync(join(folder, 'averaged.safetensors'))).toBe(false);
 }, 300_000);
 
 test('a run that is asked to stop saves where it is', async () => {

@@ -71,12 +71,16 @@ function layersOf(text: string, source: string): Layers {
 /** Options of training from scratch, and what switches them off. */
 const fromScratch = { visual_first_pct: 0, cross_from_visual: false, muon_lr: null } as const;
 
+/** Learning rate of a trained model in place of one that was meant for training from scratch, beside Muon's. */
+const furtherLearningRate = 1e-4;
+
 /** A preset's options of training from scratch are not meant for a model that is trained further. */
 function forFineTuning(preset: Values): Values {
   const model = preset['model'];
   if (!isValues(model)) return preset;
   const off = Object.entries(fromScratch).filter(([option]) => option in model);
-  return { ...preset, model: { ...model, ...Object.fromEntries(off) } };
+  const rate = typeof model['muon_lr'] === 'number' ? { lr: furtherLearningRate } : {};
+  return { ...preset, model: { ...model, ...Object.fromEntries(off), ...rate } };
 }
 
 function parsedValues(text: string, source: string): Values {

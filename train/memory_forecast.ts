@@ -41,16 +41,23 @@ export async function forecastMemory(
   const { maxLabelLength } = finalDecoder(configuration);
   const [height, width] = configuration.image.imageSize;
   const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
-  const permutations = drawPermutations(maxLabelLength, plan.permutations(false), new RandomGenerator(0));
-  const batchOf = (images: number): TrainingBatch => ({
+  const batchOf = (images: number, visualOnly: boolean): TrainingBatch => ({
     pixels: new Float32Array(images * 3 * height * width),
     labels: Array.from({ length: images }, () => label),
-    permutations,
+    permutations: drawPermutations(maxLabelLength, plan.permutations(visualOnly), new RandomGenerator(0)),
   });
+  // The visual branch alone takes more only if it goes through more permutations.
+  const [both, alone] = [false, true].map((visualOnly) => plan.permutations(visualOnly).count) as [
+    number,
+    number,
+  ];
+  const phases = plan.visualSteps > 0 && alone > both ? [false, true] : [false];
   const peakOf = async (images: number): Promise<number> => {
     device.resetStatistics();
-    await training.addGradientsOf([batchOf(images)], options);
-    await device.finish();
+    for (const visualOnly of phases) {
+      await training.addGradientsOf([batchOf(images, visualOnly)], { ...options, visualOnly });
+      await device.finish();
+    }
     return device.memory.peakBytes;
   };
   const { memoryBudgetBytes } = device;

@@ -47,13 +47,14 @@ export class StepError extends Error {
     readonly step: number,
     fault: string,
     batches: readonly Batch[],
+    advice: string,
   ) {
     const samples = batches.flatMap(({ sources, labels }) =>
       sources.map((source, i) => `${source} ${JSON.stringify(labels[i])}`),
     );
     const more = samples.length > mostNamed ? ` and ${samples.length - mostNamed} more` : '';
     super(
-      `step ${step}: the ${fault}; no weight was changed by it. Lower model.lr, or set trainer.precision=32. ` +
+      `step ${step}: the ${fault}; no weight was changed by it. ${advice} ` +
         `Its data: ${samples.slice(0, mostNamed).join(', ')}${more}.`,
     );
     this.samples = samples;

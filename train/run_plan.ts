@@ -15,7 +15,10 @@ export class RunPlan {
   /** Steps at the beginning in which the visual branch trains alone. */
   readonly visualSteps: number;
   private readonly limitedBySteps: boolean;
-  /** The step from which weights are averaged; the learning rate stays as it is then. */
+  /**
+   * The step from which weights are averaged, once all of them train; the learning rate stays as it is then. Infinity where
+   * none are.
+   */
   readonly averagingStep: number;
 
   /** @throws Error if the options leave no step to take */
@@ -36,7 +39,8 @@ export class RunPlan {
     }
     const visual = isClip4Str(configuration) ? configuration.model.visual_first_pct : 0;
     this.visualSteps = Math.round(visual * this.totalSteps);
-    this.averagingStep = swa ? Math.floor(swa_epoch_start * this.totalSteps) : Infinity;
+    const allTrain = this.visualSteps < this.totalSteps ? this.visualSteps : 0;
+    this.averagingStep = swa ? Math.max(allTrain, Math.floor(swa_epoch_start * this.totalSteps)) : Infinity;
   }
 
   /** Whether there will be an average of weights at the end. */

@@ -25,6 +25,8 @@ const runStateSchema = z.strictObject({
   optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),
   /** Weights in the stochastic average. */
   averaged: whole,
+  /** The first step whose weights are in it; 0 where none are. */
+  averagedSince: whole,
   /** Step of the last validation, 0 before the first: that of a step to be validated may still be due. */
   validated: whole,
   /** Best validation accuracy, a percentage; null before the first. */

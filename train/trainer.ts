@@ -225,7 +225,7 @@ class Trainer {
       if (averaged !== undefined) {
         await this.tell(
           'notice',
-          `${averaged} is the average of the weights after ${run.averaged} of the last steps.`,
+          `${averaged} is the average of the weights after ${run.averaged} steps, from ${run.averagedSince} on.`,
         );
       }
     }

@@ -53,6 +53,8 @@ export class TrainingRun {
   private readonly permutations: RandomGenerator;
   private readonly lossScale: LossScale;
   private readonly average: WeightAverage;
+  /** First step whose weights are in the average; 0 where none are. */
+  averagedSince: number;
   private readonly halfPrecision: boolean;
   private dropoutStreams: number;
   /** Whether the visual branch trains alone no more. */
@@ -79,7 +81,10 @@ export class TrainingRun {
     const trained = this.groups.flatMap(({ names }) =>
       names.map((name) => [name, parameters.get(name)] as const),
     );
-    this.average = new WeightAverage(new Map(trained), state?.averaged);
+    // What another plan has averaged before this one would is none of its average.
+    const goesOn = state !== undefined && state.averagedSince > this.plan.averagingStep;
+    this.averagedSince = goesOn ? state.averagedSince : 0;
+    this.average = new WeightAverage(new Map(trained), goesOn ? state.averaged : 0);
     this.permutations = state
       ? RandomGenerator.fromState(state.permutations)
       : new RandomGenerator(seed, permutationStream);
@@ -164,15 +169,21 @@ export class TrainingRun {
       batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
       { ...this.stepOptions(), learningRates, visualOnly: !this.crossStarted, lossScale: scale },
     );
-    if (!Number.isFinite(report.loss)) throw new StepError(step + 1, `loss is ${report.loss}`, batches);
+    const fail = (fault: string): never => {
+      throw new StepError(step + 1, fault, batches, this.stepAdvice());
+    };
+    if (!Number.isFinite(report.loss)) fail(`loss is ${report.loss}`);
     // In f16 a gradient may overflow until the scale of the loss has come down; else it has no reason to.
     if (report.skipped && (!this.halfPrecision || lossScale.atLeast)) {
-      throw new StepError(step + 1, 'gradient is not finite', batches);
+      fail('gradient is not finite');
     }
     if (this.halfPrecision) lossScale.update(report.skipped);
     this.step++;
     this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
-    if (plan.averagesAt(this.step, this.epochEnded)) this.average.update();
+    if (plan.averagesAt(this.step, this.epochEnded)) {
+      this.averagedSince ||= this.step;
+      this.average.update();
+    }
     const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
     return { report, batches, learningRates, waitMs, lossScale: scale };
   }
@@ -227,6 +238,12 @@ export class TrainingRun {
       halfPrecision,
       dropout: this.dropout(),
     };
+  }
+
+  /** What may keep losses and gradients finite. */
+  private stepAdvice(): string {
+    const rates = this.configuration.model.muon_lr === null ? 'model.lr' : 'model.lr and model.muon_lr';
+    return `Lower ${rates}${this.halfPrecision ? ', or set trainer.precision=32' : ''}.`;
   }
 
   private dropout(): ((x: Tensor) => Tensor) | undefined {
@@ -287,6 +304,7 @@ export class TrainingRun {
         optimizers.flatMap(([name, own]) => (own ? [[name, Object.fromEntries(own.steps)]] : [])),
       ),
       averaged: this.average.count,
+      averagedSince: this.averagedSince,
       validated: this.validated,
       best: this.best,
     };

@@ -1,0 +1,66 @@
+/** `bench --scaling`: how the cost of transformer blocks grows with batch, tokens, width and depth. */
+import { machineOf } from '../bench/report/machine.js';
+import { axisNames } from '../bench/scaling/axes.js';
+import { type ScalingAxis, measureAxis } from '../bench/scaling/run.js';
+import { scalingHead, scalingRows } from '../bench/scaling/table.js';
+import type { BenchOptions } from './bench_options.js';
+import { EXIT_DONE, type ExitCode, printable } from './errors.js';
+import { liftDeadlines, watchForInterruption } from './interruption.js';
+import { requirePrecision, withDevice } from './options.js';
+import { formatTable, print } from './output.js';
+import { packageVersions } from './package.js';
+import { showProgress } from './progress.js';
+
+const explanation =
+  'Blocks of CLIP with heads 64 wide, the fastest of four samples; training is forward and all gradients.\n' +
+  '! marks work that is done at less than three quarters of the speed of the size before.\n';
+
+/** Axes are printed as they come; those done before an interruption, or before memory ends, count. */
+export async function runScalingBench(options: BenchOptions): Promise<ExitCode> {
+  const { precision = 'f32', json, quiet } = options;
+  const signal = watchForInterruption();
+  return withDevice(options.device, async (device): Promise<ExitCode> => {
+    requirePrecision(device, precision);
+    const axes: ScalingAxis[] = [];
+    const progress = showProgress('sizes', 'rows', !quiet);
+    let failure: Error | undefined;
+    try {
+      if (!json) await print(`${printable(device.adapter.name)}, ${precision}. ${explanation}`);
+      for (const axis of axisNames) {
+        const measured = await measureAxis(device, axis, precision, (done, of) => {
+          signal.throwIfAborted();
+          progress.update(done, of);
+          liftDeadlines();
+        });
+        axes.push(measured);
+        progress.stop();
+        if (!json) await print(axisText(measured));
+      }
+    } catch (error) {
+      if (!(error instanceof Error) || axes.length === 0) throw error;
+      failure = error;
+    } finally {
+      progress.stop();
+    }
+    if (json) {
+      const machine = machineOf(device, packageVersions());
+      const report = { kind: 'scaling', date: new Date().toISOString(), machine, precision, axes };
+      await print(`${JSON.stringify(report, null, 2)}\n`);
+    }
+    if (failure) throw failure;
+    return EXIT_DONE;
+  });
+}
+
+function axisText(measured: ScalingAxis): string {
+  const { axis, points } = measured;
+  const others = Object.entries(points[0]!.sizes).filter(([name]) => name !== axis);
+  const rows = [[axis, ...scalingHead], ...scalingRows(measured)];
+  return (
+    `\nOver ${axis} (${others.map(([name, size]) => `${name} ${size}`).join(', ')})\n` +
+    formatTable(
+      rows,
+      rows[0]!.map((_, column) => column),
+    )
+  );
+}
