@@ -12,7 +12,7 @@ import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { deviceOptions, requirePrecision, withDevice } from './options.js';
@@ -35,12 +35,9 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const signal = watchForInterruption();
   if (options.installPeers) await install(signal, options.quiet);
   return withDevice(options.device, async (device): Promise<ExitCode> => {
-    if (options.precision) requirePrecision(device, options.precision);
-    const dtypes: FloatType[] = options.precision
-      ? [options.precision]
-      : device.traits.f16
-        ? ['f32', 'f16']
-        : ['f32'];
+    const precision = floatPrecision(options);
+    if (precision) requirePrecision(device, precision);
+    const dtypes: FloatType[] = precision ? [precision] : device.traits.f16 ? ['f32', 'f16'] : ['f32'];
     const planned = planRows({
       models: options.models ?? modelNames,
       batches: options.batches ?? defaultBatches,

@@ -5,7 +5,7 @@ import { type ReadingTimes, timeReading } from '../bench/model/reading.js';
 import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
 import { type Device, measurePeakFlops } from '../engine/index.js';
 import { Clip4Str } from '../model/index.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, printable } from './errors.js';
 import { liftDeadlines, watchForInterruption } from './interruption.js';
@@ -53,9 +53,10 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
 export async function runTrainingBench(options: BenchOptions): Promise<ExitCode> {
   const preset = options.training!;
   const signal = watchForInterruption();
+  const precision = floatPrecision(options);
   return withDevice(options.device, async (device): Promise<ExitCode> => {
-    if (options.precision) requirePrecision(device, options.precision);
-    const settings = options.precision ? [`trainer.precision=${options.precision === 'f16' ? 16 : 32}`] : [];
+    if (precision) requirePrecision(device, precision);
+    const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
     const measured = await each(options.batches ?? [8], signal, options.quiet, (batchSize) =>
       timeTraining(device, preset, batchSize, settings),
     );

@@ -1,5 +1,6 @@
 import type { ModelName } from '../bench/kernels/shapes.js';
 import type { Precision } from '../model/index.js';
+import { UsageError } from './errors.js';
 
 /** Options of `bench`, those of all modes together. */
 export interface BenchOptions {
@@ -29,4 +30,10 @@ export interface BenchOptions {
   readonly batchSize?: number;
   readonly tolerance?: number;
   readonly check?: true;
+}
+
+/** @throws UsageError for a precision that only reading has */
+export function floatPrecision({ precision }: BenchOptions): 'f32' | 'f16' | undefined {
+  if (precision !== 'int8') return precision;
+  throw new UsageError('--precision int8 is for reading: give it with --model or --reference.');
 }

@@ -21,7 +21,11 @@ import { showProgress } from './progress.js';
 export const exportScript = fileURLToPath(new URL('../bench/reference/export.py', import.meta.url));
 
 /** Largest absolute errors that agree, unless told otherwise: rounding of sums, and of weights to half precision. */
-const defaultTolerances: Readonly<Record<Precision, number>> = { f32: 1e-4, f16: 2e-2 };
+const defaultTolerances: Readonly<Record<Precision, number>> = {
+  f32: 1e-4,
+  f16: 2e-2,
+  int8: 1,
+};
 
 /** Texts and images that a list on the terminal names. */
 const SHOWN = 20;

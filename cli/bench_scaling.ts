@@ -3,7 +3,7 @@ import { machineOf } from '../bench/report/machine.js';
 import { axisNames } from '../bench/scaling/axes.js';
 import { type ScalingAxis, measureAxis } from '../bench/scaling/run.js';
 import { scalingHead, scalingRows } from '../bench/scaling/table.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { EXIT_DONE, type ExitCode, printable } from './errors.js';
 import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
@@ -17,7 +17,8 @@ const explanation =
 
 /** Axes are printed as they come; those done before an interruption, or before memory ends, count. */
 export async function runScalingBench(options: BenchOptions): Promise<ExitCode> {
-  const { precision = 'f32', json, quiet } = options;
+  const { json, quiet } = options;
+  const precision = floatPrecision(options) ?? 'f32';
   const signal = watchForInterruption();
   return withDevice(options.device, async (device): Promise<ExitCode> => {
     requirePrecision(device, precision);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { Clip4Str, resolveCharset } from '../model/index.js';
+import { Clip4Str, type Precision, resolveCharset } from '../model/index.js';
 import { accuracyTable } from '../train/accuracy_table.js';
 import { combinedResult } from '../train/accuracy.js';
 import { findDataSets, openDataSets } from '../train/data/index.js';
@@ -12,7 +12,15 @@ import { writeWholeFile } from '../weights/index.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, UsageError, printable } from './errors.js';
 import { Interruption, liftDeadlines, orInterrupted, watchForInterruption } from './interruption.js';
-import { deviceOption, htmlFile, presetOption, wholeNumber, withDevice } from './options.js';
+import {
+  deviceOption,
+  htmlFile,
+  precisionOption,
+  presetOption,
+  requirePrecision,
+  wholeNumber,
+  withDevice,
+} from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { showProgress } from './progress.js';
@@ -27,6 +35,7 @@ interface EvalCommandOptions {
   readonly charset: string;
   readonly batchSize: number;
   readonly refineIters?: number;
+  readonly precision: Precision;
   readonly originalStopping?: true;
   readonly format: 'text' | 'markdown' | 'json';
   readonly errors?: true;
@@ -63,6 +72,7 @@ export function addEval(program: Command): void {
     )
     .addOption(presetOption())
     .addOption(deviceOption())
+    .addOption(precisionOption())
     .option('--sets <names>', 'sets below test/, separated by commas (default: all)', names)
     .option('--charset <36|62|94|characters>', 'characters that words are compared in', charset, '36')
     .option('--batch-size <images>', 'images computed together', wholeNumber(1, 4096), 32)
@@ -101,7 +111,11 @@ async function evaluate(options: EvalCommandOptions, signal: AbortSignal): Promi
   const roots = await setRoots(options.data, options.sets);
   const checkpoint = await resolveCheckpoint(options.checkpoint, options.quiet);
   return withDevice(options.device, async (device) => {
-    const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset });
+    requirePrecision(device, options.precision);
+    const reader = await Clip4Str.load(device, checkpoint, {
+      preset: options.preset,
+      precision: options.precision,
+    });
     const evaluations: SetEvaluation[] = [];
     let interruption: Interruption | undefined;
     for (const { name, roots: own } of roots) {

@@ -1,7 +1,7 @@
 /** Options that several commands share, and the parsing of their values. */
 import { InvalidArgumentError, Option } from 'commander';
 import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
-import { type Precision, presetNames } from '../model/index.js';
+import { type Precision, precisions, presetNames } from '../model/index.js';
 import { UsageError } from './errors.js';
 import { storedTuning } from './tuning.js';
 
@@ -30,6 +30,15 @@ export const presetOption = (): Option =>
   new Option('--preset <name>', 'published model that tells what a bare checkpoint does not').choices(
     presetNames,
   );
+
+/** Of the commands that read. */
+export const precisionOption = (): Option =>
+  new Option(
+    '--precision <type>',
+    'how weights are stored on the device; int8 takes the least memory and changes confidences most',
+  )
+    .choices(precisions)
+    .default('f32');
 
 /** The device that is wanted, quiet unless `CLIP4STR_VERBOSE` is set. */
 export function deviceOptions(wanted: string | undefined): DeviceOptions {

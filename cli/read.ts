@@ -7,7 +7,6 @@ import {
   type Precision,
   type ReadOptions,
   normalizations,
-  precisions,
   readingLimits,
   resolveCharset,
 } from '../model/index.js';
@@ -18,7 +17,14 @@ import { formatNames } from './formats.js';
 import { expandInputs } from './inputs.js';
 import { watchForInterruption } from './interruption.js';
 import { loadImages } from './load_images.js';
-import { deviceOption, presetOption, requirePrecision, wholeNumber, withDevice } from './options.js';
+import {
+  deviceOption,
+  precisionOption,
+  presetOption,
+  requirePrecision,
+  wholeNumber,
+  withDevice,
+} from './options.js';
 import { tell } from './output.js';
 import { checkOutputFile, checkOutputFolder } from './output_paths.js';
 import { PixelsFile } from './pixels_file.js';
@@ -66,11 +72,7 @@ export function addRead(program: Command, outputClosed: AbortSignal): void {
     )
     .addOption(presetOption())
     .addOption(deviceOption())
-    .addOption(
-      new Option('--precision <type>', 'how weights are stored on the device')
-        .choices(precisions)
-        .default('f32'),
-    )
+    .addOption(precisionOption())
     .option('--batch-size <images>', 'images computed together', wholeNumber(1, 4096), 16)
     .option(
       '--charset <36|62|94|characters>',

@@ -193,6 +193,9 @@ export class Device implements TensorDevice {
   async readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
     this.check();
     this.needOwn(tensors, () => 'readAll');
+    const quantized = tensors.find(({ dtype }) => dtype === 'q8');
+    if (quantized)
+      throw new ShapeError(`read: q8${shapeText(quantized.shape)} is for products with it alone`);
     const dense = this.scopes.run(() => {
       const copies = tensors.map((tensor) => this.denseWords(tensor));
       copies.forEach((copy) => this.scopes.release(copy));
@@ -213,7 +216,7 @@ export class Device implements TensorDevice {
   async peek(tensor: Tensor): Promise<TensorData> {
     this.check();
     this.needOwn([tensor], () => 'peek');
-    if (!tensor.contiguous || tensor.dtype === 'f16') {
+    if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
       throw new ShapeError(
         `peek: ${tensor.dtype}${shapeText(tensor.shape)} is not dense, or of another type than f32, i32 or u32`,
       );

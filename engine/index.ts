@@ -22,4 +22,11 @@ export { measurePeakFlops } from './peak.js';
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export { type Tuning, parseTuning } from './tuning.js';
-export type { Activation, AdapterTraits, Cost, Dtype, RandomStream } from '../kernels/index.js';
+export {
+  type Activation,
+  type AdapterTraits,
+  type Cost,
+  type Dtype,
+  type RandomStream,
+  quantizedBlock,
+} from '../kernels/index.js';

@@ -10,7 +10,14 @@ const largestKeptBytes = 16 << 20;
 /** Bytes of a mappable buffer at most: copies of 2 GiB crash a driver, and mapping as much takes minutes. */
 const largestPieceBytes = 64 << 20;
 
-const hostArrays = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+/** What elements are brought as: f16 and q8 only after they were made dense floats. */
+const hostArrays = {
+  f32: Float32Array,
+  f16: Float32Array,
+  q8: Float32Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+} as const;
 
 /** A range of a tensor's bytes in a mappable buffer. */
 interface Part {

@@ -6,6 +6,7 @@ import {
   type Operand,
   bytesPerElement,
   elementCount,
+  quantizedBlock,
   type VariantChoices,
 } from '../kernels/index.js';
 import { DisposedError, ShapeError } from './errors.js';
@@ -286,7 +287,7 @@ export class Tensor {
       this.recorded = undefined;
       return this;
     }
-    if (this.dtype === 'i32' || this.dtype === 'u32') {
+    if (this.dtype !== 'f32' && this.dtype !== 'f16') {
       throw new ShapeError(
         `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; cast it to f32`,
       );
@@ -366,6 +367,9 @@ export function allocate(
     throw new ShapeError(`${purpose}: unknown type ${JSON.stringify(dtype)}; expected one of ${known}`);
   }
   needSizes(purpose, shape);
+  if (dtype === 'q8' && (shape.at(-1) ?? 1) % quantizedBlock !== 0) {
+    throw new ShapeError(`${purpose}: q8${shapeText(shape)} does not end in a multiple of ${quantizedBlock}`);
+  }
   const bytes = elementCount(shape) * bytesPerElement[dtype];
   const buffer = device.acquireBuffer(bytes, `${purpose} -> ${dtype}${shapeText(shape)}`);
   return new Tensor(new Storage(device, buffer), dtype, shape, contiguousStrides(shape), 0);

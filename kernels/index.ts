@@ -15,6 +15,7 @@ export * from './optimizer.js';
 export * from './philox.js';
 export * from './picking.js';
 export * from './program.js';
+export * from './quantize.js';
 export * from './random.js';
 export * from './row_gradients.js';
 export * from './rows.js';

@@ -3,10 +3,19 @@
  * bind and how many workgroups to start. Nothing here knows a GPU object or a tensor.
  */
 
-/** Element types that buffers hold. f16 is a storage format only: every kernel computes in f32. */
-export type Dtype = 'f32' | 'f16' | 'i32' | 'u32';
+/**
+ * Element types that buffers hold. f16 and q8 are storage formats only: every kernel computes in f32. q8 is int8 in blocks
+ * of 32 neighbours with a common scale (`quantize.wgsl`), for weights of matrix products.
+ */
+export type Dtype = 'f32' | 'f16' | 'i32' | 'u32' | 'q8';
 
-export const bytesPerElement: Readonly<Record<Dtype, number>> = { f32: 4, f16: 2, i32: 4, u32: 4 };
+export const bytesPerElement: Readonly<Record<Dtype, number>> = {
+  f32: 4,
+  f16: 2,
+  i32: 4,
+  u32: 4,
+  q8: 36 / 32,
+};
 
 /** What a kernel may know of the adapter when it chooses its variant and tile sizes. */
 export interface AdapterTraits {

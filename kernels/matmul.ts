@@ -17,7 +17,10 @@ export type Activation = 'none' | 'gelu' | 'quick_gelu';
 export interface MatmulProblem {
   /** `[outer, inner, rows, depth]`, any strides. */
   readonly left: Operand;
-  /** `[outer, inner, depth, columns]`, any strides: a transposed operand is one with swapped strides. */
+  /**
+   * `[outer, inner, depth, columns]`, any strides: a transposed operand is one with swapped strides. One of type q8 is dense
+   * along depth, in whole blocks.
+   */
   readonly right: Operand;
   /** `[columns]`, contiguous. */
   readonly bias?: Operand | undefined;

@@ -19,7 +19,22 @@ fn left_scalar(at: u32) -> f32 {
 }
 #end
 
-#if RIGHT_VECTOR == 'none'
+#if RIGHT == 'q8'
+// Blocks of 32 neighbours along depth: a scale, then eight words of four int8.
+@group(0) @binding(2) var<storage, read> right: array<u32>;
+
+fn right_vector(at: u32) -> vec4<f32> {
+  let block = at / 32u * 9u;
+  let word = right[block + 1u + at % 32u / 4u];
+  // Shifted up to the sign and down again.
+  let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
+  return vec4<f32>(bytes) * bitcast<f32>(right[block]);
+}
+
+fn right_scalar(at: u32) -> f32 {
+  return right_vector(at - at % 4u)[at % 4u];
+}
+#elif RIGHT_VECTOR == 'none'
 @group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
 
 fn right_scalar(at: u32) -> f32 {

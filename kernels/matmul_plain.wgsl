@@ -1,9 +1,7 @@
 // The plain register tile: one invocation computes 4 x 4 results, reading both operands with any strides straight
 // from storage. It applies to every problem; the other variants are measured against it.
 #include "matmul_shared.wgsl"
-
-@group(0) @binding(1) var<storage, read> left: array<$LEFT>;
-@group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
+#include "matmul_operands.wgsl"
 
 @compute @workgroup_size(8, 8)
 fn main(
@@ -31,11 +29,11 @@ fn main(
     for (var k = start; k < min(params.depth, start + sum_span); k++) {
       let b = vec4<f32>(
 #for c in 0..4
-        f32(right[right_$c + k * params.rightDepthStride]),
+        right_scalar(right_$c + k * params.rightDepthStride),
 #end
       );
 #for r in 0..4
-      sum_$r += f32(left[left_$r + k * params.leftDepthStride]) * b;
+      sum_$r += left_scalar(left_$r + k * params.leftDepthStride) * b;
 #end
     }
 #for r in 0..4

@@ -116,7 +116,8 @@ const matmulPlain: MatmulVariant = {
   name: 'matmul_plain',
   canApply: () => true,
   launch(problem, traits) {
-    return matmulLaunch(this.name, problem, { tile: [32, 32], defines: {} }, traits);
+    const defines = { LEFT_VECTOR: 'none', RIGHT_VECTOR: problem.right.dtype === 'q8' ? 'depth' : 'none' };
+    return matmulLaunch(this.name, problem, { tile: [32, 32], defines }, traits);
   },
 };
 

@@ -12,7 +12,7 @@ export function overflowAdvice(image: RgbImage | NormalizedImage, precision: Pre
   if (largest > largestNormalized) {
     return `The image's values reach ${Number(largest.toPrecision(3))}; normalised ones lie within about 3.`;
   }
-  return precision === 'f16'
-    ? 'The weights may be too large for f16, or damaged: try precision f32.'
+  return precision !== 'f32'
+    ? `The weights may be too large for ${precision}, or damaged: try precision f32.`
     : 'The weights may be damaged: download or convert them again.';
 }

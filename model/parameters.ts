@@ -1,7 +1,8 @@
-import { type Device, type Tensor, cast } from '../engine/index.js';
+import { type Device, type Dtype, type Tensor, cast, quantize, quantizedBlock } from '../engine/index.js';
 import type { ParameterSource } from '../weights/index.js';
 
-export const precisions = ['f32', 'f16'] as const;
+/** How a model's matrices are stored on the device. `int8`: those of linear layers as q8, others in f16 where it has that. */
+export const precisions = ['f32', 'f16', 'int8'] as const;
 export type Precision = (typeof precisions)[number];
 
 /** Bytes uploaded between waits, so that the driver's staging memory stays small. */
@@ -14,6 +15,23 @@ function isMatrix(name: string, shape: readonly number[]): boolean {
   return shape.length >= 2 && !positionTable.test(name);
 }
 
+/** Weights of linear layers with rows of whole blocks; tables of embeddings are looked up, not multiplied. */
+function isQuantizable(name: string, shape: readonly number[]): boolean {
+  const isLinear = /(?<!embedding)\.weight$|\.in_proj_weight$/.test(name);
+  return isLinear && shape.length === 2 && shape[1]! % quantizedBlock === 0;
+}
+
+function storedAs(
+  name: string,
+  shape: readonly number[],
+  precision: Precision,
+  hasHalves: boolean,
+): 'f32' | 'f16' | 'q8' {
+  if (precision === 'int8' && isQuantizable(name, shape)) return 'q8';
+  const halves = precision === 'f16' || (precision === 'int8' && hasHalves);
+  return halves && isMatrix(name, shape) ? 'f16' : 'f32';
+}
+
 /** The parameters of a model on a device, by their canonical names. */
 export class Parameters {
   private copies: ReadonlyMap<string, Tensor> | undefined;
@@ -22,7 +40,7 @@ export class Parameters {
 
   /**
    * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece.
-   * With `f16`, matrices are stored in half precision; vectors and position tables stay f32.
+   * Vectors and position tables are f32 in every precision.
    * @param onProgress told of the bytes uploaded so far and in all (as f32)
    */
   static async load(
@@ -38,10 +56,10 @@ export class Parameters {
     let waitingBytes = 0;
     try {
       for (const [name, { shape }] of source.parameters) {
-        const dtype = precision === 'f16' && isMatrix(name, shape) ? 'f16' : 'f32';
+        const dtype = storedAs(name, shape, precision, device.traits.f16);
         const tensor = device.keep(device.empty(dtype, shape));
         tensors.set(name, tensor);
-        for await (const { elementOffset, values } of source.readChunks(name)) {
+        for await (const { elementOffset, values } of chunksOf(source, name, dtype)) {
           writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
           doneBytes += 4 * values.length;
           waitingBytes += 4 * values.length;
@@ -106,6 +124,16 @@ export class Parameters {
   }
 }
 
+/** Pieces of a parameter; one that is quantised comes whole, since pieces may end within a block. */
+async function* chunksOf(
+  source: ParameterSource,
+  name: string,
+  dtype: Dtype,
+): AsyncGenerator<{ elementOffset: number; values: Float32Array }> {
+  if (dtype === 'q8') yield { elementOffset: 0, values: await source.readF32(name) };
+  else yield* source.readChunks(name);
+}
+
 function writeValues(device: Device, tensor: Tensor, values: Float32Array<ArrayBuffer>, start: number): void {
   if (tensor.dtype === 'f32') {
     device.write(tensor, values, start);
@@ -113,6 +141,8 @@ function writeValues(device: Device, tensor: Tensor, values: Float32Array<ArrayB
   }
   device.scope(() => {
     const target = tensor.reshape([tensor.size]).slice(0, start, start + values.length);
-    cast(device.tensor(values, [values.length]), 'f16', target);
+    const uploaded = device.tensor(values, [values.length]);
+    if (tensor.dtype === 'q8') quantize(uploaded, target);
+    else cast(uploaded, 'f16', target);
   });
 }

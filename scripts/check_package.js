@@ -24,7 +24,7 @@ const REQUIRED = [
   'dist/bench/reference/export.py',
 ];
 const ALLOWED =
-  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/(kernels|model|peers|reference|report))\/))/;
+  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/(kernels|model|peers|reference|report|scaling))\/))/;
 
 const faults = [];
 

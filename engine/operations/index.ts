@@ -7,6 +7,7 @@ import { dropoutRow } from './dropout.js';
 import { binary, unary } from './elementwise.js';
 import { matmulRow } from './matmul.js';
 import { pickingOperations } from './picking.js';
+import { quantizeRow } from './quantize.js';
 import { layerNormGradientRow, softmaxGradientRow } from './row_gradients.js';
 import { rowOperations } from './rows.js';
 
@@ -41,6 +42,7 @@ export type { Split } from '../splitting.js';
 export type { Backward, BackwardContext } from './backward.js';
 export type { Inputs, Operation, TensorSpecification } from './operation.js';
 export { embedding, endPadding, gather } from './picking.js';
+export { quantize } from './quantize.js';
 export { argmax, layerNorm, logSoftmax, max, mean, softmax, sum } from './rows.js';
 
 /** The rows themselves, for tools that list or measure them. */
@@ -58,4 +60,5 @@ export const operations = [
   dropoutRow,
   softmaxGradientRow,
   layerNormGradientRow,
+  quantizeRow,
 ] as const;

@@ -7,6 +7,7 @@ import {
   elementCount,
   matmulCost,
   matmulFamily,
+  quantizedBlock,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
@@ -49,6 +50,7 @@ type MatmulAttributes = {
 /** Operands arrive with exactly two batch dimensions. */
 export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   name: 'matmul',
+  quantized: 'right',
   output({ left, right }, { dtype = left.dtype }) {
     return { dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
   },
@@ -116,6 +118,16 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
   if (residual && shapeText(residual.shape) !== shapeText(shape)) fail();
   if (bias && (shapeText(bias.shape) !== shapeText([columns]) || !bias.contiguous)) fail();
 
+  if (right.dtype === 'q8') {
+    const blocks = [right.offset, ...right.strides.slice(0, -2), right.strides.at(-1)!, right.shape.at(-2)!];
+    if (right.strides.at(-2) !== 1 || blocks.some((elements) => elements % quantizedBlock !== 0)) {
+      throw new ShapeError(
+        `matmul: ${describe(right)} is quantized, and can only be the weight of linear, in whole rows`,
+      );
+    }
+    if (isRecorded([right]))
+      throw new ShapeError(`matmul: no gradient goes to the quantized ${describe(right)}`);
+  }
   if (left.shape.at(-1)! > deepest) return deepMatmul(left, right, options);
   return left.device.scope(() => {
     const { into } = options;

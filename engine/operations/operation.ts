@@ -2,7 +2,7 @@
  * An operation is one row: its shape rule, how it runs, its gradients, what it costs and how it may be cut where an
  * operand is larger than a kernel can see.
  */
-import type { Cost, Dtype, Launch, Operand } from '../../kernels/index.js';
+import { type Cost, type Dtype, type Launch, type Operand, bytesPerElement } from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { isRecorded, noGrad } from '../graph.js';
 import { shapeText } from '../shape.js';
@@ -29,6 +29,8 @@ export interface Operation<I extends Inputs, A> {
   output(inputs: I, attributes: A): TensorSpecification;
   /** Records the kernels that fill `output`. */
   forward(inputs: I, output: Tensor, attributes: A): void;
+  /** The operand that may be of type q8. */
+  readonly quantized?: string;
   /** Gradients of the operands. An operation without them gives constants. */
   readonly backward?: Backward<I, A>;
   /** Floating-point operations and the fewest bytes moved. */
@@ -50,6 +52,14 @@ export function run<I extends Inputs, A>(
   const given = Object.entries(inputs).filter(([, tensor]) => tensor !== undefined);
   const name = operation.nameFor?.(attributes) ?? operation.name;
   needTensors(name, given.length === 0 ? inputs : Object.fromEntries(given));
+  const foreign = given.find(
+    ([operand, tensor]) => tensor!.dtype === 'q8' && operand !== operation.quantized,
+  );
+  if (foreign) {
+    throw new ShapeError(
+      `${name}: ${foreign[0]} is ${describe(foreign[1]!)}; only the weight of linear may be q8`,
+    );
+  }
   const tensors = given.map(([, tensor]) => tensor!);
   const device = tensors[0]!.device;
   const { dtype, shape } = operation.output(inputs, attributes);
@@ -143,7 +153,7 @@ export function needFloats(operation: string, tensors: readonly (Tensor | undefi
 export function bytesOf(specifications: readonly (TensorSpecification | undefined)[]): number {
   return specifications.reduce((bytes, specification) => {
     if (!specification) return bytes;
-    const width = specification.dtype === 'f16' ? 2 : 4;
+    const width = bytesPerElement[specification.dtype];
     return bytes + specification.shape.reduce((count, size) => count * size, width);
   }, 0);
 }
