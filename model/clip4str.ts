@@ -63,6 +63,16 @@ export class Clip4StrModel implements Recognizer {
     });
   }
 
+  /**
+   * Features for the cross branch from which no gradient reaches the encoder. A projection that is this branch's alone
+   * still has its own, as in the original, which projects what was detached.
+   */
+  detachedCrossFeatures({ visual, cross }: ImageFeatures): Tensor {
+    return this.configuration.useShareDim
+      ? cross.detach()
+      : projectImage(visual.detach(), this.parameters, 'clip_model.visual.');
+  }
+
   /** Projected features of captions: `[captions, context length, embed width]`, or the end token's alone. */
   encodeCaptions(captions: readonly string[]): Tensor {
     const { text, clipClsEotFeature } = this.configuration;

@@ -1,8 +1,10 @@
 /** Losses and gradients of training against the original's. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { backward } from '../engine/index.js';
-import { type Clip4StrModel, type Parseq, loadModel } from '../model/index.js';
+import { Clip4StrModel, Parameters, type Parseq, loadModel } from '../model/index.js';
+import type { Vl4StrConfiguration } from '../train/configuration_schema.js';
 import { type FreezingRules, isFrozen } from '../train/freezing.js';
+import { clip4strConfiguration, initialWeights } from '../train/index.js';
 import { type PermutedLossOptions, permutedLoss } from '../train/permuted_loss.js';
 import { trainingTargets } from '../train/targets.js';
 import { openParameters } from '../weights/index.js';
@@ -10,6 +12,7 @@ import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { type FixtureModel, parseqOptions, useFixtureModels } from './support/fixture_models.js';
 import { type TensorFixture, fixturePath, readJsonFixture, readTensorFixture } from './support/fixtures.js';
+import { smallConfiguration } from './support/small_run.js';
 import { furthest, norm, normTolerance, relative, rowsOf } from './support/gradients.js';
 
 const device = useDevice({ device: 'software' });
@@ -145,6 +148,39 @@ describe('a training step', () => {
     expect(device().memory.liveBytes).toBe(before);
   });
 });
+
+test('a projection of the cross branch alone is trained, and the encoder before it is not by that branch', async () => {
+  const settings = ['model.use_share_dim=false', 'model.enc_width=128', 'model.visual_first_pct=0'];
+  const run = smallConfiguration(settings) as Vl4StrConfiguration;
+  const reader = clip4strConfiguration(run);
+  const parameters = await Parameters.load(device(), initialWeights(reader, run.seed), 'f32');
+  const model = new Clip4StrModel(device(), parameters, reader);
+  const [proj, conv] = ['proj', 'conv1.weight'].map((name) =>
+    parameters.get(`clip_model.visual.${name}`).requireGradient(),
+  );
+  const targets = trainingTargets(['it'], model.tokenizer, reader.crossDecoder.maxLabelLength);
+  const pixels = Float32Array.from({ length: 3 * 16 * 32 }, (_, i) => Math.sin(i));
+  const gradientsOf = (options: PermutedLossOptions): Promise<(number | undefined)[]> =>
+    device().scope(async () => {
+      const images = device().tensor(pixels, [1, 3, 16, 32]);
+      const { loss } = await permutedLoss(model, images, targets, [[0, 1, 2, 3]], options);
+      backward(loss);
+      const norms: (number | undefined)[] = [];
+      for (const parameter of [proj!, conv!]) {
+        norms.push(parameter.gradient && norm((await parameter.gradient.read()) as Float32Array));
+        parameter.clearGradient();
+      }
+      return norms;
+    });
+  const [visualProj, visualConv] = await gradientsOf({ visualOnly: true });
+  const [bothProj, bothConv] = await gradientsOf({});
+  expect(visualProj ?? 0).toBe(0);
+  expect(bothProj).toBeGreaterThan(1e-3);
+  expect(relative(bothConv!, visualConv!)).toBeLessThan(1e-5);
+  const [, throughConv] = await gradientsOf({ imageDetach: false });
+  expect(relative(throughConv!, visualConv!)).toBeGreaterThan(1e-3);
+  parameters.dispose();
+}, 60_000);
 
 describe('a training step of PARSeq', () => {
   const reference =

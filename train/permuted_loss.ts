@@ -94,7 +94,7 @@ export async function permutedLoss(
   const captions = batch.captions((await read.read()) as Uint32Array, permutations.length, model);
   // Those of one image after another, as decoders want their memories.
   const text = model.encodeCaptions(captions.flat());
-  const image = imageDetach ? features.cross.detach() : features.cross;
+  const image = imageDetach ? model.detachedCrossFeatures(features) : features.cross;
   const memoriesOf = (first: number, end: number): PreparedMemory => {
     const all = text.reshape([targets.labels, permutations.length, ...text.shape.slice(1)]);
     const own = contiguous(all.slice(1, first, end)).reshape([-1, ...text.shape.slice(1)]);
