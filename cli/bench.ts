@@ -23,9 +23,9 @@ const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
 /** Options that not every mode has. */
 const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
-  kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'compare', 'html', 'tune'],
-  model: ['checkpoint', 'preset', 'batches'],
-  training: ['batches'],
+  kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'torch', 'compare', 'html', 'tune'],
+  model: ['checkpoint', 'preset', 'batches', 'torch'],
+  training: ['batches', 'torch'],
   scaling: [],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
 };
@@ -48,6 +48,9 @@ Examples:
   clip4str-engine bench --model --batches 1,16 --precision f16
   clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --scaling --json > scaling.json
+  clip4str-engine bench --kernels --models base --torch          beside PyTorch, of the Python python3
+  clip4str-engine bench --model --checkpoint clip4str-base --batches 1,256 --torch venv/bin/python
+  clip4str-engine bench --training base --batches 32 --torch venv/bin/python
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str_base.ckpt
   clip4str-engine bench --reference reference.safetensors --checkpoint clip4str-base --precision f16 --check
   clip4str-engine bench --reference reference.safetensors --json > comparison.json
@@ -65,6 +68,10 @@ is done once.
 --tune keeps, for each kind of work measured, the variant that is the fastest where that is 5 % faster than the one expected
 to be, in a file in the folder for caches; kinds that are not measured keep what they have. Sizes are told apart to the
 nearest power of two. Results may then differ in their last digits from those without it.
+
+--torch needs Python 3.8 or later with PyTorch 2.0 or later (pip install torch), and computes on PyTorch's GPU where it has
+one. f32 is f32 there, not TF32; f16 is weights in f16 for reading, mixed precision for training. With --model and --training it
+is CLIP4STR with the same weights, computed as the original code does, which keeps no keys and values between characters.
 
 Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
 
@@ -92,6 +99,10 @@ export function addBench(program: Command): void {
       '--batches <images>',
       'images at once, separated by commas (default: 8; with --model 1,8,32)',
       batches,
+    )
+    .option(
+      '--torch [python]',
+      'let PyTorch do the same work, in turns: the Python that has it (default: python3); not with --reference and --scaling',
     )
     .option('--json', 'as JSON')
     .option('--quiet', 'no progress, no notes')

@@ -1,6 +1,7 @@
 /** `bench --kernels`: what every kernel does on this device. */
 import { join } from 'node:path';
-import { type OpenedPeers, installPeers, openPeers } from '../bench/peers/index.js';
+import { type OpenedPeers, type Peer, installPeers, openPeers } from '../bench/peers/index.js';
+import { openTorch } from '../bench/peers/torch.js';
 import { machineOf } from '../bench/report/machine.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows } from '../bench/kernels/plan.js';
@@ -13,6 +14,7 @@ import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
+import { openWithTorch, pythonOf } from './bench_torch.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { deviceOptions, requirePrecision, withDevice } from './options.js';
@@ -53,12 +55,16 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (older && older.adapter !== device.adapter.name && !options.quiet) {
       tell(`${printable(options.compare!)} was measured on ${printable(older.adapter)}, another adapter.`);
     }
-    const asked = options.peers || options.installPeers;
-    const { peers, missing } = asked ? await openThem(device, options.quiet) : { peers: [], missing: [] };
-    const bench = await KernelBench.open(device);
-    const run = { bench, planned, peers, older, signal };
-    const { rows, failure } = await measureRows(run, options);
-    for (const peer of peers) await peer.close();
+    const { peers, missing } = await openAll(device, options, signal);
+    let bench: KernelBench;
+    let measured: Awaited<ReturnType<typeof measureRows>>;
+    try {
+      bench = await KernelBench.open(device);
+      measured = await measureRows({ bench, planned, peers, older, signal }, options);
+    } finally {
+      for (const peer of peers) await peer.close();
+    }
+    const { rows, failure } = measured;
     const report = reportOf(device, bench, { peers, missing }, rows);
     if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await print(closingText(report));
@@ -100,6 +106,21 @@ async function install(signal: AbortSignal, quiet: true | undefined): Promise<vo
     throw error;
   });
   if (!quiet) tell([...installed].map(([name, version]) => `${name} ${version}`).join(', '));
+}
+
+/** Everybody who was asked to do the same work. PyTorch first: where there is none, nothing else is opened in vain. */
+async function openAll(device: Device, options: BenchOptions, signal: AbortSignal): Promise<OpenedPeers> {
+  const { torch, quiet } = options;
+  const own: Peer[] =
+    torch === undefined ? [] : [await openWithTorch(() => openTorch(pythonOf(torch), { signal }))];
+  if (!options.peers && !options.installPeers) return { peers: own, missing: [] };
+  try {
+    const { peers, missing } = await openThem(device, quiet);
+    return { peers: [...peers, ...own], missing };
+  } catch (error) {
+    for (const peer of own) await peer.close();
+    throw error;
+  }
 }
 
 async function openThem({ adapter }: Device, quiet: true | undefined): Promise<OpenedPeers> {

@@ -2,12 +2,24 @@
 import sharp from 'sharp';
 import { machineOf } from '../bench/report/machine.js';
 import { type ReadingTimes, timeReading } from '../bench/model/reading.js';
+import { type ReadingComparison, compareReading } from '../bench/model/torch_reading.js';
+import { comparedRecipe, compareTraining } from '../bench/model/torch_training.js';
+import type { TorchTwin } from '../bench/model/torch_twin.js';
 import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
 import { type Device, measurePeakFlops } from '../engine/index.js';
-import { Clip4Str } from '../model/index.js';
+import { Clip4Str, type Precision } from '../model/index.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
+import {
+  type Compared,
+  type TorchReport,
+  compared,
+  readingComparisonText,
+  trainingComparisonText,
+  twinnedModel,
+  withTwin,
+} from './bench_torch.js';
 import { resolveCheckpoint } from './checkpoints.js';
-import { EXIT_DONE, type ExitCode, printable } from './errors.js';
+import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { liftDeadlines, watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
@@ -20,56 +32,104 @@ const readingBatches = [1, 8, 32];
 /** Times reading at several batch sizes. */
 export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
   const { precision = 'f32', quiet, json } = options;
+  if (precision === 'int8' && options.torch !== undefined) {
+    throw new UsageError('--torch: the model in PyTorch has no int8; give --precision f32 or f16.');
+  }
   const signal = watchForInterruption();
   const checkpoint = await resolveCheckpoint(options.checkpoint, quiet);
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
-    requirePrecision(device, precision);
-    const peakFlopsPerSecond = await measurePeakFlops(device);
-    const start = performance.now();
-    const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
-    await device.finish();
-    const loadMs = performance.now() - start;
-    const image = await testImageFile();
-    const measured = await each(options.batches ?? readingBatches, signal, quiet, (batchSize) =>
-      timeReading(device, reader, image, batchSize),
-    );
-    const report = {
-      kind: 'model',
-      date: new Date().toISOString(),
-      machine: machineOf(device, packageVersions()),
-      checkpoint: reader.checkpointName,
-      precision,
-      loadMs,
-      peakFlopsPerSecond,
-      readings: measured.done,
-    };
-    await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
-    if (measured.failure) throw measured.failure;
-    return EXIT_DONE;
-  });
+  return withTwin(options.torch, signal, (twin) =>
+    withDevice(options.device, async (device): Promise<ExitCode> => {
+      requirePrecision(device, precision);
+      const peakFlopsPerSecond = await measurePeakFlops(device);
+      const start = performance.now();
+      const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
+      await device.finish();
+      const loadMs = performance.now() - start;
+      const compare = twin && (await readingComparer(device, reader, twin, precision));
+      const image = await testImageFile();
+      const measured = await each(options.batches ?? readingBatches, signal, quiet, async (batchSize) => ({
+        times: await timeReading(device, reader, image, batchSize),
+        comparison: await compare?.(batchSize),
+      }));
+      const report = {
+        kind: 'model',
+        date: new Date().toISOString(),
+        machine: machineOf(device, packageVersions()),
+        checkpoint: reader.checkpointName,
+        precision,
+        loadMs,
+        peakFlopsPerSecond,
+        readings: measured.done.map(({ times }) => times),
+        ...torchReport(twin, measured.done),
+      };
+      await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+      if (!json && report.torch) await print(readingComparisonText(report.torch));
+      if (measured.failure) throw measured.failure;
+      return EXIT_DONE;
+    }),
+  );
+}
+
+/** Gives PyTorch the model of a reader. @returns what sets both against each other at a batch size */
+async function readingComparer(
+  device: Device,
+  reader: Clip4Str,
+  twin: TorchTwin,
+  precision: Precision,
+): Promise<(batchSize: number) => Promise<Compared<ReadingComparison>>> {
+  const model = twinnedModel(reader);
+  const { configuration, parameters } = model;
+  await twin.build(configuration, parameters, { half: precision === 'f16', dropout: 0 });
+  return (batchSize) => compared(batchSize, () => compareReading(device, model, twin, batchSize));
 }
 
 /** Times training steps of a preset at several batch sizes. */
 export async function runTrainingBench(options: BenchOptions): Promise<ExitCode> {
   const preset = options.training!;
+  if (options.torch !== undefined) requireTwinOf(preset);
   const signal = watchForInterruption();
   const precision = floatPrecision(options);
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
-    if (precision) requirePrecision(device, precision);
-    const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
-    const measured = await each(options.batches ?? [8], signal, options.quiet, (batchSize) =>
-      timeTraining(device, preset, batchSize, settings),
-    );
-    const report = {
-      kind: 'training',
-      date: new Date().toISOString(),
-      machine: machineOf(device, packageVersions()),
-      steps: measured.done,
-    };
-    await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
-    if (measured.failure) throw measured.failure;
-    return EXIT_DONE;
-  });
+  return withTwin(options.torch, signal, (twin) =>
+    withDevice(options.device, async (device): Promise<ExitCode> => {
+      if (precision) requirePrecision(device, precision);
+      const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
+      const measured = await each(options.batches ?? [8], signal, options.quiet, async (batchSize) => ({
+        times: await timeTraining(device, preset, batchSize, settings),
+        comparison:
+          twin &&
+          (await compared(batchSize, () => compareTraining(device, twin, preset, batchSize, settings))),
+      }));
+      const report = {
+        kind: 'training',
+        date: new Date().toISOString(),
+        machine: machineOf(device, packageVersions()),
+        steps: measured.done.map(({ times }) => times),
+        ...torchReport(twin, measured.done),
+      };
+      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
+      if (!options.json && report.torch) await print(trainingComparisonText(report.torch));
+      if (measured.failure) throw measured.failure;
+      return EXIT_DONE;
+    }),
+  );
+}
+
+/** @throws UsageError for a preset of a model that has no twin */
+function requireTwinOf(preset: string): void {
+  try {
+    comparedRecipe(preset, 1, []);
+  } catch (error) {
+    throw new UsageError(`--torch: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function torchReport<T>(
+  twin: TorchTwin | undefined,
+  done: readonly { readonly comparison: Compared<T> | undefined }[],
+): { torch?: TorchReport<T> } {
+  if (!twin) return {};
+  const comparisons = done.flatMap(({ comparison }) => (comparison ? [comparison] : []));
+  return { torch: { ...twin.about, comparisons } };
 }
 
 /** Measures for each batch size; what is done before an interruption, or where memory ends, counts. */

@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly precision?: Precision;
   /** Images at once. */
   readonly batches?: readonly number[];
+  /** The Python that has PyTorch, or true for the usual one. */
+  readonly torch?: string | true;
   readonly json?: true;
   readonly quiet?: true;
 

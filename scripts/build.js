@@ -1,5 +1,5 @@
 // Compiles to dist/ and lays beside the code what it reads at run time: the WGSL sources, the default model, the
-// training presets, the style of the training report and the script that writes references.
+// training presets, the style of the training report and the scripts for Python.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -29,6 +29,7 @@ for (const [folder, extension] of [
   ['train/presets', '.yaml'],
   ['train/logs', '.css'],
   ['bench/reference', '.py'],
+  ['bench/peers', '.py'],
 ]) {
   mkdirSync(`dist/${folder}`, { recursive: true });
   for (const file of readdirSync(folder)) {

@@ -22,6 +22,9 @@ const REQUIRED = [
   'dist/bench/kernels/run.js',
   'dist/bench/reference/index.js',
   'dist/bench/reference/export.py',
+  'dist/bench/peers/torch_pipe.py',
+  'dist/bench/peers/torch_kernels.py',
+  'dist/bench/peers/torch_model.py',
 ];
 const ALLOWED =
   /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/(kernels|model|peers|reference|report|scaling))\/))/;

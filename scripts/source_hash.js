@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const FOLDERS = ['engine', 'kernels', 'model', 'weights', 'train', 'bench', 'cli', 'test', 'scripts'];
 const FILES = ['index.ts', 'package-lock.json', 'package.json', 'tsconfig.json'];
-const EXTENSIONS = /\.(ts|js|wgsl|css|json|safetensors|yaml)$/;
+const EXTENSIONS = /\.(ts|js|wgsl|css|json|safetensors|yaml|py)$/;
 
 /** Where a finished build leaves its hash. */
 export const STAMP = 'dist/.source-hash';

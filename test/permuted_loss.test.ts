@@ -167,7 +167,7 @@ test('a projection of the cross branch alone is trained, and the encoder before 
       backward(loss);
       const norms: (number | undefined)[] = [];
       for (const parameter of [proj!, conv!]) {
-        norms.push(parameter.gradient && norm((await parameter.gradient.read()) as Float32Array));
+        norms.push(parameter.gradient && norm(await parameter.gradient.read()));
         parameter.clearGradient();
       }
       return norms;
