@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ModelName, modelNames } from '../bench/kernels/shapes.js';
-import { precisions } from '../model/index.js';
+import { precisions, presetNames } from '../model/index.js';
 import { trainingPresetNames } from '../train/presets.js';
 import { runKernelBench } from './bench_kernels.js';
 import { runModelBench, runTrainingBench } from './bench_model.js';
@@ -24,7 +24,7 @@ const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 /** Options that not every mode has. */
 const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
   kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'torch', 'compare', 'html', 'tune'],
-  model: ['checkpoint', 'preset', 'batches', 'torch'],
+  model: ['checkpoint', 'preset', 'untrained', 'batches', 'torch'],
   training: ['batches', 'torch'],
   scaling: [],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
@@ -46,6 +46,7 @@ Examples:
   clip4str-engine bench --kernels --models base --filter attention --install-peers
   clip4str-engine bench --kernels --tune --models base --batches 1,32 --filter matmul
   clip4str-engine bench --model --batches 1,16 --precision f16
+  clip4str-engine bench --model --untrained large --precision f16 --batches 1   # nothing to download
   clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --scaling --json > scaling.json
   clip4str-engine bench --kernels --models base --torch          beside PyTorch, of the Python python3
@@ -123,6 +124,12 @@ export function addBench(program: Command): void {
       'model file, or a name that download lists (default: the model included)',
     )
     .addOption(presetOption())
+    .addOption(
+      new Option(
+        '--untrained <preset>',
+        "with --model: a published model's sizes with random weights, for its speed and memory",
+      ).choices(presetNames),
+    )
     .optionsGroup('Options of --reference:')
     .option('--batch-size <images>', 'images computed together (default: 16)', wholeNumber(1, 4096))
     .option(

@@ -7,7 +7,9 @@ import { comparedRecipe, compareTraining } from '../bench/model/torch_training.j
 import type { TorchTwin } from '../bench/model/torch_twin.js';
 import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
 import { type Device, measurePeakFlops } from '../engine/index.js';
-import { Clip4Str, type Precision } from '../model/index.js';
+import { Clip4Str, type Precision, presetOf } from '../model/index.js';
+import { initialWeights } from '../train/initial_weights.js';
+import type { ParameterSource } from '../weights/index.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
 import {
   type Compared,
@@ -36,13 +38,20 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
     throw new UsageError('--torch: the model in PyTorch has no int8; give --precision f32 or f16.');
   }
   const signal = watchForInterruption();
-  const checkpoint = await resolveCheckpoint(options.checkpoint, quiet);
+  const { untrained } = options;
+  if (untrained !== undefined && (options.checkpoint ?? options.preset) !== undefined) {
+    throw new UsageError('--untrained makes a model up; leave out --checkpoint and --preset.');
+  }
+  const checkpoint =
+    untrained === undefined
+      ? await resolveCheckpoint(options.checkpoint, quiet)
+      : initialWeights(presetOf(untrained), 0);
   return withTwin(options.torch, signal, (twin) =>
     withDevice(options.device, async (device): Promise<ExitCode> => {
       requirePrecision(device, precision);
       const peakFlopsPerSecond = await measurePeakFlops(device);
       const start = performance.now();
-      const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
+      const reader = await loadReader(device, checkpoint, options, signal);
       await device.finish();
       const loadMs = performance.now() - start;
       const compare = twin && (await readingComparer(device, reader, twin, precision));
@@ -68,6 +77,28 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       return EXIT_DONE;
     }),
   );
+}
+
+/** Loads with a progress bar: making up a large model takes a minute. */
+async function loadReader(
+  device: Device,
+  checkpoint: string | ParameterSource,
+  { preset, untrained, precision, quiet }: BenchOptions,
+  signal: AbortSignal,
+): Promise<Clip4Str> {
+  const progress = showProgress('Loading', 'bytes', !quiet);
+  try {
+    return await Clip4Str.load(device, checkpoint, {
+      preset: preset ?? untrained,
+      precision,
+      onProgress(done, total) {
+        signal.throwIfAborted();
+        progress.update(done, total);
+      },
+    });
+  } finally {
+    progress.stop();
+  }
 }
 
 /** Gives PyTorch the model of a reader. @returns what sets both against each other at a batch size */

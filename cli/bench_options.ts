@@ -1,5 +1,5 @@
 import type { ModelName } from '../bench/kernels/shapes.js';
-import type { Precision } from '../model/index.js';
+import type { Precision, PresetName } from '../model/index.js';
 import { UsageError } from './errors.js';
 
 /** Options of `bench`, those of all modes together. */
@@ -29,6 +29,8 @@ export interface BenchOptions {
 
   readonly checkpoint?: string;
   readonly preset?: string;
+  /** A preset whose model is made up. */
+  readonly untrained?: PresetName;
   readonly batchSize?: number;
   readonly tolerance?: number;
   readonly check?: true;

@@ -2,6 +2,9 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ReadingTimes } from '../bench/model/reading.js';
 import { timeTraining } from '../bench/model/training.js';
+import { type BlockSizes, axisNames, forwardFlops, sizesAlong } from '../bench/scaling/axes.js';
+import { type ScalingPoint, measureAxis } from '../bench/scaling/run.js';
+import { scalingRows } from '../bench/scaling/table.js';
 import { runCommand } from './support/command.js';
 import { useDevice } from './support/device.js';
 import { smallSettings } from './support/small_run.js';
@@ -52,6 +55,63 @@ describe('reading', () => {
     );
     expect(table.stdout).toMatch(/\nms an image, by stage +1\ndecode +\d/);
   }, 240_000);
+});
+
+test('a model is made up where none is at hand', async () => {
+  const bench = ['bench', '--model', '--device', 'software', '--untrained', 'parseq-tiny', '--batches', '1'];
+  const [made, both] = await Promise.all([
+    runCommand([...bench, '--precision', 'int8', '--json']),
+    runCommand([...bench, '--checkpoint', 'x.safetensors']),
+  ]);
+  expect([made.code, made.errors]).toEqual([0, []]);
+  const { readings, ...report } = JSON.parse(made.stdout) as { readings: ReadingTimes[] };
+  expect(report).toMatchObject({ checkpoint: 'random weights', precision: 'int8' });
+  expect(readings[0]!.readBacks).toBe(1);
+  expect([both.code, both.errors]).toEqual([1, [expect.stringMatching(/leave out --checkpoint/)]]);
+}, 240_000);
+
+describe('scaling', () => {
+  const sizes: BlockSizes = { batch: 1, tokens: 9, width: 64, depth: 1 };
+
+  test('measures forward and training passes of each size, and leaves nothing behind', async () => {
+    const live = device().memory.liveBytes;
+    const told: number[][] = [];
+    const all = [sizes, { ...sizes, depth: 2 }];
+    const measured = await measureAxis(device(), 'depth', 'f32', (...done) => told.push(done), all);
+    expect(told).toEqual([0, 1, 2, 3].map((done) => [done, 4]));
+    expect(measured.points.map((point) => point.sizes)).toEqual(all);
+    const [one, two] = measured.points.map(({ times }) => times);
+    // Activations and norms are not among the multiply-adds.
+    const flops = forwardFlops(sizes);
+    expect(one!.forward.flops).toBeGreaterThanOrEqual(flops);
+    expect(one!.forward.flops).toBeLessThan(1.1 * flops);
+    expect(two!.forward.flops).toBe(2 * one!.forward.flops);
+    expect(one!.training.flops).toBeGreaterThan(2.9 * flops);
+    expect(two!.training.dispatches).toBeGreaterThan(two!.forward.dispatches);
+    expect(device().memory.liveBytes).toBe(live);
+    expect(scalingRows(measured).map(([depth]) => depth)).toEqual(['1', '2']);
+  }, 120_000);
+
+  test('calls it a cliff where work is done much slower than at the size before', () => {
+    const point = (speed: number): ScalingPoint => {
+      const times = { medianMs: 1, fastestMs: 1, flops: speed, flopsPerSecond: speed, dispatches: 1 };
+      return { sizes, times: { forward: times, training: { ...times, flopsPerSecond: 1e9 } }, peakBytes: 1 };
+    };
+    const rows = scalingRows({ axis: 'depth', points: [4e9, 3.1e9, 2.2e9, 4e9].map(point) });
+    expect(rows.map((cells) => cells[2])).toEqual(['4.0', '3.1', '2.2 !', '4.0']);
+    expect(rows.map((cells) => cells[4])).toEqual(['1.0', '1.0', '1.0', '1.0']);
+  });
+
+  test('has sizes that both a CPU and a GPU get through', () => {
+    for (const axis of axisNames) {
+      const [few, many] = [sizesAlong(axis, true), sizesAlong(axis, false)];
+      for (const along of [few, many]) {
+        const values = along.map((own) => own[axis]);
+        expect(values).toEqual(values.toSorted((a, b) => a - b));
+        expect(along.length).toBeGreaterThan(5);
+      }
+    }
+  });
 });
 
 describe('training', () => {

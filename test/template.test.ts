@@ -21,6 +21,7 @@ import {
   launchEndPadding,
   launchGather,
   launchLayerNorm,
+  launchQuantize,
   launchLayerNormGradient,
   launchLayerNormWeightGradient,
   launchMultiplyAdd,
@@ -184,6 +185,7 @@ describe('every kernel', () => {
       yield launchGather({ ...gathered, result: operand(dtype, 2, 1, 4) }, traits);
       yield launchArgmax(operand(dtype, 3, 4), operand('u32', 3), traits);
     }
+    for (const dtype of floats) yield launchQuantize(operand(dtype, 2, 64), operand('q8', 2, 64), traits);
     yield launchEndPadding(0, operand('u32', 2, 5), operand('u32', 2, 5), traits);
     const lanes = operand('f32', 2 * multiplyAddWorkgroup(traits));
     yield launchMultiplyAdd({ result: lanes, rounds: 1, factor: 0.5, term: 1 }, traits);
@@ -283,8 +285,11 @@ describe('every kernel', () => {
               scale: 1,
               result: operand(a, 1, 1, rows, 64),
             };
+            const right: Operand = { ...problem.right, dtype: 'q8', strides: [4096, 4096, 1, 64] };
             for (const variant of matmulFamily.variants) {
-              if (variant.canApply(problem, traits)) yield variant.launch(problem, traits);
+              if (!variant.canApply(problem, traits)) continue;
+              yield variant.launch(problem, traits);
+              yield variant.launch({ ...problem, right }, traits);
             }
           }
         }

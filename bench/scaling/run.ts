@@ -45,8 +45,8 @@ export async function measureAxis(
   axis: AxisName,
   precision: Precision,
   onPoint: (done: number, of: number) => void = () => {},
+  sizes: readonly BlockSizes[] = sizesAlong(axis, device.traits.software),
 ): Promise<ScalingAxis> {
-  const sizes = sizesAlong(axis, device.traits.software);
   const places = [...sizes.keys(), ...[...sizes.keys()].reverse()];
   const samples = sizes.map(() => ({ forward: [] as number[], training: [] as number[] }));
   const costs: Omit<ScalingPoint, 'sizes'>[] = [];
