@@ -52,7 +52,7 @@ The output folder gets config.yaml, checkpoints step-*.safetensors and best.safe
 once all branches train; read by clip4str-engine read --checkpoint), metrics.jsonl, events for TensorBoard, and
 report.html. Ctrl-C saves and ends. One process at a time trains in a folder: run.lock in it names that process; the lock
 of one that was killed does not bind. With pretrained set, what --preset tiny does from scratch is off (model.muon_lr,
-.visual_first_pct, .cross_from_visual), unless it is set too.
+.visual_first_pct, .cross_from_visual; model.lr is 1e-4 then), unless it is set too.
 With --resume, --data and --set change options of the run, all but those of the model itself, what it began with (pretrained,
 seed), and the images of a step where the run ends by epochs; they are stored once the run has opened with them. A
 checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;

@@ -1,8 +1,8 @@
 /** Where this machine keeps which variants of kernels are the fastest on its devices. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Device, type Tuning, parseTuning } from '../engine/index.js';
+import { type Device, type Tuning, choicesFor, parseTuning } from '../engine/index.js';
 import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
 import { printable } from './errors.js';
 import { tell } from './output.js';
@@ -16,15 +16,25 @@ export function tuningFile({ adapter, info }: Pick<Device, 'adapter' | 'info'>):
   return join(defaultCacheFolder(), 'tuning', `${name.slice(0, 60)}-${digest.slice(0, 8)}.json`);
 }
 
-/** @returns undefined where nothing is stored; what cannot be read is told and passed over */
+/** @returns undefined where nothing is stored that can be used; what is damaged is told and passed over */
 export async function storedTuning(device: Pick<Device, 'adapter' | 'info'>): Promise<Tuning | undefined> {
-  const file = tuningFile(device);
+  let file: string;
+  let text: string;
   try {
-    return parseTuning(await readFile(file, 'utf8'));
+    file = tuningFile(device);
+    // Anything else could be waited for in vain.
+    if (!(await stat(file)).isFile()) return undefined;
+    text = await readFile(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+  try {
+    const tuning = parseTuning(text);
+    choicesFor(tuning, device);
+    return tuning;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     const reason = error instanceof Error ? error.message : String(error);
-    tell(`${printable(file)} is passed over (${printable(reason)}). Tune again with bench --kernels --tune.`);
+    tell(`${printable(file)} is passed over (${printable(reason)})`);
     return undefined;
   }
 }

@@ -137,7 +137,7 @@ export class Device implements TensorDevice {
    * @throws EngineError for what was measured on another adapter or with another driver
    */
   tune(tuning: Tuning): void {
-    this.choices = choicesFor(tuning, { adapter: this.adapter.name, driver: this.info.description });
+    this.choices = choicesFor(tuning, this);
   }
 
   /** Starts the counters and the memory's peak anew. */
@@ -210,10 +210,10 @@ export class Device implements TensorDevice {
 
   /**
    * Submits what is recorded and reads a dense tensor of 4-byte elements as it is then, while work that is recorded
-   * afterwards can run already.
-   * @throws as {@link readAll}
+   * afterwards can run already. What goes wrong meanwhile is left for the next call that throws it: nobody may be waiting.
+   * @returns undefined, or values of no meaning, where something went wrong
    */
-  async peek(tensor: Tensor): Promise<TensorData> {
+  peek(tensor: Tensor): Promise<TensorData | undefined> {
     this.check();
     this.needOwn([tensor], () => 'peek');
     if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
@@ -221,8 +221,7 @@ export class Device implements TensorDevice {
         `peek: ${tensor.dtype}${shapeText(tensor.shape)} is not dense, or of another type than f32, i32 or u32`,
       );
     }
-    const [data] = await this.readBack.read([tensor], 'peeks');
-    return data!;
+    return this.readBack.peek(tensor);
   }
 
   /** Submits what is recorded and waits until the GPU has done it. */

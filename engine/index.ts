@@ -21,7 +21,7 @@ export { moveTowards } from './optimizers/moving_average.js';
 export { measurePeakFlops } from './peak.js';
 export { RandomGenerator, type RandomState } from './random.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
-export { type Tuning, parseTuning } from './tuning.js';
+export { type Tuning, choicesFor, parseTuning } from './tuning.js';
 export {
   type Activation,
   type AdapterTraits,

@@ -12,15 +12,19 @@ const [leastPauseMs, mostPauseMs] = [1, 10];
 /** How far this has gone: another copy of this module must not wrap what is wrapped. */
 const patient = Symbol.for('clip4str-engine: patient polling');
 
-/** Lets the questions that Dawn asks of itself wait a little; every other use of `setImmediate` stays as it is. */
+/** Lets the questions that Dawn asks of itself wait a little; what programs pass to `setImmediate` stays as it is. */
 export function pollPatiently(): void {
+  // Tests may replace the global one by a clock of their own.
+  const { setTimeout } = globalThis;
   const original = globalThis.setImmediate as typeof setImmediate & { [patient]?: true };
   if (original[patient]) return;
   let asking = false;
   let beganMs = 0;
   globalThis.setImmediate = new Proxy(original, {
     apply(target, self, [callback, ...rest]: [() => void, ...unknown[]]): unknown {
-      if (!isNativeQuestion(callback)) return Reflect.apply(target, self, [callback, ...rest]);
+      if (rest.length > 0 || !isNativeQuestion(callback)) {
+        return Reflect.apply(target, self, [callback, ...rest]);
+      }
       const nowMs = performance.now();
       // A question that follows no other is the first of a new wait.
       if (!asking) beganMs = nowMs;

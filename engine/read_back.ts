@@ -47,10 +47,29 @@ export class ReadBack {
   ) {}
 
   /** Reads dense tensors of 4-byte elements, all as they are now, with one wait. */
-  async read(
-    tensors: readonly Tensor[],
-    counted: 'readBacks' | 'peeks' = 'readBacks',
-  ): Promise<TensorData[]> {
+  async read(tensors: readonly Tensor[]): Promise<TensorData[]> {
+    let results: TensorData[];
+    try {
+      results = await this.bring(tensors, 'readBacks');
+    } catch (error) {
+      await this.failures.settle();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new DeviceLostError(`reading back failed: ${reason}`);
+    }
+    await this.failures.settle();
+    return results;
+  }
+
+  /** Reads a dense tensor; a failure stays with whoever settles it. */
+  async peek(tensor: Tensor): Promise<TensorData | undefined> {
+    try {
+      return (await this.bring([tensor], 'peeks'))[0];
+    } catch {
+      return undefined;
+    }
+  }
+
+  private async bring(tensors: readonly Tensor[], counted: 'readBacks' | 'peeks'): Promise<TensorData[]> {
     const results = tensors.map(({ dtype, size }) => new hostArrays[dtype](size));
     const pieces = this.lay(tensors);
     const copies = pieces.flatMap(({ mappable, parts }) =>
@@ -58,7 +77,7 @@ export class ReadBack {
     );
     this.queue.copyToMappable(copies, counted);
     for (const { mappable, bytes, parts } of pieces) {
-      await this.map(mappable, bytes);
+      await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
       const mapped = mappable.getMappedRange(0, bytes);
       for (const { tensor, start, at, from } of parts) {
         new Uint8Array(results[tensor]!.buffer, start).set(new Uint8Array(mapped, at, from.size));
@@ -66,7 +85,6 @@ export class ReadBack {
       mappable.unmap();
       this.giveBack(mappable);
     }
-    await this.failures.settle();
     return results;
   }
 
@@ -90,16 +108,6 @@ export class ReadBack {
       const mappable = this.kept.get(capacity)?.pop() ?? this.create(capacity);
       return { mappable, bytes, parts: parts.filter((part) => part.piece === piece) };
     });
-  }
-
-  private async map(mappable: GPUBuffer, bytes: number): Promise<void> {
-    try {
-      await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
-    } catch (error) {
-      await this.failures.settle();
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new DeviceLostError(`reading back failed: ${reason}`);
-    }
   }
 
   private create(size: number): GPUBuffer {

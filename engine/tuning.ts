@@ -12,6 +12,12 @@ export interface Tuning {
   readonly choices: Readonly<Record<string, string>>;
 }
 
+/** What tells devices apart. */
+interface TunedDevice {
+  readonly adapter: { readonly name: string };
+  readonly info: { readonly description: string };
+}
+
 /**
  * Reads a stored tuning.
  * @throws EngineError for text that is none
@@ -41,8 +47,9 @@ function isTuning(stored: unknown): stored is Tuning {
   );
 }
 
-/** @throws EngineError for what was measured elsewhere */
-export function choicesFor(tuning: Tuning, here: Pick<Tuning, 'adapter' | 'driver'>): VariantChoices {
+/** @throws EngineError for what was measured on another device than this */
+export function choicesFor(tuning: Tuning, device: TunedDevice): VariantChoices {
+  const here = { adapter: device.adapter.name, driver: device.info.description };
   for (const part of ['adapter', 'driver'] as const) {
     if (tuning[part] === here[part]) continue;
     throw new EngineError(

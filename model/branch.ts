@@ -52,17 +52,14 @@ export class Branch {
     const { device } = this;
     return device.scope(async () => {
       const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
-      let seen: { ids: Promise<TensorData>; steps: number } | undefined;
+      let seen: { ids: Promise<TensorData | undefined>; steps: number } | undefined;
       for (let step = 0; step < steps;) {
         const end = Math.min(steps, step + stepsPerLook);
         while (step < end) take(step++);
         if (step === steps) break;
         const ids = device.peek(reading.ids);
-        // One that nobody waits for any more may fail with the device, which the next call tells.
-        ids.catch(() => undefined);
-        if (seen && this.haveEnded((await seen.ids) as Uint32Array, batch, seen.steps)) {
-          return cutReading(reading, step);
-        }
+        const before = (await seen?.ids) as Uint32Array | undefined;
+        if (before && this.haveEnded(before, batch, seen!.steps)) return cutReading(reading, step);
         seen = { ids, steps: step };
       }
       return reading;

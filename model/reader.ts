@@ -124,6 +124,12 @@ export class Clip4Str {
       throw new Error(`images are ${kindOf(images)}; give an array, as read([bytes]), of a single one too.`);
     }
     checkReadOptions(options, this.maxLabelLength);
+    const { configuration } = this.model;
+    if (options.attention && configuration.family === 'clip4str' && configuration.clipClsEotFeature) {
+      throw new Error(
+        'attention: this model sees one feature of the whole image and no patches; leave it out.',
+      );
+    }
     const misfit = this.refinerMisfit(options);
     if (misfit !== undefined && images.length > 0 && images.every(isNormalized)) {
       throw new Error(`clipRefiner: its ${misfit}`);

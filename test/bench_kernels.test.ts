@@ -331,11 +331,16 @@ describe('the command', () => {
     writeFileSync(file, '{');
     const read = ['read', '--device', 'software', samplePath('exit.png')];
     const { code, stdout, errors } = await runCommand(read, { env });
-    expect([code, errors]).toEqual([
-      0,
-      [expect.stringMatching(/\.json is passed over \(tuning: .*Tune again/)],
-    ]);
+    expect([code, errors]).toEqual([0, [expect.stringMatching(/\.json is passed over \(tuning: .*\)$/)]]);
     expect(stdout).not.toBe('');
+    const elsewhere = { kind: 'tuning', adapter: device().adapter.name, driver: 'another', choices: {} };
+    writeFileSync(file, JSON.stringify(elsewhere));
+    const [other, unreadable] = await Promise.all([
+      runCommand(read, { env }),
+      runCommand(read, { env: { CLIP4STR_CACHE: join(file, 'cache') } }),
+    ]);
+    expect([other.code, other.errors]).toEqual([0, [expect.stringMatching(/passed over .*driver another/)]]);
+    expect([unreadable.code, unreadable.errors]).toEqual([0, []]);
   });
 
   test('refuses what it cannot do, in one line', async () => {

@@ -16,6 +16,7 @@ import {
 import { LONGEST_LINE_BYTES } from '../train/data/text_lines.js';
 import { PackedStrings } from '../train/data/packed_strings.js';
 import { labelFilter } from '../train/label_filter.js';
+import { parseListLine } from '../train/data/list_lines.js';
 import { wordEntries, writeLmdb } from './support/data_sets.js';
 import { fixturePath, readJsonFixture } from './support/fixtures.js';
 import { messageOf, withFolder } from './support/weights_files.js';
@@ -534,4 +535,11 @@ test('packed texts come back as they were', () => {
   expect(packed.length).toBe(5000);
   expect(texts.every((text, at) => packed.at(at) === text)).toBe(true);
   for (const index of [-1, 5000, 1.5]) expect(() => packed.at(index)).toThrow(RangeError);
+});
+
+test('a label of a text list goes to the end of the line, one of a table to the next column', () => {
+  expect(parseListLine('a.png\tHOT\tEL', 'txt')).toEqual({ file: 'a.png', label: 'HOT\tEL' });
+  expect(parseListLine('a.png\tHOT\tEL', 'tsv')).toEqual({ file: 'a.png', label: 'HOT' });
+  expect(parseListLine('a.png HOT\tEL', 'txt')).toEqual({ file: 'a.png HOT', label: 'EL' });
+  expect(parseListLine('a.png', 'tsv')).toEqual({ problem: expect.stringMatching(/no label/) });
 });

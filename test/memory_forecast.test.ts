@@ -1,10 +1,18 @@
 /** What is proposed where a step will not fit. */
 import { expect, test } from '@jest/globals';
-import { openDevice } from '../engine/index.js';
+import { type Device, RandomGenerator, openDevice } from '../engine/index.js';
+import { Parameters, finalDecoder } from '../model/index.js';
 import { presetConfiguration } from '../train/configuration.js';
-import { checkMemory, largestFitting } from '../train/memory_forecast.js';
+import { initialWeights } from '../train/initial_weights.js';
+import { checkMemory, forecastMemory, largestFitting } from '../train/memory_forecast.js';
+import { drawPermutations } from '../train/permutations.js';
+import { readerConfiguration } from '../train/reader_configuration.js';
+import { RunPlan } from '../train/run_plan.js';
+import { readerOf } from '../train/trainable_model.js';
+import { TrainingStep } from '../train/training_step.js';
 import { LossScale } from '../train/loss_scale.js';
 import { WeightAverage } from '../train/weight_average.js';
+import { smallConfiguration } from './support/small_run.js';
 
 /** @param fitting images that a pass can have */
 function proposal(batchSize: number, accumulation: number, fitting: number, laterBytes = 0): string {
@@ -12,10 +20,10 @@ function proposal(batchSize: number, accumulation: number, fitting: number, late
     `model.batch_size=${batchSize}`,
     `trainer.accumulate_grad_batches=${accumulation}`,
   ]);
-  const forecast = { firstImageBytes: 1e9, furtherImageBytes: 1e6, laterBytes };
+  const forecast = { firstImageBytes: 1e9, fixedBytes: 1e9 - 1e6, bytesPerImage: 1e6, laterBytes };
   const device = { adapter: { name: 'GPU' }, memoryBudgetBytes: 1e9 + (fitting - 1) * 1e6 };
   try {
-    checkMemory(forecast, run, device as Parameters<typeof checkMemory>[2]);
+    checkMemory(forecast, run, device as Pick<Device, 'adapter' | 'memoryBudgetBytes'>);
   } catch (error) {
     return (error as Error).message;
   }
@@ -75,3 +83,40 @@ test('a scale of the loss that cannot come down says so', () => {
   scale.update(true);
   expect(scale.atLeast).toBe(true);
 });
+
+test('what a step takes is foreseen from fewer images, though weights and their gradients hide the first ones', async () => {
+  const device = await openDevice({ device: 'software', hideDriverWarnings: true });
+  try {
+    const configuration = smallConfiguration(['model.dropout=0', 'model.img_size=[32, 64]']);
+    const reader = await readerConfiguration(configuration);
+    const parameters = await Parameters.load(device, initialWeights(reader, 0), 'f32');
+    const model = readerOf(device, parameters, reader);
+    const plan = new RunPlan(configuration, 100);
+    const shapes = new Map([...parameters.entries()].map(([name, { shape }]) => [name, shape]));
+    const { betas, eps: epsilon } = configuration.model;
+    const training = new TrainingStep(model, plan.groups(shapes), { betas, epsilon });
+    const batchSize = 48;
+    const options = { learningRates: [], batchSize, laterBytes: 0 };
+    const forecast = await forecastMemory(device, model, training, plan, options);
+    const { firstImageBytes, fixedBytes, bytesPerImage, fittingImages } = forecast;
+    expect(fittingImages).toBeUndefined();
+    const { maxLabelLength } = finalDecoder(model.configuration);
+    const batch = {
+      pixels: new Float32Array(batchSize * 3 * 32 * 64),
+      labels: Array.from({ length: batchSize }, () => 'a'.repeat(maxLabelLength)),
+      permutations: drawPermutations(maxLabelLength, plan.permutations(false), new RandomGenerator(0)),
+    };
+    for (let pass = 0; pass < 2; pass++) {
+      device.resetStatistics();
+      await training.addGradientsOf([batch], options);
+      await device.finish();
+    }
+    const { peakBytes } = device.memory;
+    const foreseen = Math.max(firstImageBytes, fixedBytes + batchSize * bytesPerImage);
+    expect(peakBytes).toBeGreaterThan(1.5 * firstImageBytes);
+    expect(foreseen / peakBytes).toBeGreaterThan(0.97);
+    expect(foreseen / peakBytes).toBeLessThan(1.3);
+  } finally {
+    device.close();
+  }
+}, 120_000);

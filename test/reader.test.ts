@@ -1,13 +1,15 @@
 /** What `Clip4Str` takes and refuses, and what it gives back beside the text. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import { type Device, openDevice } from '../engine/index.js';
 import { Clip4Str } from '../model/reader.js';
 import type { ReadOptions } from '../model/read_options.js';
 import type { LoadOptions } from '../model/load_model.js';
 import { ImageError } from '../model/image_error.js';
 import type { ImageInput, NormalizedImage } from '../model/image_input.js';
+import { samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
-import { parseqOptions } from './support/fixture_models.js';
+import { fixtureOptions, fixtureParameters, parseqOptions } from './support/fixture_models.js';
 import { fixturePath } from './support/fixtures.js';
 import { messageOf } from './support/weights_files.js';
 
@@ -32,7 +34,7 @@ const matching = (message: string | RegExp): unknown =>
 
 describe('refused in one line', () => {
   test.each<[string, LoadOptions, string | RegExp]>([
-    ['a precision', { precision: 'f8' as 'f16' }, 'precision "f8": expected f32 or f16.'],
+    ['a precision', { precision: 'f8' as 'f16' }, 'precision "f8": expected f32 or f16 or int8.'],
     ['a normalisation', { normalization: 'mean' as 'half' }, 'normalization "mean": expected half or clip.'],
     [
       'refinements without end',
@@ -193,3 +195,47 @@ test('attention has the rows of the positions that were computed, each adding up
   const row = values.slice(0, columns);
   expect(row.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 4);
 });
+
+test('attention of a model that sees no patches is refused before anything is computed', async () => {
+  const source = await fixtureParameters('fast_variant_cls_eot');
+  const reader = await Clip4Str.load(device(), source, fixtureOptions('fast_variant_cls_eot'));
+  await expect(reader.read([], { attention: true })).rejects.toThrow(
+    /attention: this model sees one feature/,
+  );
+  reader.dispose();
+});
+
+/** Lets WebGPU refuse the programs of a kernel from now on. */
+function refuseKernel(own: Device, kernel: string): void {
+  const { gpu } = own;
+  const create = gpu.createComputePipeline.bind(gpu);
+  gpu.createComputePipeline = (descriptor) =>
+    create(
+      descriptor.label === kernel
+        ? { ...descriptor, compute: { ...descriptor.compute, entryPoint: 'missing' } }
+        : descriptor,
+    );
+}
+
+// The first is used for the first time by the refinement, while what was peeked at last is still under way; the second
+// before any step.
+test.each([
+  ['end_padding', { refineIterations: 1 }],
+  ['end_padding', { refineIterations: 1, maxLabelLength: 4 }],
+  ['layernorm', { refineIterations: 0, maxLabelLength: 4 }],
+  ['argmax', { refineIterations: 0, maxLabelLength: 2 }],
+])(
+  'a refused kernel (%s) ends a reading with its name, however early its texts end',
+  async (kernel, options) => {
+    const own = await openDevice({ device: 'software' });
+    try {
+      const reader = await Clip4Str.load(own);
+      refuseKernel(own, kernel);
+      await expect(reader.read([readFileSync(samplePath('market.png'))], options)).rejects.toThrow(
+        new RegExp(`kernel ${kernel} `),
+      );
+    } finally {
+      own.close();
+    }
+  },
+);

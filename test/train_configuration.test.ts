@@ -116,6 +116,7 @@ describe('presets', () => {
     const file = 'extends: tiny\npretrained: model.safetensors\nmodel:\n  muon_lr: 3e-3\n';
     const { model } = parseConfiguration(file, 'mine.yaml') as Vl4StrConfiguration;
     expect([model.muon_lr, model.visual_first_pct, model.cross_from_visual]).toEqual([3e-3, 0, false]);
+    expect(model.lr).toBe(2e-3);
     const stored = configurationText(
       presetConfiguration('tiny', ['pretrained=a', 'model.cross_from_visual=true']),
     );

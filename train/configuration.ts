@@ -74,12 +74,14 @@ const fromScratch = { visual_first_pct: 0, cross_from_visual: false, muon_lr: nu
 /** Learning rate of a trained model in place of one that was meant for training from scratch, beside Muon's. */
 const furtherLearningRate = 1e-4;
 
-/** A preset's options of training from scratch are not meant for a model that is trained further. */
-function forFineTuning(preset: Values): Values {
+/** A preset's options of training from scratch are not meant for a model that is trained further, unless they are given. */
+function forFineTuning(preset: Values, given: Values): Values {
   const model = preset['model'];
   if (!isValues(model)) return preset;
   const off = Object.entries(fromScratch).filter(([option]) => option in model);
-  const rate = typeof model['muon_lr'] === 'number' ? { lr: furtherLearningRate } : {};
+  const muon = isValues(given['model']) ? given['model']['muon_lr'] : undefined;
+  const leavesMuon = typeof model['muon_lr'] === 'number' && typeof muon !== 'number';
+  const rate = leavesMuon ? { lr: furtherLearningRate } : {};
   return { ...preset, model: { ...model, ...Object.fromEntries(off), ...rate } };
 }
 
@@ -105,7 +107,7 @@ function checked(
 ): TrainingConfiguration {
   const name = modelName(mergeValues(preset, own), source);
   const given = settings.reduce((changed, setting) => applySetting(changed, name, setting), own);
-  const below = (given['pretrained'] ?? null) === null ? preset : forFineTuning(preset);
+  const below = (given['pretrained'] ?? null) === null ? preset : forFineTuning(preset, given);
   const set = mergeValues(below, given);
   const result = runSchemas[name].safeParse(set);
   if (!result.success) throw new Error(`${source}: ${issueText(result.error.issues[0]!, set, name)}`);

@@ -10,22 +10,37 @@ import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.j
 /** Large enough to be few, and no larger than a buffer can be anywhere. */
 const pieceBytes = 64 << 20;
 
-/** Device memory that a step takes at most, as a line over the images of a forward pass. */
+/**
+ * Device memory that a step takes at most: that of one image, and a line over the images of a forward pass once their
+ * activations are what takes most.
+ */
 export interface StepMemory {
   readonly firstImageBytes: number;
-  readonly furtherImageBytes: number;
+  readonly fixedBytes: number;
+  readonly bytesPerImage: number;
 }
 
 export interface MemoryForecast extends StepMemory {
   /** What will be held from a later step on, as the average of the weights is. */
   readonly laterBytes: number;
-  /** Images that a pass was seen to fit, where the device does not tell how much memory it has. */
+  /** Images that a pass was seen to fit, and more of which were seen not to, or not tried. */
   readonly fittingImages?: number;
 }
 
+/** Images of the largest pass that the line is drawn through; with fewer, weights and their gradients hide what images take. */
+const mostMeasured = 8;
+
+/** What a pass was seen to take. */
+interface Measured {
+  readonly images: number;
+  readonly peakBytes: number;
+  /** Held between the forward and the backward pass. */
+  readonly heldBytes: number;
+}
+
 /**
- * Measures forward and backward passes of one and of two images with the longest labels and all permutations; parameters
- * stay as they are. Leaves the state of the optimizers allocated, as it will be. Where the device does not tell how much
+ * Measures forward and backward passes of a few images with the longest labels and all permutations; parameters stay as
+ * they are. Leaves the state of the optimizers allocated, as it will be. Where the device does not tell how much
  * memory it has, as GPUs do not, one pass of the whole batch is tried, and smaller ones until one fits.
  * @throws OutOfMemoryError if not even one image fits
  */
@@ -52,28 +67,34 @@ export async function forecastMemory(
     number,
   ];
   const phases = plan.visualSteps > 0 && alone > both ? [false, true] : [false];
-  const peakOf = async (images: number): Promise<number> => {
+  const measure = async (images: number): Promise<Measured> => {
+    let heldBytes = 0;
+    const onForward = (): void => {
+      heldBytes = Math.max(heldBytes, device.memory.liveBytes);
+    };
     device.resetStatistics();
     for (const visualOnly of phases) {
-      await training.addGradientsOf([batchOf(images, visualOnly)], { ...options, visualOnly });
+      await training.addGradientsOf([batchOf(images, visualOnly)], { ...options, visualOnly, onForward });
       await device.finish();
     }
-    return device.memory.peakBytes;
+    return { images, peakBytes: device.memory.peakBytes, heldBytes };
   };
   const { memoryBudgetBytes } = device;
-  // The first pass leaves gradients behind, as earlier passes of a step do.
-  const peaks: number[] = [];
+  const measured: Measured[] = [];
   const held: Tensor[] = [];
   try {
-    for (const images of [1, 1, 2]) peaks.push(await peakOf(images));
-    if (memoryBudgetBytes < Infinity) return memoryOf(peaks);
+    // The first pass leaves gradients behind, as earlier passes of a step do.
+    await measure(1);
+    const most = Math.min(mostMeasured, options.batchSize);
+    for (const images of new Set([1, Math.ceil(most / 2), most])) measured.push(await measure(images));
+    if (memoryBudgetBytes < Infinity) return memoryOf(measured);
     // What will be held later takes its place already.
     for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
       held.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
     }
     const fittingImages = await largestFitting(options.batchSize, async (images) => {
       try {
-        await peakOf(images);
+        await measure(images);
         return true;
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
@@ -81,13 +102,11 @@ export async function forecastMemory(
         return false;
       }
     });
-    return { ...memoryOf(peaks), fittingImages };
+    return { ...memoryOf(measured), fittingImages };
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
-    const [, one] = peaks;
-    if (one !== undefined && peaks.length === 2) {
-      return { firstImageBytes: one, furtherImageBytes: one, fittingImages: 1 };
-    }
+    const largest = measured.at(-1);
+    if (largest) return { ...memoryOf(measured), fittingImages: largest.images };
     const had = memoryBudgetBytes < Infinity ? `${gigabytes(memoryBudgetBytes)} for tensors,` : 'memory';
     throw new OutOfMemoryError(
       `${device.adapter.name} has ${had} too little to train this model with even one image at a time. ` +
@@ -101,9 +120,15 @@ export async function forecastMemory(
   }
 }
 
-function memoryOf(peaks: readonly number[]): StepMemory {
-  const [, one, two] = peaks as [number, number, number];
-  return { firstImageBytes: one, furtherImageBytes: Math.max(0, two - one) };
+/** The line through the two largest passes, which is no flatter than that of what is held between forward and backward. */
+function memoryOf(measured: readonly Measured[]): StepMemory {
+  const [first, last] = [measured[0]!, measured.at(-1)!];
+  const before = measured.at(-2) ?? last;
+  const images = Math.max(1, last.images - before.images);
+  const slopes = (['peakBytes', 'heldBytes'] as const).map((bytes) => (last[bytes] - before[bytes]) / images);
+  const bytesPerImage = Math.max(0, ...slopes);
+  const fixedBytes = last.peakBytes - last.images * bytesPerImage;
+  return { firstImageBytes: first.peakBytes, fixedBytes, bytesPerImage };
 }
 
 /**
@@ -130,7 +155,8 @@ export function checkMemory(
   { adapter, memoryBudgetBytes }: Pick<Device, 'adapter' | 'memoryBudgetBytes'>,
 ): void {
   const needed = (images: number): number =>
-    forecast.firstImageBytes + (images - 1) * forecast.furtherImageBytes + forecast.laterBytes;
+    Math.max(forecast.firstImageBytes, forecast.fixedBytes + images * forecast.bytesPerImage) +
+    forecast.laterBytes;
   const { batch_size: batchSize } = model;
   const { fittingImages } = forecast;
   if (fittingImages === undefined ? needed(batchSize) <= memoryBudgetBytes : fittingImages >= batchSize)

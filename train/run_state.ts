@@ -23,10 +23,8 @@ const runStateSchema = z.strictObject({
   lossScale: z.strictObject({ scale: z.number().positive(), goodSteps: whole }),
   /** Steps that each optimizer has taken, by parameter. */
   optimizerSteps: z.record(z.string(), z.record(z.string(), whole)),
-  /** Weights in the stochastic average. */
-  averaged: whole,
-  /** The first step whose weights are in it; 0 where none are. */
-  averagedSince: whole,
+  /** The stochastic average: how many weights are in it, of which steps the first and the last; 0 where none are. */
+  averaged: z.strictObject({ count: whole, first: whole, last: whole }),
   /** Step of the last validation, 0 before the first: that of a step to be validated may still be due. */
   validated: whole,
   /** Best validation accuracy, a percentage; null before the first. */

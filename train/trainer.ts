@@ -221,11 +221,12 @@ class Trainer {
     if (!signal?.aborted) {
       await this.validate(run, validation);
       await this.folder.check();
-      const averaged = await run.saveAverage(this.folder.checkpoints);
-      if (averaged !== undefined) {
+      const path = await run.saveAverage(this.folder.checkpoints);
+      if (path !== undefined) {
+        const { count, first } = run.averaged;
         await this.tell(
           'notice',
-          `${averaged} is the average of the weights after ${run.averaged} steps, from ${run.averagedSince} on.`,
+          `${path} is the average of the weights after ${count} step${count === 1 ? '' : 's'}, from ${first} on.`,
         );
       }
     }

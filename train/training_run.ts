@@ -53,8 +53,8 @@ export class TrainingRun {
   private readonly permutations: RandomGenerator;
   private readonly lossScale: LossScale;
   private readonly average: WeightAverage;
-  /** First step whose weights are in the average; 0 where none are. */
-  averagedSince: number;
+  /** What is in the average of the weights. */
+  averaged: RunState['averaged'];
   private readonly halfPrecision: boolean;
   private dropoutStreams: number;
   /** Whether the visual branch trains alone no more. */
@@ -82,9 +82,9 @@ export class TrainingRun {
       names.map((name) => [name, parameters.get(name)] as const),
     );
     // What another plan has averaged before this one would is none of its average.
-    const goesOn = state !== undefined && state.averagedSince > this.plan.averagingStep;
-    this.averagedSince = goesOn ? state.averagedSince : 0;
-    this.average = new WeightAverage(new Map(trained), goesOn ? state.averaged : 0);
+    const goesOn = state !== undefined && state.averaged.first > this.plan.averagingStep;
+    this.averaged = goesOn ? state.averaged : { count: 0, first: 0, last: 0 };
+    this.average = new WeightAverage(new Map(trained), this.averaged.count);
     this.permutations = state
       ? RandomGenerator.fromState(state.permutations)
       : new RandomGenerator(seed, permutationStream);
@@ -136,11 +136,6 @@ export class TrainingRun {
     return this.step >= this.plan.totalSteps;
   }
 
-  /** How many weights have gone into the average. */
-  get averaged(): number {
-    return this.average.count;
-  }
-
   get epoch(): number {
     return this.position.epoch;
   }
@@ -180,10 +175,7 @@ export class TrainingRun {
     if (this.halfPrecision) lossScale.update(report.skipped);
     this.step++;
     this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
-    if (plan.averagesAt(this.step, this.epochEnded)) {
-      this.averagedSince ||= this.step;
-      this.average.update();
-    }
+    if (plan.averagesAt(this.step, this.epochEnded)) this.takeIntoAverage();
     const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
     return { report, batches, learningRates, waitMs, lossScale: scale };
   }
@@ -206,9 +198,11 @@ export class TrainingRun {
     return checkpoints.saveModel('best', new Map(this.model.parameters.entries()), this.hyperParameters());
   }
 
-  /** Saves the average of the weights. @returns its path, or undefined where there is none */
+  /** Saves the average of the weights, those of now in it. @returns its path, or undefined where there is none */
   async saveAverage(checkpoints: Checkpoints): Promise<string | undefined> {
-    if (this.average.count === 0) return undefined;
+    if (!this.plan.averages) return undefined;
+    // A run that goes on with an earlier end may have that behind it.
+    if (this.averaged.last !== this.step) this.takeIntoAverage();
     const tensors = new Map([...this.model.parameters.entries(), ...this.average.state]);
     return checkpoints.saveModel('averaged', tensors, this.hyperParameters());
   }
@@ -218,6 +212,15 @@ export class TrainingRun {
     this.average.dispose();
     this.training.dispose();
     this.model.parameters.dispose();
+  }
+
+  private takeIntoAverage(): void {
+    this.average.update();
+    this.averaged = {
+      count: this.average.count,
+      first: this.averaged.first || this.step,
+      last: this.step,
+    };
   }
 
   private stepOptions(): Omit<StepOptions, 'learningRates'> {
@@ -303,8 +306,7 @@ export class TrainingRun {
       optimizerSteps: Object.fromEntries(
         optimizers.flatMap(([name, own]) => (own ? [[name, Object.fromEntries(own.steps)]] : [])),
       ),
-      averaged: this.average.count,
-      averagedSince: this.averagedSince,
+      averaged: this.averaged,
       validated: this.validated,
       best: this.best,
     };

@@ -38,6 +38,8 @@ export interface StepOptions extends PermutedLossOptions {
   readonly halfPrecision?: boolean;
   /** What the loss is multiplied by before its gradients are taken, so that f16 holds them. */
   readonly lossScale?: number;
+  /** Called between the forward and the backward pass of each batch. */
+  readonly onForward?: () => void;
 }
 
 export interface StepReport {
@@ -161,6 +163,7 @@ export class TrainingStep {
       const targets = trainingTargets(batch.labels, model.tokenizer, maxLabelLength);
       const images = device.tensor(batch.pixels, [batch.labels.length, 3, ...imageSize]);
       const { loss, visual, cross } = await permutedLoss(model, images, targets, batch.permutations, options);
+      options.onForward?.();
       backward(scale(loss, (options.lossScale ?? 1) / accumulation));
       return [loss.detach(), visual, cross] as const;
     });

@@ -26,14 +26,15 @@ const wordThenLabel = /^([^,\s]+)(,[ \t]*|[ \t]+)(.*)$/;
  */
 export function parseListLine(text: string, format: ListFormat): ListRow | undefined {
   if (format === 'jsonl') return parseJson(text);
-  const [file, label] = text.split('\t', 2);
+  const [file, ...rest] = text.split('\t');
+  const label = format === 'txt' && rest.length > 1 ? rest.join('\t') : rest[0];
   if (tsvHeader.test(text)) return undefined;
   if (file !== undefined && label !== undefined) return { file, label };
   if (format === 'tsv') return { problem: 'no label: expected the file, a tab and the label' };
   const match = imageThenLabel.exec(text) ?? wordThenLabel.exec(text);
   if (!match) return { problem: 'no label: expected the file, then a tab, comma or space, then the label' };
-  const [, name, separator, rest] = match as unknown as [string, string, string, string];
-  return { file: name, label: separator.startsWith(',') ? unquoted(rest) : rest };
+  const [, name, separator, after] = match as unknown as [string, string, string, string];
+  return { file: name, label: separator.startsWith(',') ? unquoted(after) : after };
 }
 
 function parseJson(text: string): ListRow {
