@@ -2,6 +2,8 @@
 export default {
   testEnvironment: '<rootDir>/dist/test/support/environment.js',
   roots: ['<rootDir>/dist/test'],
+  // What needs a Python with PyTorch: CLIP4STR_TEST_TORCH=python3 npm test
+  testPathIgnorePatterns: process.env.CLIP4STR_TEST_TORCH ? [] : ['bench_torch_twin'],
   transform: {},
   testTimeout: 120_000,
   // A software adapter uses every core by itself: a second worker fills the pauses, more would only cost memory. A

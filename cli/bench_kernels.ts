@@ -157,14 +157,16 @@ async function measureRows(
     for (const [index, { used, dtype }] of planned.entries()) {
       signal.throwIfAborted();
       progress.update(index, planned.length);
-      const row = await bench.row(used, dtype, peers);
+      const measured = await bench.row(used, dtype, peers);
+      const olderMs = older?.ms(measured);
+      const row = { ...measured, ...(olderMs === undefined ? {} : { olderMs }) };
       rows.push(row);
       liftDeadlines();
       if (json) continue;
       const place = `${used.model}, batch ${used.batch}: ${used.purpose}`;
       progress.stop();
       if (place !== heading) await print(`${(heading = place)}\n`);
-      for (const cells of rowCells(row, older)) await print(line(cells));
+      for (const cells of rowCells(row)) await print(line(cells));
     }
     return { rows };
   } catch (error) {

@@ -219,7 +219,9 @@ describe('reports', () => {
     expect(older.adapter).toBe('a <b>GPU</b>');
     expect(older.ms(rows[0]!)).toBe(bestOwn(rows[0]!)!.medianMs);
     expect(older.ms({ ...rows[0]!, dtype: 'f16' })).toBeUndefined();
-    expect(rowCells(rows[1]!, older)[0]!.at(-1)).toMatch(/^was .*, 1\.00x$/);
+    const compared = { ...rows[1]!, olderMs: older.ms(rows[1]!)! };
+    expect(rowCells(compared)[0]!.at(-1)).toMatch(/^was .*, 1\.00x$/);
+    expect(kernelPage(report([compared]))).toMatch(/was .*, 1\.00x</);
   });
 
   test('that are none are refused by name', async () => {

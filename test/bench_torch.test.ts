@@ -248,7 +248,8 @@ onPosix('bench --torch', () => {
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 
-(hasPython ? test : test.skip)('the scripts are Python 3.8', async () => {
+// Without Python there is no such test, and none that passes.
+(hasPython ? test : () => undefined)('the scripts are Python 3.8', async () => {
   const scripts = new URL('../bench/peers/', import.meta.url);
   const names = (await readdir(scripts)).filter((name) => name.endsWith('.py'));
   expect(names).toContain('torch_kernels.py');

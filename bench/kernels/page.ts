@@ -1,8 +1,8 @@
 import { escapeHtml } from '../../train/html.js';
-import { type KernelReport, bestOwn, ratioOf, rowTitle } from './report.js';
+import { type KernelReport, bestOwn, rowTitle } from './report.js';
 import { roofline } from './roofline.js';
 import { ownName } from './run.js';
-import { milliseconds, peerSummary, shareOfPeak, summaryHead } from './table.js';
+import { milliseconds, peerSummary, ratioText, shareOfPeak, summaryHead } from './table.js';
 
 const styles = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
@@ -67,14 +67,13 @@ function rowTable({ rows }: KernelReport): string {
     const title = escapeHtml(rowTitle(row));
     const done = row.times.map((times) => {
       const share = shareOfPeak(times, row.flops);
-      const ratio = own && times !== own ? `${ratioOf(times, own).toFixed(2)}x` : '';
       const by = times.runner === ownName ? times.variant : `${times.runner} ${times.variant}`;
       const bar = `<td class="bar"><div style="width:${Math.min(100, 100 * share).toFixed(1)}%"></div></td>`;
       const numbers = [
         milliseconds(times.medianMs),
         `${(100 * share).toFixed(0)} %`,
         times.error.toExponential(0),
-        ratio,
+        ratioText(times, own, row),
       ];
       return (
         `<tr${times.runner === ownName ? '' : ' class="peer"'}><td>${title}</td><td>${escapeHtml(by)}</td>` +

@@ -39,6 +39,8 @@ export interface KernelRow extends UsedWork {
   readonly bytes: number;
   /** Of work that there are several ways to do. */
   readonly choice?: VariantChoice;
+  /** Milliseconds of our fastest variant in the report that is compared with. */
+  readonly olderMs?: number;
   readonly times: readonly KernelTimes[];
   /** Runners that could not, and why. */
   readonly unable: readonly { readonly runner: string; readonly reason: string }[];

@@ -1,7 +1,7 @@
 import type { KernelRow, KernelTimes } from './run.js';
 import { ownName } from './run.js';
 import { shapeOf } from './plan.js';
-import { type KernelReport, type OlderTimes, bestOwn, bestPeer, ratioOf, webgpuPeers } from './report.js';
+import { type KernelReport, bestOwn, bestPeer, ratioOf, webgpuPeers } from './report.js';
 
 /** Headings of {@link rowCells}. */
 export const tableHead = [
@@ -22,10 +22,10 @@ export const tableHead = [
 export const numberColumns = [4, 5, 6, 7, 8, 9, 10];
 
 /** A row of the table for each who did the work. The ratio is that to our fastest, or of the older time to ours. */
-export function rowCells(row: KernelRow, older?: OlderTimes): string[][] {
+export function rowCells(row: KernelRow): string[][] {
   const names = [row.work.kernel, shapeOf(row.work), row.dtype];
   const own = bestOwn(row);
-  const done = row.times.map((times) => [...names, ...timesCells(times, row), ratio(times, own, row, older)]);
+  const done = row.times.map((times) => [...names, ...timesCells(times, row), ratioText(times, own, row)]);
   const unable = row.unable.map(({ runner, reason }) => [...names, `${runner}: ${reason}`]);
   return [...done, ...unable];
 }
@@ -48,10 +48,14 @@ export function shareOfPeak(times: KernelTimes, flops: number): number {
   return flops > 0 ? Math.max(times.shareOfPeakFlops, times.shareOfPeakBytes) : times.shareOfPeakBytes;
 }
 
-function ratio(times: KernelTimes, own: KernelTimes | undefined, row: KernelRow, older?: OlderTimes): string {
+/** The ratio of a time to that of our fastest variant, or of the older time to it. */
+export function ratioText(
+  times: KernelTimes,
+  own: KernelTimes | undefined,
+  { olderMs: before }: KernelRow,
+): string {
   if (own === undefined) return '';
   if (times === own) {
-    const before = older?.ms(row);
     return before === undefined ? '' : `was ${milliseconds(before)}, ${(before / own.medianMs).toFixed(2)}x`;
   }
   return `${ratioOf(times, own).toFixed(2)}x`;
