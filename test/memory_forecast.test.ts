@@ -62,8 +62,32 @@ test('what fits a device that does not tell its memory is found by halving', asy
   expect(await largestFitting(96, upTo(96))).toBe(96);
   expect(await largestFitting(96, upTo(30))).toBe(24);
   expect(await largestFitting(5, upTo(2))).toBe(2);
-  expect(await largestFitting(1, upTo(0))).toBe(1);
-  expect(tried).toEqual([96, 96, 48, 24, 5, 3]);
+  expect(await largestFitting(2, upTo(0))).toBe(0);
+  expect(tried).toEqual([96, 96, 48, 24, 5, 3, 2, 2, 1]);
+});
+
+test('what was seen to fit and what is held later bound each other', () => {
+  const run = presetConfiguration('tiny', ['model.batch_size=8', 'swa=true']);
+  const check = (fittingImages: number, memoryBudgetBytes: number, laterBytes: number): string => {
+    const forecast = { firstImageBytes: 1e9, fixedBytes: 0, bytesPerImage: 1e9, laterBytes, fittingImages };
+    const device = { adapter: { name: 'GPU' }, memoryBudgetBytes } as Pick<
+      Device,
+      'adapter' | 'memoryBudgetBytes'
+    >;
+    try {
+      checkMemory(forecast, run, device);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return 'fits';
+  };
+  expect(check(8, Infinity, 1e9)).toBe('fits');
+  expect(check(4, Infinity, 1e9)).toMatch(/GPU ran out of memory with it\. Set model\.batch_size=4 /);
+  expect(check(0, Infinity, 1e9)).toMatch(
+    /needs about 2\.00 GB even with model\.batch_size=1; .* or swa=false to need less/,
+  );
+  expect(check(4, 3.5e9, 1e9)).toMatch(/has 3\.50 GB for tensors\. Set model\.batch_size=2 /);
+  expect(check(4, 1.5e9, 1e9)).toMatch(/even with model\.batch_size=1/);
 });
 
 test('the average of the weights says what it will take', async () => {

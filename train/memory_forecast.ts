@@ -88,18 +88,20 @@ export async function forecastMemory(
     const most = Math.min(mostMeasured, options.batchSize);
     for (const images of new Set([1, Math.ceil(most / 2), most])) measured.push(await measure(images));
     if (memoryBudgetBytes < Infinity) return memoryOf(measured);
-    // What will be held later takes its place already.
-    for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
-      held.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
-    }
     const fittingImages = await largestFitting(options.batchSize, async (images) => {
       try {
+        // What will be held later takes its place already.
+        for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
+          held.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
+        }
         await measure(images);
         return true;
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
-        device.trim();
         return false;
+      } finally {
+        for (const tensor of held.splice(0)) tensor.dispose();
+        device.trim();
       }
     });
     return { ...memoryOf(measured), fittingImages };
@@ -122,9 +124,12 @@ export async function forecastMemory(
 
 /** The line through the two largest passes, which is no flatter than that of what is held between forward and backward. */
 function memoryOf(measured: readonly Measured[]): StepMemory {
-  const [first, last] = [measured[0]!, measured.at(-1)!];
-  const before = measured.at(-2) ?? last;
-  const images = Math.max(1, last.images - before.images);
+  if (measured.length === 1) {
+    const { peakBytes } = measured[0]!;
+    return { firstImageBytes: peakBytes, fixedBytes: 0, bytesPerImage: peakBytes };
+  }
+  const [first, before, last] = [measured[0]!, measured.at(-2)!, measured.at(-1)!];
+  const images = last.images - before.images;
   const slopes = (['peakBytes', 'heldBytes'] as const).map((bytes) => (last[bytes] - before[bytes]) / images);
   const bytesPerImage = Math.max(0, ...slopes);
   const fixedBytes = last.peakBytes - last.images * bytesPerImage;
@@ -133,16 +138,16 @@ function memoryOf(measured: readonly Measured[]): StepMemory {
 
 /**
  * Halves a number of images until it fits.
- * @param fits whether so many do; two are known to
+ * @returns 0 where not even one does
  */
 export async function largestFitting(
   images: number,
   fits: (images: number) => Promise<boolean>,
 ): Promise<number> {
-  for (let tried = images; tried > 2; tried = Math.ceil(tried / 2)) {
+  for (let tried = images; ; tried = Math.ceil(tried / 2)) {
     if (await fits(tried)) return tried;
+    if (tried === 1) return 0;
   }
-  return Math.min(images, 2);
 }
 
 /**
@@ -158,18 +163,18 @@ export function checkMemory(
     Math.max(forecast.firstImageBytes, forecast.fixedBytes + images * forecast.bytesPerImage) +
     forecast.laterBytes;
   const { batch_size: batchSize } = model;
-  const { fittingImages } = forecast;
-  if (fittingImages === undefined ? needed(batchSize) <= memoryBudgetBytes : fittingImages >= batchSize)
-    return;
+  const { fittingImages = Infinity } = forecast;
+  const fits = (images: number): boolean => images <= fittingImages && needed(images) <= memoryBudgetBytes;
+  if (fits(batchSize)) return;
   const savings = [
     ...(trainer.gradient_checkpointing ? [] : ['trainer.gradient_checkpointing=true']),
     ...(forecast.laterBytes > 0 ? ['swa=false'] : []),
   ].join(' or ');
   const had =
-    fittingImages === undefined
+    memoryBudgetBytes < Infinity
       ? `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`
       : `${adapter.name} ran out of memory with it`;
-  if (fittingImages === undefined && needed(1) > memoryBudgetBytes) {
+  if (!fits(1)) {
     throw new OutOfMemoryError(
       `a step needs about ${gigabytes(needed(1))} even with model.batch_size=1; ${had}. ` +
         (savings === ''
@@ -177,8 +182,8 @@ export function checkMemory(
           : `Set ${savings} to need less, or train a smaller model.`),
     );
   }
-  let fitting = fittingImages ?? batchSize - 1;
-  while (fittingImages === undefined && needed(fitting) > memoryBudgetBytes) fitting--;
+  let fitting = Math.min(fittingImages, batchSize - 1);
+  while (!fits(fitting)) fitting--;
   const all = batchSize * trainer.accumulate_grad_batches;
   const proposal = nearestSplit(all, fitting);
   const images = proposal.batchSize * proposal.accumulation;
