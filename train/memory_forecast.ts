@@ -86,9 +86,21 @@ export async function forecastMemory(
     // The first pass leaves gradients behind, as earlier passes of a step do.
     await measure(1);
     const most = Math.min(mostMeasured, options.batchSize);
-    for (const images of new Set([1, Math.ceil(most / 2), most])) measured.push(await measure(images));
-    if (memoryBudgetBytes < Infinity) return memoryOf(measured);
-    const fittingImages = await largestFitting(options.batchSize, async (images) => {
+    let possible = options.batchSize;
+    for (const images of new Set([1, Math.ceil(most / 2), most])) {
+      try {
+        measured.push(await measure(images));
+      } catch (error) {
+        if (!(error instanceof OutOfMemoryError) || measured.length === 0) throw error;
+        device.trim();
+        possible = measured.at(-1)!.images;
+        break;
+      }
+    }
+    if (memoryBudgetBytes < Infinity) {
+      return { ...memoryOf(measured), ...(possible < options.batchSize ? { fittingImages: possible } : {}) };
+    }
+    const fittingImages = await largestFitting(possible, async (images) => {
       try {
         // What will be held later takes its place already.
         for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
@@ -107,8 +119,6 @@ export async function forecastMemory(
     return { ...memoryOf(measured), fittingImages };
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
-    const largest = measured.at(-1);
-    if (largest) return { ...memoryOf(measured), fittingImages: largest.images };
     const had = memoryBudgetBytes < Infinity ? `${gigabytes(memoryBudgetBytes)} for tensors,` : 'memory';
     throw new OutOfMemoryError(
       `${device.adapter.name} has ${had} too little to train this model with even one image at a time. ` +
