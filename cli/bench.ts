@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type ModelName, modelNames } from '../bench/kernels/shapes.js';
+import { type ModelName, modelNames, usualModels } from '../bench/kernels/shapes.js';
+import { defaultPython } from '../bench/peers/torch_process.js';
 import { precisions, presetNames } from '../model/index.js';
 import { trainingPresetNames } from '../train/presets.js';
 import { runKernelBench } from './bench_kernels.js';
@@ -40,6 +41,7 @@ Modes, of which one is given:
 
 Examples:
   clip4str-engine bench --kernels --models tiny                  what this device does, in a few minutes
+  clip4str-engine bench --kernels --models square --filter 768   products of square matrices
   clip4str-engine bench --kernels --filter "base matmul f32"     rows that have all of these words
   clip4str-engine bench --kernels --batches 1,8,32,128 --json > before.json
   clip4str-engine bench --kernels --compare before.json --html kernels.html
@@ -70,8 +72,8 @@ is done once.
 to be, in a file in the folder for caches; kinds that are not measured keep what they have. Sizes are told apart to the
 nearest power of two. Results may then differ in their last digits from those without it.
 
---torch needs Python 3.8 or later with PyTorch 2.0 or later (pip install torch), and computes on PyTorch's GPU where it has
-one. f32 is f32 there, not TF32; f16 is weights in f16 for reading, mixed precision for training. With --model and --training it
+--torch needs Python 3.8 or later with PyTorch 2.0 or later (pip install torch), and computes by CUDA or ROCm where it has
+them. f32 is f32 there, not TF32; f16 is weights in f16 for reading, mixed precision for training. With --model and --training it
 is CLIP4STR with the same weights, computed as the original code does, which keeps no keys and values between characters.
 
 Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
@@ -103,12 +105,16 @@ export function addBench(program: Command): void {
     )
     .option(
       '--torch [python]',
-      'let PyTorch do the same work, in turns: the Python that has it (default: python3); not with --reference and --scaling',
+      `let PyTorch do the same work, in turns: the Python that has it (default: ${defaultPython}); not with --reference and --scaling`,
     )
     .option('--json', 'as JSON')
     .option('--quiet', 'no progress, no notes')
     .optionsGroup('Options of --kernels:')
-    .option('--models <names>', `whose sizes, separated by commas (default: ${modelNames.join()})`, models)
+    .option(
+      '--models <names>',
+      `whose sizes, separated by commas: ${usualModels.join()} (the default), square`,
+      models,
+    )
     .option('--filter <words>', 'rows that have all of these words')
     .option(
       '--peers',

@@ -7,7 +7,7 @@ import { kernelPage } from '../bench/kernels/page.js';
 import { planRows } from '../bench/kernels/plan.js';
 import { type KernelReport, type OlderTimes, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kernels/run.js';
-import { modelNames } from '../bench/kernels/shapes.js';
+import { usualModels } from '../bench/kernels/shapes.js';
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import type { FloatType } from '../bench/kernels/work.js';
@@ -41,7 +41,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     if (precision) requirePrecision(device, precision);
     const dtypes: FloatType[] = precision ? [precision] : device.traits.f16 ? ['f32', 'f16'] : ['f32'];
     const planned = planRows({
-      models: options.models ?? modelNames,
+      models: options.models ?? usualModels,
       batches: options.batches ?? defaultBatches,
       dtypes,
       filter: options.filter ?? '',

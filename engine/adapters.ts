@@ -36,7 +36,6 @@ async function loadDawn(): Promise<CreateGpu> {
   try {
     const dawn = await import('webgpu');
     Object.assign(globalThis, dawn.globals);
-    pollPatiently();
     return dawn.create;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -132,6 +131,7 @@ export async function findAdapter(
   const adapters = await listAdapters(options);
   if (adapters.length === 0) throw new AdapterError(`no WebGPU adapter found. ${installHint}`);
   const summary = chooseAdapter(adapters, wanted);
+  if (summary.software) pollPatiently();
   const sameName = adapters.filter((other) => other.name === summary.name);
   const flags = [dawnFeatures, `adapter=${summary.name}`];
   if (sameName.length > 1) flags.push(`backend=${summary.backend}`);

@@ -18,6 +18,15 @@ export interface CommandCounts {
   flops: number;
 }
 
+const noCounts = (): CommandCounts => ({
+  dispatches: 0,
+  submits: 0,
+  readBacks: 0,
+  peeks: 0,
+  uploads: 0,
+  flops: 0,
+});
+
 /** A byte range and where it is copied to. */
 export interface MappableCopy {
   readonly from: Binding;
@@ -29,14 +38,7 @@ export interface MappableCopy {
 const parameterBufferBytes = 1 << 18;
 
 export class CommandQueue {
-  readonly counts: CommandCounts = {
-    dispatches: 0,
-    submits: 0,
-    readBacks: 0,
-    peeks: 0,
-    uploads: 0,
-    flops: 0,
-  };
+  readonly counts: CommandCounts = noCounts();
   private readonly parameters: GPUBuffer;
   private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
   private readonly alignment: number;
@@ -156,7 +158,7 @@ export class CommandQueue {
   }
 
   resetCounts(): void {
-    Object.assign(this.counts, { dispatches: 0, submits: 0, readBacks: 0, peeks: 0, uploads: 0, flops: 0 });
+    Object.assign(this.counts, noCounts());
   }
 
   destroy(): void {

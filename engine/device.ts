@@ -4,20 +4,22 @@ import {
   type Launch,
   type Operand,
   type VariantChoices,
-  bytesPerElement,
   elementCount,
   launchUnary,
 } from '../kernels/index.js';
 import type { AdapterSummary } from './adapters.js';
+import { type BindingLimits, bindTensor, fitsBinding } from './binding_windows.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
 import { EngineError, ShapeError } from './errors.js';
 import { FailureLog } from './failures.js';
 import { GpuTimer } from './gpu_timer.js';
+import { dtypeOf } from './host_data.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
-import { type Binding, ProgramCache } from './programs.js';
+import { beginWait } from './patient_polling.js';
+import { ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
 import { Scopes } from './scopes.js';
-import { shapeText, viewExtent } from './shape.js';
+import { shapeText } from './shape.js';
 import { anyAxis, inParts } from './splitting.js';
 import {
   type HostData,
@@ -28,26 +30,6 @@ import {
   needSizes,
 } from './tensor.js';
 import { type Tuning, choicesFor } from './tuning.js';
-
-const hostDtypes: Readonly<Record<string, Dtype>> = {
-  Float32Array: 'f32',
-  Int32Array: 'i32',
-  Uint32Array: 'u32',
-};
-
-/** Told by tags, which hold for arrays of other realms too. Dawn crashes on shared memory. */
-function dtypeOf(operation: string, data: HostData): Dtype {
-  const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
-  const dtype = hostDtypes[tagOf(data)];
-  const shared = dtype !== undefined && tagOf(data.buffer) === 'SharedArrayBuffer';
-  if (dtype === undefined || shared) {
-    throw new ShapeError(
-      `${operation}: the values are ${shared ? 'in a SharedArrayBuffer' : `of type ${tagOf(data)}`}; ` +
-        'expected a Float32Array, Int32Array or Uint32Array in memory of its own. Copy them into one first.',
-    );
-  }
-  return dtype;
-}
 
 /** What is known of a device when it is opened. */
 export interface DeviceDescription {
@@ -68,8 +50,8 @@ export class Device implements TensorDevice {
   readonly maxBindingBytes: number;
   /** Bytes that tensors and waiting buffers may take. */
   readonly memoryBudgetBytes: number;
-  /** @internal */
-  choices: VariantChoices = new Map();
+  private tuned: VariantChoices = new Map();
+  private readonly bindingLimits: BindingLimits;
   private readonly failures: FailureLog;
   private readonly programs: ProgramCache;
   private readonly queue: CommandQueue;
@@ -89,6 +71,10 @@ export class Device implements TensorDevice {
     this.info = description.info;
     this.traits = description.traits;
     this.maxBindingBytes = description.maxBindingBytes;
+    this.bindingLimits = {
+      largestBytes: description.maxBindingBytes,
+      alignmentBytes: Math.max(16, gpu.limits.minStorageBufferOffsetAlignment),
+    };
     this.memoryBudgetBytes = description.memoryBudgetBytes;
     const { maxBufferSize } = gpu.limits;
     this.failures = new FailureLog(
@@ -132,12 +118,17 @@ export class Device implements TensorDevice {
     return this.programs.bindGroupCount;
   }
 
+  /** @internal The variants of kernels that were measured to be the fastest here. */
+  get choices(): VariantChoices {
+    return this.tuned;
+  }
+
   /**
    * Takes the variants of kernels that were measured to be the fastest here, from now on.
    * @throws EngineError for what was measured on another adapter or with another driver
    */
   tune(tuning: Tuning): void {
-    this.choices = choicesFor(tuning, this);
+    this.tuned = choicesFor(tuning, this);
   }
 
   /** Starts the counters and the memory's peak anew. */
@@ -227,6 +218,7 @@ export class Device implements TensorDevice {
   /** Submits what is recorded and waits until the GPU has done it. */
   async finish(): Promise<void> {
     this.queue.flush();
+    beginWait();
     await this.gpu.queue.onSubmittedWorkDone();
     await this.failures.settle();
   }
@@ -312,7 +304,7 @@ export class Device implements TensorDevice {
       );
     }
     this.lastWork = label;
-    const bound = tensors.map((tensor) => this.bind(tensor));
+    const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
     const launch = build(bound.map(({ operand }) => operand));
     launch.access.forEach((access, i) => {
       if (access !== 'read') bound[i]!.binding.buffer.version++;
@@ -331,7 +323,7 @@ export class Device implements TensorDevice {
 
   /** @internal Whether a kernel can see all of a tensor at once. */
   fitsBinding(tensor: Tensor): boolean {
-    return tensor.buffer.bytes <= this.maxBindingBytes || this.windowOf(tensor).size <= this.maxBindingBytes;
+    return fitsBinding(tensor, this.bindingLimits);
   }
 
   /** @internal */
@@ -374,26 +366,6 @@ export class Device implements TensorDevice {
       );
     }
     return copy;
-  }
-
-  private bind(tensor: Tensor): { operand: Operand; binding: Binding } {
-    const { dtype, shape, strides, buffer } = tensor;
-    if (buffer.bytes <= this.maxBindingBytes) {
-      const binding = { buffer, offset: 0, size: buffer.bytes };
-      return { operand: { dtype, shape, strides, offset: tensor.offset }, binding };
-    }
-    const window = this.windowOf(tensor);
-    const offset = tensor.offset - window.offset / bytesPerElement[dtype];
-    return { operand: { dtype, shape, strides, offset }, binding: { buffer, ...window } };
-  }
-
-  /** The smallest part of its buffer that a tensor can be bound through, in bytes. */
-  private windowOf(tensor: Tensor): { offset: number; size: number } {
-    const width = bytesPerElement[tensor.dtype];
-    const alignment = Math.max(16, this.gpu.limits.minStorageBufferOffsetAlignment);
-    const start = Math.floor((tensor.offset * width) / alignment) * alignment;
-    const end = (tensor.offset + viewExtent(tensor.shape, tensor.strides)) * width;
-    return { offset: start, size: Math.min(Math.ceil((end - start) / 16) * 16, tensor.buffer.bytes - start) };
   }
 
   private createBuffer(size: number, purpose: string): GPUBuffer {

@@ -12,22 +12,30 @@ const [leastPauseMs, mostPauseMs] = [1, 10];
 /** How far this has gone: another copy of this module must not wrap what is wrapped. */
 const patient = Symbol.for('clip4str-engine: patient polling');
 
-/** Lets the questions that Dawn asks of itself wait a little; what programs pass to `setImmediate` stays as it is. */
+let beganMs = 0;
+
+/** Tells that a new wait begins, whatever is waited for already. */
+export function beginWait(): void {
+  beganMs = performance.now();
+}
+
+/**
+ * Lets the questions that Dawn asks of itself wait a little; what programs pass to `setImmediate` stays as it is. For
+ * software adapters: a GPU needs no core of the host, and may be done sooner than a timer.
+ */
 export function pollPatiently(): void {
   // Tests may replace the global one by a clock of their own.
   const { setTimeout } = globalThis;
   const original = globalThis.setImmediate as typeof setImmediate & { [patient]?: true };
   if (original[patient]) return;
   let asking = false;
-  let beganMs = 0;
   globalThis.setImmediate = new Proxy(original, {
     apply(target, self, [callback, ...rest]: [() => void, ...unknown[]]): unknown {
       if (rest.length > 0 || !isNativeQuestion(callback)) {
         return Reflect.apply(target, self, [callback, ...rest]);
       }
-      const nowMs = performance.now();
-      // A question that follows no other is the first of a new wait.
-      if (!asking) beganMs = nowMs;
+      // A question that follows no other is the first of a wait.
+      if (!asking) beginWait();
       const ask = (): void => {
         asking = true;
         try {
@@ -36,7 +44,7 @@ export function pollPatiently(): void {
           asking = false;
         }
       };
-      const waitedMs = nowMs - beganMs;
+      const waitedMs = performance.now() - beganMs;
       if (waitedMs < eagerMs) return Reflect.apply(target, self, [ask]);
       return setTimeout(ask, Math.min(mostPauseMs, Math.max(leastPauseMs, waitedMs / 16)));
     },

@@ -1,6 +1,8 @@
 import type { CommandQueue } from './commands.js';
 import { DeviceLostError } from './errors.js';
 import type { FailureLog } from './failures.js';
+import { hostArrays } from './host_data.js';
+import { beginWait } from './patient_polling.js';
 import type { Binding } from './programs.js';
 import type { Tensor, TensorData } from './tensor.js';
 
@@ -9,15 +11,6 @@ const largestKeptBytes = 16 << 20;
 
 /** Bytes of a mappable buffer at most: copies of 2 GiB crash a driver, and mapping as much takes minutes. */
 const largestPieceBytes = 64 << 20;
-
-/** What elements are brought as: f16 and q8 only after they were made dense floats. */
-const hostArrays = {
-  f32: Float32Array,
-  f16: Float32Array,
-  q8: Float32Array,
-  i32: Int32Array,
-  u32: Uint32Array,
-} as const;
 
 /** A range of a tensor's bytes in a mappable buffer. */
 interface Part {
@@ -75,17 +68,24 @@ export class ReadBack {
     const copies = pieces.flatMap(({ mappable, parts }) =>
       parts.map((part) => ({ ...part, into: mappable })),
     );
-    this.queue.copyToMappable(copies, counted);
-    for (const { mappable, bytes, parts } of pieces) {
-      await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
-      const mapped = mappable.getMappedRange(0, bytes);
-      for (const { tensor, start, at, from } of parts) {
-        new Uint8Array(results[tensor]!.buffer, start).set(new Uint8Array(mapped, at, from.size));
+    const waiting = new Set(pieces.map(({ mappable }) => mappable));
+    try {
+      this.queue.copyToMappable(copies, counted);
+      beginWait();
+      for (const { mappable, bytes, parts } of pieces) {
+        await mappable.mapAsync(GPUMapMode.READ, 0, bytes);
+        const mapped = mappable.getMappedRange(0, bytes);
+        for (const { tensor, start, at, from } of parts) {
+          new Uint8Array(results[tensor]!.buffer, start).set(new Uint8Array(mapped, at, from.size));
+        }
+        mappable.unmap();
+        this.giveBack(mappable);
+        waiting.delete(mappable);
       }
-      mappable.unmap();
-      this.giveBack(mappable);
+      return results;
+    } finally {
+      for (const mappable of waiting) mappable.destroy();
     }
-    return results;
   }
 
   /** Lays tensors out one after another over mappable buffers; there is at least one, to wait for. */

@@ -289,7 +289,8 @@ export class Tensor {
     }
     if (this.dtype !== 'f32' && this.dtype !== 'f16') {
       throw new ShapeError(
-        `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; cast it to f32`,
+        `requireGradient: ${this.dtype}${shapeText(this.shape)} has no gradients; ` +
+          (this.dtype === 'q8' ? 'train the floats that it was quantized from' : 'cast it to f32'),
       );
     }
     if (this.node) return this;

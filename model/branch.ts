@@ -15,6 +15,12 @@ export interface BranchReading {
 /** Steps between two looks at whether all texts have ended. */
 const stepsPerLook = 3;
 
+export interface StepwiseOptions {
+  readonly endsEarly?: boolean | undefined;
+  /** `[batch, steps, memory tokens]`: where each step looked, filled if given. */
+  readonly attentionInto?: Tensor | undefined;
+}
+
 export class Branch {
   constructor(
     private readonly device: Device,
@@ -27,43 +33,40 @@ export class Branch {
   }
 
   /**
-   * The greedy loop: each position reads with those before it as context. Runs all `steps` without waiting for the
-   * GPU; whoever wants to stop where the texts end cuts the result.
+   * The greedy loop: each position reads with those before it as context.
+   * @param endsEarly whether it stops a few steps after every text has ended; else all `steps` are taken without waiting for
+   *   the GPU, and whoever wants to stop where the texts end cuts the result
+   * @returns a reading of as many positions as steps were taken
    */
-  readStepwise(memory: PreparedMemory, batch: number, steps: number, attentionInto?: Tensor): BranchReading {
-    return this.device.scope(() => {
+  async readStepwise(
+    memory: PreparedMemory,
+    batch: number,
+    steps: number,
+    { endsEarly = false, attentionInto }: StepwiseOptions = {},
+  ): Promise<BranchReading> {
+    const { device } = this;
+    return device.scope(async () => {
       const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
+      if (endsEarly) return this.takeUntilEnded(reading, take);
       for (let step = 0; step < steps; step++) take(step);
       return reading;
     });
   }
 
-  /**
-   * The greedy loop until every text has ended, and a few steps more: whether they have is looked at while the next
-   * steps run, so that the GPU never waits.
-   * @returns a reading of as many positions as steps were taken
-   */
-  readUntilEnded(
-    memory: PreparedMemory,
-    batch: number,
-    steps: number,
-    attentionInto?: Tensor,
-  ): Promise<BranchReading> {
-    const { device } = this;
-    return device.scope(async () => {
-      const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
-      let seen: { ids: Promise<TensorData | undefined>; steps: number } | undefined;
-      for (let step = 0; step < steps;) {
-        const end = Math.min(steps, step + stepsPerLook);
-        while (step < end) take(step++);
-        if (step === steps) break;
-        const ids = device.peek(reading.ids);
-        const before = (await seen?.ids) as Uint32Array | undefined;
-        if (before && this.haveEnded(before, batch, seen!.steps)) return cutReading(reading, step);
-        seen = { ids, steps: step };
-      }
-      return reading;
-    });
+  /** Whether all texts have ended is looked at while the next steps run, so that the GPU never waits. */
+  private async takeUntilEnded(reading: BranchReading, take: (step: number) => void): Promise<BranchReading> {
+    const [batch, steps] = reading.logits.shape as [number, number];
+    let seen: { ids: Promise<TensorData | undefined>; steps: number } | undefined;
+    for (let step = 0; step < steps;) {
+      const end = Math.min(steps, step + stepsPerLook);
+      while (step < end) take(step++);
+      if (step === steps) break;
+      const ids = this.device.peek(reading.ids);
+      const before = (await seen?.ids) as Uint32Array | undefined;
+      if (before && this.haveEnded(before, batch, seen!.steps)) return cutReading(reading, step);
+      seen = { ids, steps: step };
+    }
+    return reading;
   }
 
   /** The state of a greedy loop: its reading, and how to take its next step. */

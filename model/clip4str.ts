@@ -85,7 +85,7 @@ export class Clip4StrModel implements Recognizer {
 
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition> {
     const { device, visual, cross } = this;
-    const { onStage } = options;
+    const { onStage, endsEarly } = options;
     return device.scope(async () => {
       const batch = images.shape[0]!;
       const positions = positionCount(options, this.configuration.visualDecoder.maxLabelLength);
@@ -94,9 +94,7 @@ export class Clip4StrModel implements Recognizer {
       const memory = visual.prepareMemory(features.visual);
 
       let seen = options.autoregressive
-        ? await (options.endsEarly
-            ? visual.readUntilEnded(memory, batch, positions)
-            : visual.readStepwise(memory, batch, positions))
+        ? await visual.readStepwise(memory, batch, positions, { endsEarly })
         : visual.readAtOnce(memory, batch, positions);
       let ids = (await seen.ids.read()) as Uint32Array;
       let steps = positions;
@@ -110,9 +108,7 @@ export class Clip4StrModel implements Recognizer {
       const looked = options.attention ? this.attentionBuffer(features, batch, positions) : undefined;
       let read = await device.scope(async () => {
         const prepared = this.crossMemory(features.cross, ids, options.captionAdapter);
-        return options.endsEarly
-          ? cross.readUntilEnded(prepared, batch, steps, looked)
-          : cross.readStepwise(prepared, batch, steps, looked);
+        return cross.readStepwise(prepared, batch, steps, { endsEarly, attentionInto: looked });
       });
       await onStage?.('cross_logits', read.logits);
 

@@ -39,7 +39,8 @@ export class Parameters {
   private constructor(private readonly tensors: ReadonlyMap<string, Tensor>) {}
 
   /**
-   * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece.
+   * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece,
+   * or than one matrix that is quantised.
    * Vectors and position tables are f32 in every precision.
    * @param onProgress told of the bytes uploaded so far and in all (as f32)
    */

@@ -51,9 +51,10 @@ export abstract class SingleBranchModel<
         : undefined;
 
       let reading = options.autoregressive
-        ? await (options.endsEarly
-            ? branch.readUntilEnded(memory, batch, positions, looked)
-            : branch.readStepwise(memory, batch, positions, looked))
+        ? await branch.readStepwise(memory, batch, positions, {
+            endsEarly: options.endsEarly,
+            attentionInto: looked,
+          })
         : branch.readAtOnce(memory, batch, positions, looked);
       if (stopsWithBatch(options)) {
         const ids = (await reading.ids.read()) as Uint32Array;

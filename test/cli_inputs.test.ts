@@ -10,6 +10,8 @@ import type { Fault } from '../cli/inputs.js';
 import { samplePath } from './support/command.js';
 import { withFolder } from './support/weights_files.js';
 
+const onPosix = process.platform === 'win32' ? test.skip : test;
+
 async function filled(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
     await mkdir(join(folder, name, '..'), { recursive: true });
@@ -158,9 +160,8 @@ describe('output paths', () => {
       await expect(check('sub/../in.png')).rejects.toThrow(/is the input/);
     }));
 
-  test('are files: a device, a pipe or a link to nothing is no place to write to', () =>
+  onPosix('are files: a device, a pipe or a link to nothing is no place to write to', () =>
     withFolder(async (folder) => {
-      if (process.platform === 'win32') return;
       execFileSync('mkfifo', [join(folder, 'pipe')]);
       await symlink('nowhere', join(folder, 'dangling'));
       await mkdir(join(folder, 'closed'), { mode: 0o555 });
@@ -175,7 +176,8 @@ describe('output paths', () => {
       if (process.getuid?.() !== 0) {
         await expect(check(join(folder, 'closed', 'new'))).rejects.toThrow(/closed: permission denied/);
       }
-    }));
+    }),
+  );
 
   test('folders with inputs in them are refused, by whatever way they are named', () =>
     withFolder(async (folder) => {

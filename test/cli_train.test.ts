@@ -7,6 +7,7 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
+  readdirSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +43,23 @@ const settings = [
   'trainer.max_epochs=2',
   'trainer.gradient_checkpointing=true',
 ].flatMap((setting) => ['--set', setting]);
+
+test('a run that is told to end saves and says how to go on', async () => {
+  const output = join(root, 'told');
+  let told = false;
+  const start = ['train', '--device', 'software', '--json', '--output', output];
+  const { code, errors } = await runCommand(
+    [...start, '--preset', 'parseq-tiny', '--data', data, ...settings],
+    {
+      onOutput: (child, stdout) => {
+        if (!told && stdout.includes('"event":"step"')) told = child.kill('SIGTERM');
+      },
+    },
+  );
+  expect(code).toBe(143);
+  expect(errors.join('\n')).toMatch(/saved; go on with: clip4str-engine train --resume/);
+  expect(readdirSync(output).some((name) => name.endsWith('.state.safetensors'))).toBe(true);
+});
 
 test('a run is interrupted, resumed and read with', async () => {
   const output = join(root, 'run');

@@ -265,9 +265,12 @@ describe.each(ways)('%s %s', (name, _, known) => {
 test.each(matmulFamily.variants.filter(({ name }) => /broadcast|tile/.test(name)))(
   '$name, whatever the rows',
   async (variant) => {
+    const traits = { ...device().traits, software: /broadcast/.test(variant.name) };
     for (const rows of [1, 37]) {
+      // Of lanes and workgroup memory that this adapter has.
+      if (traits.subgroupSize < 4 && traits.software) continue;
       const problem: Case = { rows, depth: 21, columns: 39, right: transposed, ...epilogue };
-      expect(await errorOf(variant, device().traits, problem)).toBeLessThanOrEqual(1e-5);
+      expect(await errorOf(variant, traits, problem)).toBeLessThanOrEqual(1e-5);
     }
   },
 );

@@ -129,7 +129,7 @@ test.each([
     const names = branchNames('visual_decoder');
     const decoder = new Decoder(device(), parameters, names, configuration.visualDecoder);
     const branch = new Branch(device(), decoder, tokenizer);
-    const { logits } = branch.readStepwise(branch.prepareMemory(visual), 3, 26);
+    const { logits } = await branch.readStepwise(branch.prepareMemory(visual), 3, 26);
     await compare('vis_ar_logits_26', logits);
     const read = await onHost(logits);
     expect(idsOf(read)).toEqual(tensors.integers('vis_ids'));

@@ -1,7 +1,7 @@
 /** Weights as int8 with a scale for every 32 neighbours, and products with them. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { ShapeError, add, cast, linear, matmul, quantize } from '../engine/index.js';
+import { ShapeError, add, cast, linear, matmul, openDevice, quantize } from '../engine/index.js';
 import { type AdapterTraits, type MatmulProblem, matmulFamily } from '../kernels/index.js';
 
 import { Clip4Str, type Precision } from '../model/index.js';
@@ -51,7 +51,7 @@ function weights(random: Random, count: number): Float32Array<ArrayBuffer> {
   });
 }
 
-const software = { subgroupSize: 8, software: true };
+const software = { software: true };
 const ways: readonly (readonly [string, Partial<AdapterTraits>])[] = [
   ['matmul_rows', {}],
   ['matmul_broadcast_4', software],
@@ -93,6 +93,21 @@ describe.each(ways)('%s', (name, known) => {
     // Each weight is off by half of a step at most, and the errors of a sum are of both signs.
     expect(largestError(actual, product(x, weight, depth))).toBeLessThan(3e-2);
   });
+});
+
+test('a weight beyond the largest binding is quantised in parts, and seen through a window', async () => {
+  const small = await openDevice({ device: 'software', maxBindingBytes: 16_384 });
+  try {
+    const random = new Random(8);
+    const [rows, depth] = [300, 64];
+    const [x, weight] = [random.floats(2 * depth), weights(random, rows * depth)];
+    const quantised = quantize(small.tensor(weight, [rows, depth]));
+    const part = linear(small.tensor(x, [2, depth]), quantised.slice(0, 201, 290));
+    const expected = product(x, quantized(weight).subarray(201 * depth, 290 * depth), depth);
+    expect(largestError(await part.read(), expected)).toBeLessThan(1e-5);
+  } finally {
+    small.close();
+  }
 });
 
 describe('quantized weights', () => {

@@ -81,7 +81,6 @@ export async function forecastMemory(
   };
   const { memoryBudgetBytes } = device;
   const measured: Measured[] = [];
-  const held: Tensor[] = [];
   try {
     // The first pass leaves gradients behind, as earlier passes of a step do.
     await measure(1);
@@ -101,10 +100,11 @@ export async function forecastMemory(
       return { ...memoryOf(measured), ...(possible < options.batchSize ? { fittingImages: possible } : {}) };
     }
     const fittingImages = await largestFitting(possible, async (images) => {
+      const later: Tensor[] = [];
       try {
         // What will be held later takes its place already.
         for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
-          held.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
+          later.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
         }
         await measure(images);
         return true;
@@ -112,7 +112,7 @@ export async function forecastMemory(
         if (!(error instanceof OutOfMemoryError)) throw error;
         return false;
       } finally {
-        for (const tensor of held.splice(0)) tensor.dispose();
+        for (const tensor of later) tensor.dispose();
         device.trim();
       }
     });
@@ -125,7 +125,6 @@ export async function forecastMemory(
         `${model.recomputeBlocks ? 'Train' : 'Set trainer.gradient_checkpointing=true, or train'} a smaller model.`,
     );
   } finally {
-    for (const tensor of held) tensor.dispose();
     training.clearGradients();
     device.trim();
     device.resetStatistics();

@@ -36,12 +36,31 @@ const tiny: Clip4StrConfiguration = {
 
 const models = { tiny, base: presets.base, large: presets.large } as const;
 
-export type ModelName = keyof typeof models;
+/** `square` is no model: products of square matrices, by which devices and libraries are compared. */
+export type ModelName = keyof typeof models | 'square';
 
-export const modelNames = Object.keys(models) as readonly ModelName[];
+export const modelNames: readonly ModelName[] = [
+  ...(Object.keys(models) as (keyof typeof models)[]),
+  'square',
+];
+
+/** Those whose work is measured unless others are named. */
+export const usualModels: readonly ModelName[] = modelNames.filter((name) => name !== 'square');
+
+const squareSides = [768, 4096];
 
 /** Everything that a model gives the kernels at a batch size, the work of each purpose once. */
 export function modelWork(model: ModelName, batch: number): UsedWork[] {
+  if (model === 'square') {
+    return squareSides.map((side) => ({
+      work: linear(side, side, side, { bias: false }),
+      model,
+      batch,
+      stage: 'encoding',
+      purpose: 'square matrices',
+      occurrences: 1,
+    }));
+  }
   const uses = [
     ...encoderUses(models[model], batch),
     ...decoderUses(models[model], batch),

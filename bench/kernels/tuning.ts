@@ -22,8 +22,7 @@ export function tunedChoices(rows: readonly KernelRow[]): TunedChoice[] {
     if (row.choice) kinds.set(row.choice.key, [...(kinds.get(row.choice.key) ?? []), row]);
   }
   return [...kinds].flatMap(([key, alike]) => {
-    // Rows of a kind may be expected to go different ways; a choice must pay against all of them.
-    const expected = alike[0]!.choice!.expected;
+    const expected = [...new Set(alike.map(({ choice }) => choice!.expected))].join(' or ');
     const gains = rankedGains(alike);
     const [best] = [...gains].sort(([, a], [, b]) => b - a);
     if (!best || best[1] < 1 / (1 - leastGain)) return [];
@@ -31,22 +30,25 @@ export function tunedChoices(rows: readonly KernelRow[]): TunedChoice[] {
   });
 }
 
-/** Of each variant that did all rows rightly, how often it does them while the expected one does them once. */
+/** Of each variant that did all rows rightly and none slower, how often it does them while the expected one does them once. */
 function rankedGains(rows: readonly KernelRow[]): Map<string, number> {
-  const sums = new Map<string, { logarithms: number; rows: number }>();
+  const sums = new Map<string, { logarithms: number; rows: number; least: number }>();
   for (const row of rows) {
     const own = rightTimes(row, [ownName]);
     const expected = own.find(({ variant }) => variant === row.choice!.expected);
     if (!expected) continue;
     // The least of the samples: what disturbs a machine only adds to times.
     for (const { variant, fastestMs } of own) {
-      const sum = sums.get(variant) ?? { logarithms: 0, rows: 0 };
-      sum.logarithms += Math.log(expected.fastestMs / fastestMs);
+      const sum = sums.get(variant) ?? { logarithms: 0, rows: 0, least: Infinity };
+      const gain = expected.fastestMs / fastestMs;
+      sum.logarithms += Math.log(gain);
       sum.rows++;
+      sum.least = Math.min(sum.least, gain);
       sums.set(variant, sum);
     }
   }
-  const complete = [...sums].filter(([, sum]) => sum.rows === rows.length);
+  // What pays for some rows must not slow others down by more than noise.
+  const complete = [...sums].filter(([, sum]) => sum.rows === rows.length && sum.least > 1 - leastGain);
   return new Map(complete.map(([variant, { logarithms }]) => [variant, Math.exp(logarithms / rows.length)]));
 }
 
@@ -60,7 +62,8 @@ export function tuningOf(
   before: Tuning | undefined,
   rows: readonly KernelRow[],
 ): Tuning {
-  const measured = new Set(rows.map(({ choice }) => choice?.key));
+  const right = rows.filter((row) => rightTimes(row, [ownName]).length > 0);
+  const measured = new Set(right.map(({ choice }) => choice?.key));
   const kept = Object.entries(before?.choices ?? {}).filter(([key]) => !measured.has(key));
   const found = tunedChoices(rows).map(({ key, variant }) => [key, variant] as const);
   return {

@@ -1,4 +1,4 @@
-/** PyTorch, on its own GPU where it has one (cuBLAS, cuDNN), else on the CPU: a peer in another process. */
+/** PyTorch, on a GPU by CUDA or ROCm where it has one, else on the CPU: a peer in another process. */
 import { z } from 'zod';
 import { adamwSettings, layerNormEpsilon } from '../kernels/settings.js';
 import type { OperandValues } from '../kernels/values.js';

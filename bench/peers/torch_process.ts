@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { PeerUnable, orUnable } from './peer.js';
 import { type Frame, FrameReader, type PipedTensor, frameBytes } from './torch_frames.js';
 
-/** The Python that is asked where none is named. */
-export const defaultPython = 'python3';
+/** The Python that is asked where none is named, as its own installers call it. */
+export const defaultPython = process.platform === 'win32' ? 'python' : 'python3';
 
 const scripts = { kernels: 'torch_kernels.py', model: 'torch_model.py' } as const;
 

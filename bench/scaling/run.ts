@@ -49,12 +49,12 @@ export async function measureAxis(
 ): Promise<ScalingAxis> {
   const places = [...sizes.keys(), ...[...sizes.keys()].reverse()];
   const samples = sizes.map(() => ({ forward: [] as number[], training: [] as number[] }));
-  const costs: Omit<ScalingPoint, 'sizes'>[] = [];
+  const passCosts: PassCosts[] = [];
   for (const [done, place] of places.entries()) {
     onPoint(done, places.length);
     const stack = await openBlocks(device, sizes[place]!, precision);
     try {
-      costs[place] ??= await costOf(device, stack);
+      passCosts[place] ??= await costOf(device, stack);
       for (const pass of passes) {
         const times = await timesFor(device, stack[pass]);
         for (let sample = 0; sample < samplesPerRound; sample++) {
@@ -67,15 +67,15 @@ export async function measureAxis(
     }
   }
   const points = sizes.map((own, place): ScalingPoint => {
-    const { times, peakBytes } = costs[place]!;
+    const { costs, peakBytes } = passCosts[place]!;
     const timed = (pass: Pass): ScalingTimes => {
       const taken = samples[place]![pass].sort((a, b) => a - b);
       const fastestMs = taken[0]!;
       return {
-        ...times[pass],
+        ...costs[pass],
         medianMs: taken[taken.length >> 1]!,
         fastestMs,
-        flopsPerSecond: (1000 * times[pass].flops) / fastestMs,
+        flopsPerSecond: (1000 * costs[pass].flops) / fastestMs,
       };
     };
     return { sizes: own, times: { forward: timed('forward'), training: timed('training') }, peakBytes };
@@ -83,18 +83,24 @@ export async function measureAxis(
   return { axis, points };
 }
 
-/** What the passes take beside time; the first run of each compiles. */
-async function costOf(device: Device, stack: BlockStack): Promise<Omit<ScalingPoint, 'sizes'>> {
-  const count = async (pass: Pass): Promise<ScalingTimes> => {
+/** What the passes take beside time. */
+interface PassCosts {
+  readonly costs: Readonly<Record<Pass, Pick<ScalingTimes, 'flops' | 'dispatches'>>>;
+  readonly peakBytes: number;
+}
+
+/** The first run of each compiles. */
+async function costOf(device: Device, stack: BlockStack): Promise<PassCosts> {
+  const count = async (pass: Pass): Promise<PassCosts['costs'][Pass]> => {
     await hostMs(device, stack[pass], 1);
     device.resetStatistics();
     await hostMs(device, stack[pass], 1);
     const { flops, dispatches } = device.counts;
-    return { medianMs: 0, fastestMs: 0, flopsPerSecond: 0, flops, dispatches };
+    return { flops, dispatches };
   };
   const forward = await count('forward');
   const training = await count('training');
-  return { times: { forward, training }, peakBytes: device.memory.peakBytes };
+  return { costs: { forward, training }, peakBytes: device.memory.peakBytes };
 }
 
 async function timesFor(device: Device, record: () => void): Promise<number> {

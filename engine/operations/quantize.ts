@@ -16,7 +16,8 @@ export const quantizeRow: Operation<QuantizeInputs, undefined> = {
     );
   },
   cost: ({ x }, output) => ({ flops: 0, bytes: bytesOf([x, output]) }),
-  splits: () => [],
+  // Along rows, which are whole blocks.
+  splits: ({ x }) => (x.rank > 1 ? [{ x: 0, output: 0 }] : []),
 };
 
 /**
