@@ -14,10 +14,8 @@ export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>)
   return Math.max(...Array.from(expected, (value, i) => Math.abs(value - actual[i]!))) / largest;
 }
 
-/** How far the norm of a parameter's gradient may be. That of an attention's key bias is zero but for rounding: softmax does not see it. */
-export function normTolerance(name: string): number {
-  return name.endsWith('in_proj_bias') ? 1e-3 : 1e-4;
-}
+/** How far the norm of a parameter's gradient may be, as a share of it. */
+export const normTolerance = 1e-4;
 
 /** Rows of a stored matrix of whole numbers. */
 export function rowsOf(flat: readonly number[], shape: readonly number[]): number[][] {
