@@ -211,6 +211,7 @@ function readingText(device: Device, report: ReadingReport): string {
     `${(times.fastestMs / times.batchSize).toFixed(1)} to ${(times.slowestMs / times.batchSize).toFixed(1)}`,
     times.imagesPerSecond.toFixed(1),
     `${((100 * 1000 * times.flops) / times.medianMs / peakFlopsPerSecond).toFixed(0)} %`,
+    `${((100 * times.hostMs) / times.medianMs).toFixed(0)} %`,
     formatBytes(times.peakBytes),
     String(times.dispatches),
     String(times.submits),
@@ -223,25 +224,39 @@ function readingText(device: Device, report: ReadingReport): string {
     'spread',
     'images/s',
     'of peak',
+    'host busy',
     'memory',
     'dispatches',
     'submits',
     'read-backs',
     'peeks',
   ];
-  const stages = Object.keys(readings[0]?.stagesMs ?? {}).map((stage) => [
+  const stageRows = Object.keys(readings[0]?.stages ?? {}).map((stage) => [
     stage,
-    ...readings.map(({ stagesMs, batchSize }) => (stagesMs[stage]! / batchSize).toFixed(2)),
+    ...readings.map(({ stages, batchSize }) => (stages[stage]!.ms / batchSize).toFixed(2)),
   ]);
   const stageHead = ['ms an image, by stage', ...readings.map(({ batchSize }) => String(batchSize))];
   return [
     `${printable(checkpoint)}, ${precision}, on ${printable(device.adapter.name)}; loaded in ${loadMs.toFixed(0)} ms\n`,
-    formatTable([head, ...rows], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    formatTable([head, ...rows], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
     formatTable(
-      [stageHead, ...stages],
+      [stageHead, ...stageRows],
       readings.map((_, column) => column + 1),
     ),
+    ...readings.flatMap(characterText),
   ].join('\n');
+}
+
+/** What a character costs the host in the greedy loop. */
+function characterText({ batchSize, stages }: ReadingTimes): string[] {
+  return Object.entries(stages).flatMap(([stage, { hostMs, dispatches, steps }]) =>
+    steps === undefined
+      ? []
+      : [
+          `${stage}, ${batchSize} at once: a character takes ${(dispatches / steps).toFixed(0)} dispatches and ` +
+            `${(hostMs / steps).toFixed(2)} ms of the host, ${((1000 * hostMs) / dispatches).toFixed(1)} µs a dispatch\n`,
+        ],
+  );
 }
 
 function trainingText(device: Device, steps: readonly TrainingTimes[]): string {

@@ -4,7 +4,7 @@
  */
 import { type Launch, writeParameters } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
-import type { Binding, ProgramCache } from './programs.js';
+import type { Binding, Program, ProgramCache } from './programs.js';
 
 /** What was sent to the GPU since the device was opened or the counters were reset. */
 export interface CommandCounts {
@@ -35,12 +35,44 @@ export interface MappableCopy {
   readonly at: number;
 }
 
+/** A dispatch, ready to be encoded. */
+interface Command {
+  readonly program: Program;
+  readonly group: GPUBindGroup;
+  readonly workgroups: readonly [number, number, number];
+  /** Of its uniform block, within the queue's or a list's. */
+  readonly offset: number;
+}
+
+/** Commands in order, with their uniform blocks side by side, to be encoded again and again. */
+export interface CommandList {
+  readonly commands: Command[];
+  /** Uniform blocks, as many bytes as `parameterBytes` says. */
+  parameters: Uint8Array<ArrayBuffer>;
+  parameterBytes: number;
+  readonly used: Set<PooledBuffer>;
+  readonly written: Set<PooledBuffer>;
+  flops: number;
+}
+
+export function emptyCommandList(): CommandList {
+  return {
+    commands: [],
+    parameters: new Uint8Array(4096),
+    parameterBytes: 0,
+    used: new Set(),
+    written: new Set(),
+    flops: 0,
+  };
+}
+
 const parameterBufferBytes = 1 << 18;
 
 export class CommandQueue {
   readonly counts: CommandCounts = noCounts();
   private readonly parameters: GPUBuffer;
   private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
+  private readonly stagingBytes = new Uint8Array(this.staging.buffer);
   private readonly alignment: number;
   private used = 0;
   private batch = 1;
@@ -61,22 +93,41 @@ export class CommandQueue {
     });
   }
 
-  /** Records one dispatch. `bindings` follow the launch's `access`; `label` names the work in WebGPU's messages. */
-  dispatch(launch: Launch, bindings: readonly Binding[], label: () => string): void {
+  /**
+   * Records one dispatch. `bindings` follow the launch's `access`; `label` names the work in WebGPU's messages.
+   * @param list takes the dispatch down as well
+   */
+  dispatch(launch: Launch, bindings: readonly Binding[], label: () => string, list?: CommandList): void {
     const program = this.programs.program(launch, label);
-    if (this.used + program.parameterBytes > parameterBufferBytes) this.flush();
-    const offset = this.used;
+    const offset = this.takeParameters(program.parameterBytes);
     writeParameters(launch, this.staging, offset);
-    this.used = Math.ceil((offset + program.parameterBytes) / this.alignment) * this.alignment;
-
     const group = this.programs.bindGroup(program, this.parameters, bindings, label);
-    this.encoder ??= this.gpu.createCommandEncoder();
-    this.pass ??= this.encoder.beginComputePass(this.passDescriptor);
-    this.pass.setPipeline(program.pipeline);
-    this.pass.setBindGroup(0, group, [offset]);
-    this.pass.dispatchWorkgroups(...launch.workgroups);
+    const command = { program, group, workgroups: launch.workgroups, offset };
+    this.encode(command, offset);
     for (const { buffer } of bindings) buffer.lastBatch = this.batch;
-    this.counts.dispatches++;
+    launch.access.forEach((access, i) => {
+      if (access !== 'read') bindings[i]!.buffer.version++;
+    });
+    if (list) this.append(list, command, launch, bindings);
+  }
+
+  /** Records the commands of a list once more. */
+  repeat(list: CommandList): void {
+    // Those of a part of a model fit many times over; others go one by one.
+    const fits = list.parameterBytes <= parameterBufferBytes;
+    const start = fits ? this.takeParameters(list.parameterBytes) : 0;
+    if (fits) this.stagingBytes.set(list.parameters.subarray(0, list.parameterBytes), start);
+    for (const command of list.commands) {
+      const { program, offset } = command;
+      const place = fits ? start + offset : this.takeParameters(program.parameterBytes);
+      if (!fits) {
+        this.stagingBytes.set(list.parameters.subarray(offset, offset + program.parameterBytes), place);
+      }
+      this.encode(command, place);
+    }
+    for (const buffer of list.used) buffer.lastBatch = this.batch;
+    for (const buffer of list.written) buffer.version++;
+    this.counts.flops += list.flops;
   }
 
   /**
@@ -155,6 +206,47 @@ export class CommandQueue {
     this.pass = undefined;
     this.used = 0;
     this.batch++;
+  }
+
+  /** @returns the byte at which so many bytes of uniform blocks can lie, after a submit where there is no room */
+  private takeParameters(bytes: number): number {
+    if (this.used + bytes > parameterBufferBytes) this.flush();
+    const offset = this.used;
+    this.used = this.aligned(offset + bytes);
+    return offset;
+  }
+
+  private encode({ program, group, workgroups }: Command, offset: number): void {
+    this.encoder ??= this.gpu.createCommandEncoder();
+    this.pass ??= this.encoder.beginComputePass(this.passDescriptor);
+    this.pass.setPipeline(program.pipeline);
+    this.pass.setBindGroup(0, group, [offset]);
+    this.pass.dispatchWorkgroups(...workgroups);
+    this.counts.dispatches++;
+  }
+
+  private append(list: CommandList, command: Command, launch: Launch, bindings: readonly Binding[]): void {
+    const { offset, program } = command;
+    const end = list.parameterBytes + program.parameterBytes;
+    if (end > list.parameters.length) {
+      const larger = new Uint8Array(2 * end);
+      larger.set(list.parameters);
+      list.parameters = larger;
+    }
+    list.parameters.set(
+      this.stagingBytes.subarray(offset, offset + program.parameterBytes),
+      list.parameterBytes,
+    );
+    list.commands.push({ ...command, offset: list.parameterBytes });
+    list.parameterBytes = this.aligned(end);
+    bindings.forEach(({ buffer }, i) => {
+      list.used.add(buffer);
+      if (launch.access[i] !== 'read') list.written.add(buffer);
+    });
+  }
+
+  private aligned(bytes: number): number {
+    return Math.ceil(bytes / this.alignment) * this.alignment;
   }
 
   resetCounts(): void {

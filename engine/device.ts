@@ -18,6 +18,7 @@ import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { beginWait } from './patient_polling.js';
 import { ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
+import { Recording, type RecordingTarget } from './recording.js';
 import { Scopes } from './scopes.js';
 import { shapeText } from './shape.js';
 import { anyAxis, inParts } from './splitting.js';
@@ -60,6 +61,9 @@ export class Device implements TensorDevice {
   private timer: GpuTimer | undefined;
   private readonly scopes = new Scopes();
   private lastWork: (() => string) | undefined;
+  private recording: RecordingTarget | undefined;
+  /** Another one whenever recorded work is not to be repeated. */
+  private era = {};
   private turn: Promise<unknown> = Promise.resolve();
 
   /** @internal Use `openDevice`. */
@@ -83,6 +87,7 @@ export class Device implements TensorDevice {
       () => {
         this.queue.discard();
         this.programs.clearBindGroups();
+        this.era = {};
       },
     );
     this.programs = new ProgramCache(gpu, (label, create, undo) =>
@@ -129,6 +134,7 @@ export class Device implements TensorDevice {
    */
   tune(tuning: Tuning): void {
     this.tuned = choicesFor(tuning, this);
+    this.era = {};
   }
 
   /** Starts the counters and the memory's peak anew. */
@@ -163,6 +169,7 @@ export class Device implements TensorDevice {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
+    this.needUnrecorded('write');
     this.needOwn([tensor], () => 'write');
     const dtype = dtypeOf('write', data);
     const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
@@ -183,6 +190,7 @@ export class Device implements TensorDevice {
    */
   async readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
     this.check();
+    this.needUnrecorded('read');
     this.needOwn(tensors, () => 'readAll');
     const quantized = tensors.find(({ dtype }) => dtype === 'q8');
     if (quantized)
@@ -206,6 +214,7 @@ export class Device implements TensorDevice {
    */
   peek(tensor: Tensor): Promise<TensorData | undefined> {
     this.check();
+    this.needUnrecorded('peek');
     this.needOwn([tensor], () => 'peek');
     if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
       throw new ShapeError(
@@ -213,6 +222,19 @@ export class Device implements TensorDevice {
       );
     }
     return this.readBack.peek(tensor);
+  }
+
+  /** Starts work that is recorded part by part and can be repeated. Dispose it. */
+  newRecording(): Recording {
+    return new Recording({
+      record: (target, work) => this.record(target, work),
+      repeat: (list) => {
+        this.check();
+        this.queue.repeat(list);
+      },
+      closeArena: (arena) => this.pool.closeArena(arena),
+      recordingEra: () => this.era,
+    });
   }
 
   /** Submits what is recorded and waits until the GPU has done it. */
@@ -306,19 +328,19 @@ export class Device implements TensorDevice {
     this.lastWork = label;
     const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
     const launch = build(bound.map(({ operand }) => operand));
-    launch.access.forEach((access, i) => {
-      if (access !== 'read') bound[i]!.binding.buffer.version++;
-    });
     this.queue.dispatch(
       launch,
       bound.map(({ binding }) => binding),
       label,
+      this.recording?.list,
     );
+    if (this.recording) tensors.forEach((tensor) => this.recording!.retain(tensor));
   }
 
   /** @internal */
   countFlops(flops: number): void {
     this.queue.counts.flops += flops;
+    if (this.recording) this.recording.list.flops += flops;
   }
 
   /** @internal Whether a kernel can see all of a tensor at once. */
@@ -329,7 +351,7 @@ export class Device implements TensorDevice {
   /** @internal */
   acquireBuffer(bytes: number, purpose: string): PooledBuffer {
     this.check();
-    return this.pool.acquire(bytes, purpose);
+    return this.pool.acquire(bytes, purpose, this.recording?.arena);
   }
 
   /** @internal */
@@ -340,6 +362,25 @@ export class Device implements TensorDevice {
   /** @internal */
   track(tensor: Tensor): void {
     this.scopes.track(tensor);
+  }
+
+  private record(target: RecordingTarget, work: () => void): void {
+    this.needUnrecorded('record');
+    this.recording = target;
+    try {
+      const result: unknown = this.scopes.run<unknown>(work);
+      if (result instanceof Promise) throw new EngineError('record: work that is repeated cannot wait');
+    } finally {
+      this.recording = undefined;
+    }
+  }
+
+  /** Recorded work is repeated without the host. */
+  private needUnrecorded(operation: string): void {
+    if (!this.recording) return;
+    throw new EngineError(
+      `${operation}: cannot be part of a recording, which repeats kernels alone; do it before`,
+    );
   }
 
   /** WebGPU would report the buffer of another device at some later call. */

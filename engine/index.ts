@@ -20,6 +20,7 @@ export { type OptimizedGroup, Optimizer } from './optimizers/optimizer.js';
 export { moveTowards } from './optimizers/moving_average.js';
 export { measurePeakFlops } from './peak.js';
 export { RandomGenerator, type RandomState } from './random.js';
+export { Recording } from './recording.js';
 export { type HostData, Tensor, type TensorData, type TensorDevice } from './tensor.js';
 export { type Tuning, choicesFor, parseTuning } from './tuning.js';
 export {

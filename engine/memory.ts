@@ -13,7 +13,18 @@ export interface PooledBuffer {
   lastBatch: number;
   /** Grows with every write, so that what was kept of its contents can be told from what came after. */
   version: number;
+  /** Where it goes when its last tensor goes, instead of back to the pool. */
+  arena: Arena | undefined;
 }
+
+/** Buffers that stay together, so that work over them can be repeated. They count as live until the arena is closed. */
+export interface Arena {
+  readonly free: FreeBuffers;
+  readonly buffers: Set<PooledBuffer>;
+}
+
+/** Buffers that wait for reuse, by their bytes. */
+type FreeBuffers = Map<number, PooledBuffer[]>;
 
 export interface MemoryUsage {
   /** Bytes held by tensors now. */
@@ -50,7 +61,7 @@ export function sizeClassBytes(bytes: number): number {
 }
 
 export class BufferPool {
-  private readonly free = new Map<number, PooledBuffer[]>();
+  private readonly free: FreeBuffers = new Map();
   private nextId = 1;
   private liveBytes = 0;
   private pooledBytes = 0;
@@ -67,10 +78,13 @@ export class BufferPool {
   /**
    * A buffer of at least `bytes` bytes with whatever was in it.
    * @param purpose operation and shape, for the message
+   * @param arena whose waiting buffers come first, and which the buffer belongs to from now on
    * @throws OutOfMemoryError beyond the largest buffer or the budget
    */
-  acquire(bytes: number, purpose: string): PooledBuffer {
+  acquire(bytes: number, purpose: string, arena?: Arena): PooledBuffer {
     const size = sizeClassBytes(bytes);
+    const waiting = arena?.free.get(size)?.pop();
+    if (waiting) return waiting;
     if (size > this.maxBufferBytes) {
       throw new OutOfMemoryError(
         `${purpose}: needs a buffer of ${megabytes(size)}; this adapter's largest is ${megabytes(this.maxBufferBytes)}. ` +
@@ -86,7 +100,10 @@ export class BufferPool {
       bytes: size,
       lastBatch: 0,
       version: 0,
+      arena: undefined,
     };
+    acquired.arena = arena;
+    arena?.buffers.add(acquired);
     this.liveBytes += size;
     this.liveBuffers++;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
@@ -99,6 +116,10 @@ export class BufferPool {
   }
 
   release(buffer: PooledBuffer): void {
+    if (buffer.arena) {
+      addFree(buffer.arena.free, buffer);
+      return;
+    }
     this.liveBytes -= buffer.bytes;
     this.liveBuffers--;
     if (this.faulty.has(buffer.gpu)) {
@@ -106,9 +127,15 @@ export class BufferPool {
       return;
     }
     this.pooledBytes += buffer.bytes;
-    const list = this.free.get(buffer.bytes);
-    if (list) list.push(buffer);
-    else this.free.set(buffer.bytes, [buffer]);
+    addFree(this.free, buffer);
+  }
+
+  /** Gives the buffers of an arena back; those that tensors lie in follow when these go. */
+  closeArena(arena: Arena): void {
+    for (const buffer of arena.buffers) buffer.arena = undefined;
+    for (const list of arena.free.values()) list.forEach((buffer) => this.release(buffer));
+    arena.free.clear();
+    arena.buffers.clear();
   }
 
   /** Gives all waiting buffers back to the driver. */
@@ -146,6 +173,12 @@ export class BufferPool {
       );
     }
   }
+}
+
+function addFree(free: FreeBuffers, buffer: PooledBuffer): void {
+  const list = free.get(buffer.bytes);
+  if (list) list.push(buffer);
+  else free.set(buffer.bytes, [buffer]);
 }
 
 function megabytes(bytes: number): string {

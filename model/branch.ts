@@ -1,8 +1,10 @@
 /** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
-import { type Device, type Tensor, type TensorData, argmax, copyInto, endPadding } from '../engine/index.js';
+import { type Device, type Tensor, type TensorData, argmax, endPadding } from '../engine/index.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
+import { GreedyLoop, KeptLoop, type LoopOptions, beginIds } from './greedy_loop.js';
+import { freshCopy, keptShare } from './kept_work.js';
 
 /** What a branch has read so far. */
 export interface BranchReading {
@@ -17,11 +19,15 @@ const stepsPerLook = 3;
 
 export interface StepwiseOptions {
   readonly endsEarly?: boolean | undefined;
+  /** Whether the loop is kept for the next reading of as many images. */
+  readonly keepsLoop?: boolean | undefined;
   /** `[batch, steps, memory tokens]`: where each step looked, filled if given. */
   readonly attentionInto?: Tensor | undefined;
 }
 
 export class Branch {
+  private kept: KeptLoop | undefined;
+
   constructor(
     private readonly device: Device,
     private readonly decoder: Decoder,
@@ -42,52 +48,67 @@ export class Branch {
     memory: PreparedMemory,
     batch: number,
     steps: number,
-    { endsEarly = false, attentionInto }: StepwiseOptions = {},
+    { endsEarly = false, keepsLoop = false, attentionInto }: StepwiseOptions = {},
   ): Promise<BranchReading> {
-    const { device } = this;
-    return device.scope(async () => {
-      const { reading, take } = this.startSteps(memory, batch, steps, attentionInto);
-      if (endsEarly) return this.takeUntilEnded(reading, take);
+    const { device, decoder, tokenizer } = this;
+    const options = { device, decoder, tokenizer, batch, steps };
+    const read = async (reading: BranchReading, take: (step: number) => void): Promise<BranchReading> => {
+      if (endsEarly) return cutReading(reading, await this.takeUntilEnded(reading.ids, steps, take));
       for (let step = 0; step < steps; step++) take(step);
-      return reading;
+      return cutReading(reading, steps);
+    };
+    return device.scope(async () => {
+      const kept = keepsLoop && !attentionInto ? this.keptLoop(options, memory) : undefined;
+      if (!kept) {
+        const loop = new GreedyLoop(options, memory);
+        loop.begin();
+        return read(loop.reading, (step) => loop.step(step, attentionInto));
+      }
+      kept.busy = true;
+      try {
+        kept.begin(memory);
+        const { logits, ids } = await read(kept.reading, (step) => kept.step(step));
+        return { logits: freshCopy(logits), ids: freshCopy(ids) };
+      } finally {
+        kept.busy = false;
+      }
     });
   }
 
-  /** Whether all texts have ended is looked at while the next steps run, so that the GPU never waits. */
-  private async takeUntilEnded(reading: BranchReading, take: (step: number) => void): Promise<BranchReading> {
-    const [batch, steps] = reading.logits.shape as [number, number];
+  /** Frees what is kept between readings. */
+  dispose(): void {
+    this.kept?.dispose();
+    this.kept = undefined;
+  }
+
+  /** @returns undefined where the kept loop is in use, or would be too large */
+  private keptLoop(options: LoopOptions, memory: PreparedMemory): KeptLoop | undefined {
+    if (this.kept?.busy) return undefined;
+    if (this.kept?.fits(options, memory)) return this.kept;
+    this.dispose();
+    const memoryBytes = memory.reduce((bytes, { key, value }) => bytes + key.bytes + value.bytes, 0);
+    if (memoryBytes > keptShare * this.device.memoryBudgetBytes) return undefined;
+    this.kept = new KeptLoop(options, memory);
+    return this.kept;
+  }
+
+  /**
+   * Whether all texts have ended is looked at while the next steps run, so that the GPU never waits.
+   * @returns how many steps were taken
+   */
+  private async takeUntilEnded(ids: Tensor, steps: number, take: (step: number) => void): Promise<number> {
+    const batch = ids.shape[0]!;
     let seen: { ids: Promise<TensorData | undefined>; steps: number } | undefined;
     for (let step = 0; step < steps;) {
       const end = Math.min(steps, step + stepsPerLook);
       while (step < end) take(step++);
       if (step === steps) break;
-      const ids = this.device.peek(reading.ids);
+      const looked = this.device.peek(ids);
       const before = (await seen?.ids) as Uint32Array | undefined;
-      if (before && this.haveEnded(before, batch, seen!.steps)) return cutReading(reading, step);
-      seen = { ids, steps: step };
+      if (before && this.haveEnded(before, batch, seen!.steps)) return step;
+      seen = { ids: looked, steps: step };
     }
-    return reading;
-  }
-
-  /** The state of a greedy loop: its reading, and how to take its next step. */
-  private startSteps(
-    memory: PreparedMemory,
-    batch: number,
-    steps: number,
-    attentionInto: Tensor | undefined,
-  ): { reading: BranchReading; take: (step: number) => void } {
-    const { device } = this;
-    const ids = this.beginIds(batch, steps);
-    const logits = device.empty('f32', [batch, steps, this.tokenizer.classes]);
-    const state = this.decoder.startSteps(batch, steps);
-    const take = (step: number): void =>
-      device.scope(() => {
-        const looked = attentionInto?.slice(1, step, step + 1);
-        const read = logits.slice(1, step, step + 1);
-        this.decoder.step(ids.slice(1, step, step + 1), step, state, memory, read, looked);
-        argmax(read, ids.slice(1, step + 1, step + 2));
-      });
-    return { reading: { logits, ids }, take };
+    return steps;
   }
 
   /** Whether each row has an end token within its first steps. */
@@ -106,7 +127,7 @@ export class Branch {
     attentionInto?: Tensor,
   ): BranchReading {
     return this.device.scope(() => {
-      const begin = this.beginIds(batch, 0);
+      const begin = beginIds(this.device, this.tokenizer, batch, 0);
       return this.withIds(this.decoder.readAll(begin, positions, memory, {}, attentionInto), batch);
     });
   }
@@ -139,17 +160,9 @@ export class Branch {
   }
 
   private withIds(logits: Tensor, batch: number): BranchReading {
-    const ids = this.beginIds(batch, logits.shape[1]!);
+    const ids = beginIds(this.device, this.tokenizer, batch, logits.shape[1]!);
     argmax(logits, ids.slice(1, 1));
     return { logits, ids };
-  }
-
-  /** Ids `[batch, 1 + positions]` with the begin token in front; the rest is for the caller to fill. */
-  private beginIds(batch: number, positions: number): Tensor {
-    const { device, tokenizer } = this;
-    const ids = device.empty('u32', [batch, 1 + positions]);
-    copyInto(device.tensor(Uint32Array.of(tokenizer.beginId), [1, 1]), ids.slice(1, 0, 1));
-    return ids;
   }
 }
 

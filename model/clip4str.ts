@@ -1,10 +1,10 @@
 import { type Device, type Tensor, concat } from '../engine/index.js';
 import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
-import type { CharsetAdapter } from './charset.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
 import { encodeClipImage, projectImage } from './image_encoder.js';
+import { KeptWork } from './kept_work.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
 import { captionFromIds } from './reading_text.js';
@@ -37,6 +37,8 @@ export class Clip4StrModel implements Recognizer {
   recomputeBlocks = false;
   private readonly visual: Branch;
   private readonly cross: Branch;
+  private readonly imageWork: KeptWork;
+  private readonly textWork: KeptWork;
 
   constructor(
     readonly device: Device,
@@ -49,6 +51,8 @@ export class Clip4StrModel implements Recognizer {
     this.crossDecoder = new Decoder(device, parameters, branchNames('cross_decoder'), crossDecoder);
     this.visual = new Branch(device, this.visualDecoder, this.tokenizer);
     this.cross = new Branch(device, this.crossDecoder, this.tokenizer);
+    this.imageWork = new KeptWork(device);
+    this.textWork = new KeptWork(device);
   }
 
   /** Features of images `[batch, 3, height, width]`. With `clipClsEotFeature` there is one token, the class token. */
@@ -73,28 +77,43 @@ export class Clip4StrModel implements Recognizer {
       : projectImage(visual.detach(), this.parameters, 'clip_model.visual.');
   }
 
-  /** Projected features of captions: `[captions, context length, embed width]`, or the end token's alone. */
-  encodeCaptions(captions: readonly string[]): Tensor {
+  /** {@link encodeImages}, recorded the first time. */
+  private repeatImages(images: Tensor): ImageFeatures {
+    const [visual, cross] = this.imageWork.run([images], ([own]) => {
+      const features = this.encodeImages(own!);
+      return [features.visual, features.cross];
+    });
+    return { visual: visual!, cross: cross! };
+  }
+
+  /**
+   * Projected features of captions: `[captions, context length, embed width]`, or the end token's alone.
+   * @param repeats whether the work is recorded the first time
+   */
+  encodeCaptions(captions: readonly string[], repeats = false): Tensor {
     const { text, clipClsEotFeature } = this.configuration;
+    const encode = ([tokens]: readonly Tensor[]): Tensor[] => [
+      encodeText(tokens!, this.parameters, 'clip_model.', text, this.recomputeBlocks),
+    ];
     return this.device.scope(() => {
       const { tokens, ends } = textTokens(this.device, captions, text);
-      const features = encodeText(tokens, this.parameters, 'clip_model.', text, this.recomputeBlocks);
-      return clipClsEotFeature ? poolText(features, ends) : features;
+      const [features] = repeats ? this.textWork.run([tokens], encode) : encode([tokens]);
+      return clipClsEotFeature ? poolText(features!, ends) : features!;
     });
   }
 
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition> {
     const { device, visual, cross } = this;
-    const { onStage, endsEarly } = options;
+    const { onStage, endsEarly, keepsWork } = options;
     return device.scope(async () => {
       const batch = images.shape[0]!;
       const positions = positionCount(options, this.configuration.visualDecoder.maxLabelLength);
-      const features = this.encodeImages(images);
+      const features = keepsWork ? this.repeatImages(images) : this.encodeImages(images);
       await onStage?.('memory', features.visual);
       const memory = visual.prepareMemory(features.visual);
 
       let seen = options.autoregressive
-        ? await visual.readStepwise(memory, batch, positions, { endsEarly })
+        ? await visual.readStepwise(memory, batch, positions, { endsEarly, keepsLoop: keepsWork })
         : visual.readAtOnce(memory, batch, positions);
       let ids = (await seen.ids.read()) as Uint32Array;
       let steps = positions;
@@ -107,8 +126,12 @@ export class Clip4StrModel implements Recognizer {
 
       const looked = options.attention ? this.attentionBuffer(features, batch, positions) : undefined;
       let read = await device.scope(async () => {
-        const prepared = this.crossMemory(features.cross, ids, options.captionAdapter);
-        return cross.readStepwise(prepared, batch, steps, { endsEarly, attentionInto: looked });
+        const prepared = this.crossMemory(features.cross, ids, options);
+        return cross.readStepwise(prepared, batch, steps, {
+          endsEarly,
+          keepsLoop: keepsWork,
+          attentionInto: looked,
+        });
       });
       await onStage?.('cross_logits', read.logits);
 
@@ -119,7 +142,7 @@ export class Clip4StrModel implements Recognizer {
         const refinedIds = (await seen.ids.read()) as Uint32Array;
         const previous = read;
         read = device.scope((): BranchReading => {
-          const prepared = this.crossMemory(features.cross, refinedIds, options.captionAdapter);
+          const prepared = this.crossMemory(features.cross, refinedIds, options);
           return cross.refine(previous, positions, prepared, mask, looked);
         });
         await onStage?.(`cross_refined_logits_${pass}`, read.logits);
@@ -134,18 +157,27 @@ export class Clip4StrModel implements Recognizer {
     });
   }
 
+  dispose(): void {
+    for (const kept of [this.imageWork, this.textWork, this.visual, this.cross]) kept.dispose();
+    this.parameters.dispose();
+  }
+
   /**
    * What the cross branch looks at: image features, then the features of the visual reading's caption.
    * @param ids `[batch, 1 + positions]` of the visual reading
    */
-  private crossMemory(image: Tensor, ids: Uint32Array, adapter: CharsetAdapter): PreparedMemory {
+  private crossMemory(
+    image: Tensor,
+    ids: Uint32Array,
+    { captionAdapter, keepsWork }: DecodingOptions,
+  ): PreparedMemory {
     return this.device.scope(() => {
       const batch = image.shape[0]!;
       const length = ids.length / batch;
       const captions = Array.from({ length: batch }, (_, row) =>
-        captionFromIds(ids.subarray(row * length + 1, (row + 1) * length), this.tokenizer, adapter),
+        captionFromIds(ids.subarray(row * length + 1, (row + 1) * length), this.tokenizer, captionAdapter),
       );
-      const memory = concat([image, this.encodeCaptions(captions)], 1);
+      const memory = concat([image, this.encodeCaptions(captions, keepsWork)], 1);
       return this.cross.prepareMemory(memory);
     });
   }

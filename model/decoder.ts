@@ -87,11 +87,16 @@ export class Decoder {
     });
   }
 
-  /** The state of an autoregressive decoding over `steps` positions for `batch` images. */
-  startSteps(batch: number, steps: number): DecodingState {
-    const shape = [batch, steps, 2 * this.configuration.width];
-    const caches = this.layers.map(() => this.device.empty('f32', shape));
-    return { caches, queries: this.layers[0]!.contentQuery(this.positionQueries(0, steps)) };
+  /** The state of an autoregressive decoding over `steps` positions for `batch` images, for {@link begin} to fill. */
+  makeState(batch: number, steps: number): DecodingState {
+    const { width } = this.configuration;
+    const caches = this.layers.map(() => this.device.empty('f32', [batch, steps, 2 * width]));
+    return { caches, queries: this.device.empty('f32', [1, steps, width]) };
+  }
+
+  /** Asks for every position, before the first step. */
+  begin({ queries }: DecodingState): void {
+    this.layers[0]!.contentQuery(this.positionQueries(0, queries.shape[1]!), queries);
   }
 
   /**
@@ -232,6 +237,6 @@ export class Decoder {
 export interface DecodingState {
   /** Keys and values of the content so far, for each layer: `[batch, steps, 2 * width]`. */
   readonly caches: readonly Tensor[];
-  /** The first layer's queries of all positions: `[1, steps, width]`. */
+  /** The first layer's queries of all positions, the same for every image: `[1, steps, width]`. */
   readonly queries: Tensor;
 }

@@ -45,9 +45,9 @@ export class DecoderLayer {
     return this.norm(content, 'norm_c');
   }
 
-  /** Queries of the content attention: `[..., positions, width]`. */
-  contentQuery(query: Tensor): Tensor {
-    return this.project(this.norm(query, 'norm_q'), 'self_attn', 0, 1);
+  /** Queries of the content attention, `[..., positions, width]`, into a tensor if given. */
+  contentQuery(query: Tensor, into?: Tensor): Tensor {
+    return this.project(this.norm(query, 'norm_q'), 'self_attn', 0, 1, into);
   }
 
   /** The content's own queries, from normalised content. */

@@ -111,7 +111,7 @@ export class Clip4Str {
 
   /** Frees the model's memory. */
   dispose(): void {
-    this.model.parameters.dispose();
+    this.model.dispose();
   }
 
   /** @param unread what stands for an image without a reading; it may throw, which ends the reading */
@@ -223,6 +223,7 @@ export class Clip4Str {
             captionAdapter: this.captionAdapter(options),
             // Those two look at what comes after the ends of texts.
             endsEarly: !options.logits && options.clipRefiner === undefined,
+            keepsWork: true,
             ...(options.maxLabelLength === undefined ? {} : { maxLabelLength: options.maxLabelLength }),
             ...(options.attention ? { attention: true } : {}),
           },

@@ -21,6 +21,11 @@ export interface DecodingOptions {
    * same, logits have fewer positions.
    */
   readonly endsEarly?: boolean;
+  /**
+   * Whether what a batch takes is kept for the next of as many images, until the model is disposed: its dispatches are
+   * repeated then. Weights may change in place between readings, and not be replaced.
+   */
+  readonly keepsWork?: boolean;
   /** Characters at most; the model's own limit unless given, and never more. */
   readonly maxLabelLength?: number;
   /** Brings captions into the test charset before CLIP reads them. */
@@ -48,6 +53,8 @@ export interface Recognizer {
   readonly parameters: Parameters;
   /** @param images `[batch, 3, height, width]` f32, normalised */
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition>;
+  /** Frees the parameters, and what is kept between readings. */
+  dispose(): void;
 }
 
 /** Whether the loop ends with the batch's texts; the original's does not where it is given a longest text. */

@@ -3,6 +3,7 @@ import { Branch, clozeMask, cutReading, originalStepCount } from './branch.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { ParseqConfiguration, StrAdapterConfiguration } from './configuration.js';
 import { Decoder, parseqDecoderNames } from './decoder.js';
+import { KeptWork } from './kept_work.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
 import {
@@ -23,6 +24,7 @@ export abstract class SingleBranchModel<
   /** Whether gradients compute each transformer block again, which saves memory and costs a forward pass. */
   recomputeBlocks = false;
   private readonly branch: Branch;
+  private readonly imageWork: KeptWork;
 
   constructor(
     readonly device: Device,
@@ -32,6 +34,7 @@ export abstract class SingleBranchModel<
     this.tokenizer = new CharsetTokenizer(configuration.charset);
     this.decoder = new Decoder(device, parameters, parseqDecoderNames, configuration.decoder);
     this.branch = new Branch(device, this.decoder, this.tokenizer);
+    this.imageWork = new KeptWork(device);
   }
 
   /** What the decoder looks at, `[batch, tokens, width]`, of images `[batch, 3, height, width]`. */
@@ -43,7 +46,9 @@ export abstract class SingleBranchModel<
     return device.scope(async () => {
       const batch = images.shape[0]!;
       const positions = positionCount(options, decoder.maxLabelLength);
-      const encoded = this.encode(images);
+      const encoded = options.keepsWork
+        ? this.imageWork.run([images], ([own]) => [this.encode(own!)])[0]!
+        : this.encode(images);
       await options.onStage?.('memory', encoded);
       const memory = branch.prepareMemory(encoded);
       const looked = options.attention
@@ -53,6 +58,7 @@ export abstract class SingleBranchModel<
       let reading = options.autoregressive
         ? await branch.readStepwise(memory, batch, positions, {
             endsEarly: options.endsEarly,
+            keepsLoop: options.keepsWork,
             attentionInto: looked,
           })
         : branch.readAtOnce(memory, batch, positions, looked);
@@ -71,5 +77,11 @@ export abstract class SingleBranchModel<
         ...(looked ? { attention: patchAttention(looked, image, reading.logits.shape[1]!) } : {}),
       };
     });
+  }
+
+  dispose(): void {
+    this.imageWork.dispose();
+    this.branch.dispose();
+    this.parameters.dispose();
   }
 }

@@ -30,7 +30,7 @@ describe('reading', () => {
       expect(times.peeks).toBeGreaterThan(0);
       expect(times.fastestMs).toBeLessThanOrEqual(times.medianMs);
       expect(times.medianMs).toBeLessThanOrEqual(times.slowestMs);
-      expect(Object.keys(times.stagesMs)).toEqual([
+      expect(Object.keys(times.stages)).toEqual([
         'decode',
         'resize',
         'upload',
@@ -42,7 +42,14 @@ describe('reading', () => {
         'read-back',
         'of which text encoder, once',
       ]);
-      for (const ms of Object.values(times.stagesMs)) expect(ms).toBeGreaterThan(0);
+      for (const { ms, hostMs } of Object.values(times.stages)) {
+        expect(ms).toBeGreaterThan(0);
+        expect(hostMs).toBeGreaterThan(0);
+        expect(hostMs).toBeLessThan(1.01 * ms + 0.1);
+      }
+      expect(times.hostMs).toBeGreaterThan(0);
+      expect(times.stages['visual decoder']).toMatchObject({ steps: 26 });
+      expect(times.stages['visual decoder']!.dispatches).toBeGreaterThan(26 * 10);
     }
     const [one, three] = report.readings as [ReadingTimes, ReadingTimes];
     // Ids of several images are made dense to be read.
@@ -54,6 +61,9 @@ describe('reading', () => {
       /^clip4str_tiny\.safetensors, f32, on .*; loaded in \d+ ms\n\nat once +ms an image/,
     );
     expect(table.stdout).toMatch(/\nms an image, by stage +1\ndecode +\d/);
+    expect(table.stdout).toMatch(
+      /\nvisual decoder, 1 at once: a character takes 15 dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n$/,
+    );
   }, 240_000);
 });
 

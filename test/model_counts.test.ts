@@ -20,25 +20,25 @@ function imagesOf(file: string): NormalizedImage[] {
   }));
 }
 
-/** Counts of a first and a second reading of the same images, which must agree. */
+/** Counts of a second and a third reading of the same images, which must agree: the first records what they repeat. */
 async function counted(
   reader: Clip4Str,
   images: readonly NormalizedImage[],
   options: ReadOptions,
 ): Promise<CommandCounts> {
   const counts: CommandCounts[] = [];
-  for (let reading = 0; reading < 2; reading++) {
+  for (let reading = 0; reading < 3; reading++) {
     device().resetStatistics();
     await reader.read(images, options);
     counts.push(device().counts);
   }
-  expect(counts[1]).toEqual(counts[0]);
-  const { dispatches, submits, readBacks, peeks, uploads } = counts[0]!;
+  expect(counts[2]).toEqual(counts[1]);
+  const { dispatches, submits, readBacks, peeks, uploads } = counts[1]!;
   lines.push(
     `${reader.checkpointName} ${JSON.stringify(options)}: ${dispatches} dispatches, ${submits} submits, ` +
       `${readBacks} read-backs, ${peeks} peeks, ${uploads} uploads`,
   );
-  return counts[0]!;
+  return counts[1]!;
 }
 
 describe.each([
@@ -107,7 +107,7 @@ describe.each([
   });
 });
 
-test('200 readings with the shipped checkpoint leave memory flat', async () => {
+test('201 readings with the shipped checkpoint leave memory flat', async () => {
   const reader = await Clip4Str.load(device());
   const [height, width] = reader.imageSize;
   const image = (seed: number): NormalizedImage => ({
@@ -120,18 +120,20 @@ test('200 readings with the shipped checkpoint leave memory flat', async () => {
     }
   };
   const before = device().memory;
-  await readSome(20);
+  // What is kept for the next reading of as many images is that of three.
+  await readSome(21);
   const warm = device().memory;
   await readSome(180);
   const { liveBytes, pooledBytes, buffers } = device().memory;
   lines.push(
-    `after 20 and after 200 readings: ${liveBytes} bytes live, ${pooledBytes} pooled, ${buffers} buffers`,
+    `after 21 and after 201 readings: ${liveBytes} bytes live, ${pooledBytes} pooled, ${buffers} buffers`,
   );
   expect({ liveBytes, pooledBytes, buffers }).toEqual({
     liveBytes: warm.liveBytes,
     pooledBytes: warm.pooledBytes,
     buffers: warm.buffers,
   });
-  expect(liveBytes).toBe(before.liveBytes);
+  const parameterBytes = reader.model.parameters.bytes;
   reader.dispose();
+  expect(device().memory.liveBytes).toBeLessThanOrEqual(before.liveBytes - parameterBytes);
 }, 600_000);

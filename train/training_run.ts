@@ -211,7 +211,7 @@ export class TrainingRun {
     await this.loader.close();
     this.average.dispose();
     this.training.dispose();
-    this.model.parameters.dispose();
+    this.model.dispose();
   }
 
   private takeIntoAverage(): void {

@@ -1,7 +1,7 @@
 /** How fast a model reads, and what that takes. */
 import type { Device } from '../../engine/index.js';
 import type { Clip4Str } from '../../model/index.js';
-import { type StageTimes, timeStages } from './stages.js';
+import { type StageTimes, hostMsSoFar, timeStages } from './stages.js';
 
 /** Reading one batch, from image files in memory to texts. */
 export interface ReadingTimes {
@@ -13,8 +13,10 @@ export interface ReadingTimes {
   readonly slowestMs: number;
   readonly rounds: number;
   readonly imagesPerSecond: number;
-  /** Milliseconds of the batch by stage, medians of rounds of their own in which the device is waited for after each. */
-  readonly stagesMs: Readonly<Record<string, number>>;
+  /** Milliseconds of the batch in which the host computes, the middle one of the rounds; the rest it waits. */
+  readonly hostMs: number;
+  /** By stage, of rounds of their own in which the device is waited for after each: the round of the middle time. */
+  readonly stages: Readonly<Record<string, StageTimes>>;
   readonly dispatches: number;
   readonly submits: number;
   readonly readBacks: number;
@@ -41,27 +43,30 @@ export async function timeReading(
   batchSize: number,
 ): Promise<ReadingTimes> {
   const batch = Array.from({ length: batchSize }, () => image);
+  const hostTimes: number[] = [];
   const once = async (): Promise<number> => {
-    const start = performance.now();
+    const [start, hostStart] = [performance.now(), hostMsSoFar()];
     await reader.read(batch, { batchSize });
+    hostTimes.push(hostMsSoFar() - hostStart);
     return performance.now() - start;
   };
   await once();
+  hostTimes.length = 0;
   device.resetStatistics();
   const times = [await once()];
   const { dispatches, submits, readBacks, peeks, flops } = device.counts;
   const { peakBytes } = device.memory;
   const rounds = times[0]! > longMs ? stageRounds : mostRounds;
   while (times.length < rounds) times.push(await once());
-  times.sort((a, b) => a - b);
+  for (const list of [times, hostTimes]) list.sort((a, b) => a - b);
   const medianMs = times[times.length >> 1]!;
-  const stages: StageTimes[] = [];
+  const stageTimes: ReadonlyMap<string, StageTimes>[] = [];
   for (let round = 0; round < stageRounds; round++) {
-    stages.push(await timeStages(device, reader, image, batchSize));
+    stageTimes.push(await timeStages(device, reader, image, batchSize));
   }
-  const stagesMs = Object.fromEntries(
-    [...stages[0]!.keys()].map((stage) => {
-      const own = stages.map((round) => round.get(stage)!).sort((a, b) => a - b);
+  const stages = Object.fromEntries(
+    [...stageTimes[0]!.keys()].map((stage) => {
+      const own = stageTimes.map((round) => round.get(stage)!).sort((a, b) => a.ms - b.ms);
       return [stage, own[own.length >> 1]!];
     }),
   );
@@ -72,7 +77,8 @@ export async function timeReading(
     slowestMs: times.at(-1)!,
     rounds: times.length,
     imagesPerSecond: (1000 * batchSize) / medianMs,
-    stagesMs,
+    hostMs: hostTimes[hostTimes.length >> 1]!,
+    stages,
     dispatches,
     submits,
     readBacks,

@@ -98,6 +98,7 @@ function readPixels(
         refineIterations: configuration.refineIterations,
         stopping: 'independent',
         endsEarly,
+        keepsWork: true,
         captionAdapter: new CharsetAdapter(configuration.testCharset),
       });
       const values = (await logits.read()) as Float32Array;

@@ -1,0 +1,114 @@
+/** Readings that repeat what earlier ones recorded are the same as those that do not. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Tensor } from '../engine/index.js';
+import { type Clip4StrModel, type Parseq, loadModel } from '../model/index.js';
+import type { DecodingOptions, Recognizer } from '../model/recognizer.js';
+import { openParameters } from '../weights/index.js';
+import { useDevice } from './support/device.js';
+import { fixtureOptions, parseqOptions } from './support/fixture_models.js';
+import { fixturePath, readTensorFixture } from './support/fixtures.js';
+import { imageRows, recognize } from './support/recognize.js';
+
+const device = useDevice({ device: 'software' });
+
+describe.each([
+  {
+    name: 'CLIP4STR',
+    file: 'models/fast.safetensors',
+    options: fixtureOptions('fast'),
+    images: 'forward/fast_A.safetensors',
+  },
+  {
+    name: 'PARSeq',
+    file: 'parseq/parseq_tiny.pt',
+    options: parseqOptions,
+    images: 'parseq/parseq_refs.safetensors',
+  },
+])('$name', ({ file, options, images: imageFile }) => {
+  const images = readTensorFixture(imageFile).get('images');
+  let model: Clip4StrModel | Parseq;
+  let parameterBytes: number;
+  let before: number;
+
+  beforeAll(async () => {
+    before = device().memory.liveBytes;
+    const parameters = await openParameters(fixturePath(file));
+    model = (await loadModel(device(), parameters, options)) as Clip4StrModel | Parseq;
+    await parameters.close();
+    parameterBytes = device().memory.liveBytes - before;
+  });
+  afterAll(() => {
+    model.dispose();
+    expect(device().memory.liveBytes).toBe(before);
+  });
+
+  /** Texts are short of the end here and there: positions after it differ in number. */
+  const read = (
+    rows: readonly [number, number],
+    decoding: Partial<DecodingOptions>,
+    on: Recognizer = model,
+  ): ReturnType<typeof recognize> => recognize(device(), on, imageRows(images, ...rows), decoding);
+
+  test('one batch after another, of other sizes, lengths and stopping', async () => {
+    const plans: [readonly [number, number], Partial<DecodingOptions>][] = [
+      [[0, 2], { refineIterations: 1 }],
+      [[1, 3], { refineIterations: 1 }],
+      [[0, 2], { stopping: 'independent', endsEarly: true, refineIterations: 2 }],
+      [[1, 3], { stopping: 'independent', endsEarly: true, refineIterations: 2 }],
+      [[0, 1], { stopping: 'independent' }],
+      [[2, 3], { stopping: 'independent' }],
+      [[0, 1], { stopping: 'independent', maxLabelLength: 4 }],
+      [[0, 1], { stopping: 'independent', autoregressive: false, refineIterations: 1 }],
+      [[0, 3], { stopping: 'independent' }],
+    ];
+    for (const [rows, decoding] of plans) {
+      const [fresh, kept] = [await read(rows, decoding), await read(rows, { ...decoding, keepsWork: true })];
+      expect(kept.logits).toEqual(fresh.logits);
+      expect(kept.visualLogits).toEqual(fresh.visualLogits);
+      expect([...kept.stages]).toEqual([...fresh.stages]);
+    }
+  }, 120_000);
+
+  test('at the same time', async () => {
+    const decoding = { stopping: 'independent', endsEarly: true, refineIterations: 1 } as const;
+    const rows = [
+      [0, 2],
+      [1, 3],
+      [0, 2],
+    ] as const;
+    const expected = [];
+    for (const some of rows) expected.push((await read(some, decoding)).logits);
+    const together = await Promise.all(rows.map((some) => read(some, { ...decoding, keepsWork: true })));
+    expect(together.map(({ logits }) => logits)).toEqual(expected);
+  }, 120_000);
+
+  test('with weights that changed in place', async () => {
+    const decoding = { stopping: 'independent' } as const;
+    const earlier = await read([0, 1], { ...decoding, keepsWork: true });
+    const changed = [...model.parameters.entries()].filter(([name]) =>
+      /(head|conv1|proj)\.weight$/.test(name),
+    );
+    expect(changed.length).toBeGreaterThan(0);
+    for (const [, tensor] of changed) await halve(tensor);
+    const [fresh, kept] = [
+      await read([0, 1], decoding),
+      await read([0, 1], { ...decoding, keepsWork: true }),
+    ];
+    expect(kept.logits).toEqual(fresh.logits);
+    expect(kept.logits).not.toEqual(earlier.logits);
+  }, 120_000);
+
+  test('and take little memory between readings', () => {
+    const kept = device().memory.liveBytes - before - parameterBytes;
+    expect(kept).toBeGreaterThan(0);
+    expect(kept).toBeLessThan(8 << 20);
+  });
+});
+
+async function halve(tensor: Tensor): Promise<void> {
+  const values = (await tensor.read()) as Float32Array<ArrayBuffer>;
+  device().write(
+    tensor,
+    values.map((value) => value / 2),
+  );
+}
