@@ -1,6 +1,7 @@
 // Index of the largest value of each row; of equal ones the first, as PyTorch on the CPU. One row an invocation:
 // rows are short (the classes of a recogniser) and there are few of them.
-#include "row.wgsl"
+#include "grid.wgsl"
+#include "row_offsets.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;

@@ -7,7 +7,8 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
-import { rowPlaces } from './row_launch.js';
+import { rowPlaces, rowWidth } from './row_launch.js';
+import { vectorType } from './stream.js';
 
 /** Columns an invocation adds up: what they share of a row is found once. */
 const columnsPerLane = 4;
@@ -20,27 +21,37 @@ const groupRowLimit = partRows * 32;
  * the adapter is filled. 1: one launch gives the sums. Else the groups' sums are summed again, in the same way.
  */
 export function columnSumGroups(rows: number, columns: number, traits: AdapterTraits): number {
-  // Below so many rows a second launch costs more than waiting for few invocations.
-  if (rows <= 256) return 1;
+  // Below so many rows a second launch costs more than waiting for few invocations; on a CPU, below so many elements.
+  if (rows <= 256 || (traits.software && rows <= groupRowLimit && rows * columns <= 1 << 19)) return 1;
   const forDigits = Math.ceil(rows / groupRowLimit);
   const invocations = traits.software ? 512 : 131_072;
   const forFilling = Math.ceil((invocations * columnsPerLane) / columns);
   return Math.max(forDigits, Math.min(forFilling, Math.floor(rows / partRows)));
 }
 
-/** What kernels that include `column_walk.wgsl` share. */
+/** What kernels that include `column_walk.wgsl` share. The rows of `result` are those of groups. */
 export function columnWalk(
   kernel: string,
   operands: { readonly x: Operand; readonly gradient?: Operand },
+  result: Operand,
   groups: number,
   traits: AdapterTraits,
-): Pick<Launch, 'defines' | 'params' | 'workgroups'> {
-  const { rows, columns, defines, params } = rowPlaces(kernel, operands);
+): Pick<Launch, 'defines' | 'params' | 'workgroups'> & { readonly width: 1 | 4 } {
+  const width = rowWidth([...Object.values(operands), result]);
+  const { rows, columns, defines, params } = rowPlaces(kernel, operands, width);
   const lanes = traits.software && traits.subgroupSize > 0 ? traits.subgroupSize : 64;
+  const steps = columnsPerLane / width;
   return {
-    defines: { WORKGROUP: lanes, COLUMNS: columnsPerLane, PART: partRows, ...defines },
-    params: { rows: u32(rows), columns: u32(columns), groups: u32(groups), ...params },
-    workgroups: spreadWorkgroups(Math.ceil(columns / lanes / columnsPerLane) * groups, traits),
+    width,
+    defines: { WORKGROUP: lanes, COLUMNS: steps, PART: partRows, ...defines },
+    params: {
+      rows: u32(rows),
+      columns: u32(columns),
+      groups: u32(groups),
+      ...params,
+      resultOffset: u32(result.offset / width),
+    },
+    workgroups: spreadWorkgroups(Math.ceil(columns / lanes / steps) * groups, traits),
   };
 }
 
@@ -51,17 +62,16 @@ export function columnWalk(
 export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTraits): Launch {
   const kernel = 'column_sum';
   const grouped = result.shape.length === 2;
-  const walk = columnWalk(kernel, { x }, grouped ? result.shape[0]! : 1, traits);
+  const { width, ...walk } = columnWalk(kernel, { x }, result, grouped ? result.shape[0]! : 1, traits);
   return {
     kernel,
     file: `${kernel}.wgsl`,
-    defines: { X: x.dtype, RESULT: result.dtype, ...walk.defines },
+    defines: { X: vectorType(x.dtype, width), RESULT: vectorType(result.dtype, width), ...walk.defines },
     features: storageFeatures([x, result]),
     access: ['read', 'write'],
     params: {
       ...walk.params,
-      resultOffset: u32(result.offset),
-      resultStride: u32(grouped ? result.strides[0]! : 0),
+      resultStride: u32(grouped ? result.strides[0]! / width : 0),
     },
     workgroups: walk.workgroups,
   };

@@ -5,14 +5,14 @@
 @group(0) @binding(2) var<storage, read_write> result: array<$RESULT>;
 
 alias RowStart = u32;
-alias Terms = f32;
+alias Terms = Floats;
 
 fn row_start(row: u32) -> RowStart {
   return row_offsets(row).x;
 }
 
 fn row_terms(start: RowStart, column: u32) -> Terms {
-  return f32(x_values[start + column]);
+  return Floats(x_values[start + column]);
 }
 
 @compute @workgroup_size($WORKGROUP)

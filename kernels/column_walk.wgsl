@@ -1,16 +1,18 @@
-// Kernels that add up rows (all dimensions but the last), COLUMNS columns an invocation. Workgroups are blocks of
-// columns times `groups` of rows; a group takes every groups-th row. The including file defines
+// Kernels that add up rows (all dimensions but the last), four columns an invocation: WIDTH of them at once, that
+// COLUMNS times. Workgroups are blocks of columns times `groups` of rows; a group takes every groups-th row. The
+// including file defines
 //   RowStart, row_start(row)           what the columns of a row share
-//   Terms, row_terms(start, column)    what the row adds to the sums of a column
+//   Terms, row_terms(start, column)    what the row adds to the sums of WIDTH columns
 #include "grid.wgsl"
 #include "row_offsets.wgsl"
+#include "column_vectors.wgsl"
 
 struct Place {
   column: u32,
   group: u32,
 }
 
-// The first column of an invocation (the others follow WORKGROUP apart) and its group.
+// The first columns of an invocation (the others follow WORKGROUP apart) and its group.
 fn place(workgroup: u32, lane: u32) -> Place {
   let blocks = (params.columns + ${WORKGROUP * COLUMNS - 1}u) / ${WORKGROUP * COLUMNS}u;
   return Place(workgroup % blocks * ${WORKGROUP * COLUMNS}u + lane, workgroup / blocks);

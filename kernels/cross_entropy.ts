@@ -7,7 +7,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
-import { rowLanes } from './row_launch.js';
+import { rowLanes, rowSpan } from './row_launch.js';
 
 export interface CrossEntropyProblem {
   /** `[rows, classes]`, classes contiguous. */
@@ -31,6 +31,7 @@ function launchRowsWithTargets(
     throw new Error(`${kernel}: the classes must be contiguous, their stride is ${logits.strides[1]}`);
   }
   const { lanes, subgroup } = rowLanes(traits);
+  const span = rowSpan(rows, traits);
   return {
     kernel,
     file: 'cross_entropy.wgsl',
@@ -45,6 +46,7 @@ function launchRowsWithTargets(
     access: ['read', 'read', ...(weights ? (['read'] as const) : []), 'write'],
     params: {
       rows: u32(rows),
+      span: u32(span),
       columns: u32(classes),
       ignored: u32(problem.ignoredTarget),
       notANumber: u32(notANumberBits),
@@ -57,7 +59,7 @@ function launchRowsWithTargets(
       resultOffset: u32(result.offset),
       resultStride: u32(result.strides[0]!),
     },
-    workgroups: spreadWorkgroups(rows, traits),
+    workgroups: spreadWorkgroups(Math.ceil(rows / span), traits),
   };
 }
 

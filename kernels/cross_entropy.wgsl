@@ -1,9 +1,9 @@
 // Cross entropy of each row of logits against its target class, or with GRADIENT the gradient of the logits:
 //   loss = log(sum(exp(x))) - x[target]
 //   gradient = (softmax(x) - onehot(target)) * row weight
-// A row whose target is `ignored` gives 0, one with another target outside the classes NaN. One row a workgroup.
+// A row whose target is `ignored` gives 0, one with another target outside the classes NaN.
 // The target's own term is kept out of the sums: neither a small loss nor a probability near 1 then loses its digits.
-#include "row_lanes.wgsl"
+#include "row_walk.wgsl"
 
 @group(0) @binding(1) var<storage, read> logits: array<$X>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
@@ -30,16 +30,7 @@ fn write_row(row: u32, lane: u32, value: f32) {
 #end
 }
 
-@compute @workgroup_size($WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let row = workgroup_index(group, groups);
-  if (row >= params.rows) {
-    return;
-  }
+fn work_on_row(row: u32, lane: u32) {
   let wanted = targets[params.targetsOffset + row * params.targetsStride];
   if (wanted == params.ignored) {
     write_row(row, lane, 0.0);

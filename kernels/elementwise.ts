@@ -1,4 +1,4 @@
-import { dimensionParameters, foldDimensions } from './dimensions.js';
+import { type FoldedDimensions, dimensionParameters, foldDimensions } from './dimensions.js';
 import {
   type AdapterTraits,
   type Launch,
@@ -10,15 +10,9 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
+import { streamSpan, vectorType } from './stream.js';
 
-const workgroupSize = 64;
-
-/** Blocks of elements a workgroup takes: on a CPU as many as leave every core some workgroups. */
-function stepsFor(count: number, traits: AdapterTraits): number {
-  return traits.software ? Math.min(64, Math.ceil(count / workgroupSize / 64)) : 1;
-}
-
-/** WGSL of the element-wise functions of one operand, in f32. `copy` converts between any types. */
+/** WGSL of the element-wise functions of one operand, in floats. `copy` converts between any types. */
 export const unaryExpressions = {
   copy: 'x',
   negate: '-x',
@@ -27,7 +21,7 @@ export const unaryExpressions = {
   log: 'log(x)',
   sqrt: 'sqrt(x)',
   reciprocal: '1.0 / x',
-  relu: 'max(x, 0.0)',
+  relu: 'max(x, Floats())',
   sigmoid: '1.0 / (1.0 + exp(-x))',
   tanh: 'hyperbolic_tangent(x)',
   gelu: 'gelu(x)',
@@ -54,7 +48,7 @@ export const unaryGradients = {
   sqrt: { from: 'output', expression: '0.5 * y / x' },
   reciprocal: { from: 'output', expression: '-y * x * x' },
   // As PyTorch, a NaN lets the gradient through.
-  relu: { from: 'output', expression: 'select(y, 0.0, x <= 0.0)' },
+  relu: { from: 'output', expression: 'select(y, Floats(), x <= Floats())' },
   sigmoid: { from: 'x', expression: 'sigmoid_gradient(x, y)' },
   tanh: { from: 'x', expression: 'tanh_gradient(x, y)' },
   gelu: { from: 'x', expression: 'gelu_gradient(x, y)' },
@@ -68,6 +62,40 @@ export type UnaryFunction = keyof typeof unaryExpressions;
 export type UnaryGradient = keyof typeof unaryGradients;
 export type BinaryFunction = keyof typeof binaryExpressions;
 
+/** Operands as a kernel goes through them, `width` elements of the last dimension at a time. */
+interface Vectors {
+  readonly width: 1 | 4;
+  readonly folded: FoldedDimensions;
+  /** Elements of each operand's own steps: 1 where one value stands for all of the last dimension. */
+  readonly widths: readonly (1 | 4)[];
+}
+
+/** Takes vectors where every operand's last dimension lies side by side in fours, or is one value repeated. */
+function vectorsOf(folded: FoldedDimensions, operands: readonly Operand[]): Vectors {
+  const { sizes, strides } = folded;
+  const repeats = strides.map((own) => own[0] === 0);
+  const fits =
+    sizes[0]! % 4 === 0 &&
+    !repeats.at(-1) &&
+    strides.every(
+      (own, o) =>
+        repeats[o] ||
+        (own[0] === 1 &&
+          operands[o]!.offset % 4 === 0 &&
+          own.every((stride, d) => d === 0 || stride % 4 === 0)),
+    );
+  if (!fits) return { width: 1, folded, widths: operands.map(() => 1) };
+  const widths = repeats.map((repeated) => (repeated ? 1 : 4));
+  return {
+    width: 4,
+    folded: {
+      sizes: sizes.with(0, sizes[0]! / 4),
+      strides: strides.map((own, o) => own.map((stride, d) => (d === 0 ? stride : stride / widths[o]!))),
+    },
+    widths,
+  };
+}
+
 function launchElementwise(
   kernel: string,
   expression: string,
@@ -78,34 +106,46 @@ function launchElementwise(
   extra: Readonly<Record<string, Parameter>> = {},
 ): Launch {
   const [x, y = x] = inputs as [Operand, Operand?];
-  const count = elementCount(result.shape);
-  const folded = foldDimensions(result.shape, [x.strides, y.strides, result.strides]);
-  const steps = stepsFor(count, traits);
+  const operands = [x, y, result];
+  const { width, folded, widths } = vectorsOf(
+    foldDimensions(
+      result.shape,
+      operands.map(({ strides }) => strides),
+    ),
+    operands,
+  );
+  const [xWidth, yWidth] = widths as [1 | 4, 1 | 4, 1 | 4];
+  const vectors = elementCount(result.shape) / width;
+  const { lanes, span } = streamSpan(vectors, traits);
   return {
     kernel,
     file: 'elementwise.wgsl',
     defines: {
-      X: x.dtype,
-      Y: y.dtype,
-      RESULT: result.dtype,
-      COMPUTE: compute,
+      X: vectorType(x.dtype, xWidth),
+      X_AS: vectorType(compute, xWidth),
+      Y: vectorType(y.dtype, yWidth),
+      Y_AS: vectorType(compute, yWidth),
+      RESULT: vectorType(result.dtype, width),
+      COMPUTE: vectorType(compute, width),
+      FLOATS: vectorType('f32', width),
+      WORDS: vectorType('u32', width),
       INPUTS: inputs.length,
       RANK: folded.sizes.length,
       EXPRESSION: expression,
-      WORKGROUP: workgroupSize,
+      WORKGROUP: lanes,
     },
     features: storageFeatures([...inputs, result]),
     access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
-      count: u32(count),
-      steps: u32(steps),
-      xOffset: u32(x.offset),
-      yOffset: u32(y.offset),
-      resultOffset: u32(result.offset),
+      vectors: u32(vectors),
+      span: u32(span),
+      xOffset: u32(x.offset / xWidth),
+      yOffset: u32(y.offset / yWidth),
+      resultOffset: u32(result.offset / width),
       ...extra,
       ...dimensionParameters(folded, ['x', 'y', 'result']),
     },
-    workgroups: spreadWorkgroups(Math.ceil(count / workgroupSize / steps), traits),
+    workgroups: spreadWorkgroups(Math.ceil(vectors / span), traits),
   };
 }
 

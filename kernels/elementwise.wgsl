@@ -1,7 +1,7 @@
-// result[i] = EXPRESSION(x[i], y[i]) over operands of any strides: broadcasting, casts, copies into slices.
-// A workgroup takes `steps` blocks of WORKGROUP elements one after another: on a CPU, starting a workgroup costs more
-// than the elements. The launcher folds dimensions, so contiguous operands have RANK 1.
-#include "grid.wgsl"
+// result[i] = EXPRESSION(x[i], y[i]) over operands of any strides: broadcasting, casts, copies into slices. Elements go
+// WIDTH at a time where the last dimension of every operand lies so, or is one value repeated. The launcher folds
+// dimensions, so contiguous operands have RANK 1.
+#include "stream.wgsl"
 #include "activation.wgsl"
 #include "activation_gradient.wgsl"
 
@@ -11,15 +11,17 @@
 #end
 @group(0) @binding(${INPUTS + 1}) var<storage, read_write> result: array<$RESULT>;
 
+alias Floats = $FLOATS;
+alias Words = $WORDS;
+
 @compute @workgroup_size($WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
+  @builtin(local_invocation_index) lane: u32,
 ) {
-  let first = workgroup_index(group, groups) * params.steps * $WORKGROUP;
-  let end = min(first + params.steps * $WORKGROUP, params.count);
-  for (var index = first + local; index < end; index += $WORKGROUP) {
+  let span = stream_span(group, groups);
+  for (var index = span.first + lane; index < span.end; index += $WORKGROUP) {
     var x_index = params.xOffset;
     var y_index = params.yOffset;
     var result_index = params.resultOffset;
@@ -35,9 +37,10 @@ fn main(
     y_index += coordinate_$d * params.yStride$d;
     result_index += coordinate_$d * params.resultStride$d;
 #end
-    let x = $COMPUTE(x_values[x_index]);
+    // Of one value, several.
+    let x = $COMPUTE($X_AS(x_values[x_index]));
 #if INPUTS == 2
-    let y = $COMPUTE(y_values[y_index]);
+    let y = $COMPUTE($Y_AS(y_values[y_index]));
 #end
     result[result_index] = $RESULT($EXPRESSION);
   }

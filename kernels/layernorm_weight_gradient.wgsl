@@ -8,7 +8,7 @@
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
 @group(0) @binding(2) var<storage, read> gradient_values: array<$GRADIENT>;
 @group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> result: array<f32>;
+@group(0) @binding(4) var<storage, read_write> result: array<$FLOATS>;
 
 struct RowStart {
   x: u32,
@@ -18,18 +18,22 @@ struct RowStart {
   scale: f32,
 }
 
+#if WIDTH == 4
+alias Terms = mat2x4<f32>;
+#else
 alias Terms = vec2<f32>;
+#end
 
 fn row_start(row: u32) -> RowStart {
   let offsets = row_offsets(row);
   let known = statistics[params.statisticsOffset + row];
-  return RowStart(offsets.x, offsets.gradient, f32(x_values[offsets.x]), known.x, known.y);
+  return RowStart(offsets.x, offsets.gradient, first_of(Floats(x_values[offsets.x])), known.x, known.y);
 }
 
 fn row_terms(start: RowStart, column: u32) -> Terms {
-  let centred = f32(x_values[start.x + column]) - start.origin - start.difference;
-  let gradient = f32(gradient_values[start.gradient + column]);
-  return vec2<f32>(gradient * (centred * start.scale), gradient);
+  let centred = Floats(x_values[start.x + column]) - start.origin - start.difference;
+  let gradient = Floats(gradient_values[start.gradient + column]);
+  return Terms(gradient * (centred * start.scale), gradient);
 }
 
 @compute @workgroup_size($WORKGROUP)
@@ -46,8 +50,8 @@ fn main(
   let result_at = params.resultOffset + here.group * 2u * params.columns;
 #for c in 0..COLUMNS
   if (here.column + ${c * WORKGROUP}u < params.columns) {
-    result[result_at + here.column + ${c * WORKGROUP}u] = sums[$c].x;
-    result[result_at + params.columns + here.column + ${c * WORKGROUP}u] = sums[$c].y;
+    result[result_at + here.column + ${c * WORKGROUP}u] = sums[$c][0];
+    result[result_at + params.columns + here.column + ${c * WORKGROUP}u] = sums[$c][1];
   }
 #end
 }

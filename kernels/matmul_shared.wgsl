@@ -4,6 +4,9 @@
 #include "grid.wgsl"
 #include "sum_span.wgsl"
 
+alias Floats = f32;
+alias Words = u32;
+
 #if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<$BIAS_TYPE>;
 #end

@@ -2,6 +2,7 @@
 import { columnWalk } from './column_sum.js';
 import { type AdapterTraits, type Launch, type Operand, f32, storageFeatures, u32 } from './kernel.js';
 import { launchRows } from './row_launch.js';
+import { vectorType } from './stream.js';
 
 /**
  * Gradient of softmax's operand, or of its logarithm's, from the function's output. Operands: output, gradient (of
@@ -36,12 +37,10 @@ export function launchLayerNormGradient(problem: LayerNormGradientProblem, trait
   const { x, gradient, weight, result, statistics } = problem;
   const extra = {
     gradient,
-    inputs: [weight],
+    byColumn: { weight },
     outputs: [statistics],
-    defines: { WEIGHT: weight.dtype },
     params: {
       epsilon: f32(problem.epsilon),
-      weightOffset: u32(weight.offset),
       statisticsOffset: u32(statistics.offset / 2),
     },
   };
@@ -62,18 +61,18 @@ export function launchLayerNormWeightGradient(
   traits: AdapterTraits,
 ): Launch {
   const kernel = 'layernorm_weight_gradient';
-  const walk = columnWalk(kernel, { x, gradient }, result.shape[0]!, traits);
+  const { width, ...walk } = columnWalk(kernel, { x, gradient }, result, result.shape[0]!, traits);
   return {
     kernel,
     file: `${kernel}.wgsl`,
-    defines: { X: x.dtype, GRADIENT: gradient.dtype, ...walk.defines },
+    defines: {
+      X: vectorType(x.dtype, width),
+      GRADIENT: vectorType(gradient.dtype, width),
+      ...walk.defines,
+    },
     features: storageFeatures([x, gradient]),
     access: ['read', 'read', 'read', 'write'],
-    params: {
-      ...walk.params,
-      statisticsOffset: u32(statistics.offset / 2),
-      resultOffset: u32(result.offset),
-    },
+    params: { ...walk.params, statisticsOffset: u32(statistics.offset / 2) },
     workgroups: walk.workgroups,
   };
 }

@@ -1,4 +1,4 @@
-// A workgroup whose lanes work on one row: reductions over them.
+// A workgroup whose lanes work on one row at a time: reductions over them.
 // With SUBGROUP the workgroup is exactly one subgroup, so no shared memory and no barrier is needed.
 #include "grid.wgsl"
 

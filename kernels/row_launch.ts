@@ -11,6 +11,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
+import { vectorType } from './stream.js';
 
 /** Lanes that share a row: one subgroup where its size is known, else a workgroup with shared memory. */
 export function rowLanes(traits: AdapterTraits): { lanes: number; subgroup: boolean } {
@@ -28,13 +29,26 @@ interface RowOperands {
 
 interface RowPlaces {
   readonly rows: number;
+  /** Of as many as are taken at once. */
   readonly columns: number;
   readonly defines: Defines;
   readonly params: Readonly<Record<string, Parameter>>;
 }
 
-/** What `row_offsets.wgsl` needs to find the rows of operands of any outer strides. */
-export function rowPlaces(kernel: string, { x, gradient, result }: RowOperands): RowPlaces {
+/** Columns that kernels can take at once: 4 where the rows of all of these operands begin and end at such a boundary. */
+export function rowWidth(operands: readonly Operand[]): 1 | 4 {
+  const inFours = ({ offset, shape, strides }: Operand): boolean =>
+    [offset, shape.at(-1)!, ...strides.slice(0, -1).filter((_, d) => shape[d] !== 1)].every(
+      (elements) => elements % 4 === 0,
+    );
+  return operands.every(inFours) ? 4 : 1;
+}
+
+/**
+ * What `row_offsets.wgsl` needs to find the rows of operands of any outer strides.
+ * @param width columns at once, of {@link rowWidth}
+ */
+export function rowPlaces(kernel: string, { x, gradient, result }: RowOperands, width: 1 | 4 = 1): RowPlaces {
   const columns = x.shape.at(-1)!;
   for (const { strides } of gradient ? [x, gradient] : [x]) {
     if (strides.at(-1) !== 1 && columns > 1) {
@@ -43,22 +57,24 @@ export function rowPlaces(kernel: string, { x, gradient, result }: RowOperands):
   }
   const outer = x.shape.slice(0, -1);
   const named = Object.entries({ x, gradient, result }).flatMap(([name, operand]) =>
-    operand ? [{ name, operand }] : [],
+    operand ? [{ name, operand, width: hasColumns(operand, x) ? width : 1 }] : [],
   );
   const folded = foldDimensions(
     outer,
-    named.map(({ operand }) => operand.strides.slice(0, outer.length)),
+    named.map((own) => own.operand.strides.slice(0, outer.length).map((stride) => stride / own.width)),
   );
   return {
     rows: elementCount(outer),
-    columns,
+    columns: columns / width,
     defines: {
       RANK: folded.sizes.length,
       GRADIENT_ROWS: gradient !== undefined,
       RESULT_ROWS: result !== undefined,
+      WIDTH: width,
+      FLOATS: vectorType('f32', width),
     },
     params: {
-      ...Object.fromEntries(named.map(({ name, operand }) => [`${name}Offset`, u32(operand.offset)])),
+      ...Object.fromEntries(named.map((own) => [`${own.name}Offset`, u32(own.operand.offset / own.width)])),
       ...dimensionParameters(
         folded,
         named.map(({ name }) => name),
@@ -67,9 +83,19 @@ export function rowPlaces(kernel: string, { x, gradient, result }: RowOperands):
   };
 }
 
+/** Whether an operand has all columns of `x`, or one entry a row. */
+function hasColumns(operand: Operand, x: Operand): boolean {
+  return operand.shape.length === x.shape.length;
+}
+
+/** Rows that a workgroup takes: on a CPU as many as leave every core some workgroups. */
+export function rowSpan(rows: number, traits: AdapterTraits): number {
+  return traits.software ? Math.min(16, Math.ceil(rows / 64)) : 1;
+}
+
 /**
- * A kernel that takes a row a workgroup. Operands: x, the gradient of its shape where there is one, further inputs,
- * result (one entry a row, or one a row and column), further outputs.
+ * A kernel whose workgroups go through rows (`row.wgsl`). Operands: x, the gradient of its shape where there is one,
+ * those by column, result (one entry a row, or of x's shape), further outputs.
  */
 export function launchRows(
   kernel: string,
@@ -77,27 +103,33 @@ export function launchRows(
   result: Operand,
   extra: {
     readonly gradient?: Operand;
-    readonly inputs?: readonly Operand[];
+    /** Operands `[columns]`, contiguous. */
+    readonly byColumn?: Readonly<Record<string, Operand>>;
     readonly outputs?: readonly Operand[];
     readonly defines?: Defines;
     readonly params?: Readonly<Record<string, Parameter>>;
-    /** Whether each lane takes a row of its own instead of sharing one. */
-    readonly rowPerLane?: boolean;
   },
   traits: AdapterTraits,
 ): Launch {
   const { gradient } = extra;
-  const { rows, columns, defines, params } = rowPlaces(kernel, { x, gradient, result });
+  const byColumn = Object.entries(extra.byColumn ?? {});
+  const inputs = [x, ...(gradient ? [gradient] : []), ...byColumn.map(([, operand]) => operand)];
+  const resultColumns = hasColumns(result, x);
+  const width = rowWidth(resultColumns ? [...inputs, result] : inputs);
+  const { rows, columns, defines, params } = rowPlaces(kernel, { x, gradient, result }, width);
   const { lanes, subgroup } = rowLanes(traits);
-  const inputs = [x, ...(gradient ? [gradient] : []), ...(extra.inputs ?? [])];
+  const span = rowSpan(rows, traits);
   const outputs = [result, ...(extra.outputs ?? [])];
   return {
     kernel,
     file: `${kernel}.wgsl`,
     defines: {
-      X: x.dtype,
-      ...(gradient && { GRADIENT: gradient.dtype }),
-      RESULT: result.dtype,
+      X: vectorType(x.dtype, width),
+      ...(gradient && { GRADIENT: vectorType(gradient.dtype, width) }),
+      ...Object.fromEntries(
+        byColumn.map(([name, { dtype }]) => [name.toUpperCase(), vectorType(dtype, width)]),
+      ),
+      RESULT: vectorType(result.dtype, resultColumns ? width : 1),
       WORKGROUP: lanes,
       SUBGROUP: subgroup,
       ...defines,
@@ -105,7 +137,14 @@ export function launchRows(
     },
     features: [...storageFeatures([...inputs, ...outputs]), ...(subgroup ? (['subgroups'] as const) : [])],
     access: [...inputs.map(() => 'read' as const), ...outputs.map(() => 'write' as const)],
-    params: { rows: u32(rows), columns: u32(columns), ...extra.params, ...params },
-    workgroups: spreadWorkgroups(extra.rowPerLane ? Math.ceil(rows / lanes) : rows, traits),
+    params: {
+      rows: u32(rows),
+      span: u32(span),
+      columns: u32(columns),
+      ...Object.fromEntries(byColumn.map(([name, { offset }]) => [`${name}Offset`, u32(offset / width)])),
+      ...extra.params,
+      ...params,
+    },
+    workgroups: spreadWorkgroups(Math.ceil(rows / span), traits),
   };
 }

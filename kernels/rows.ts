@@ -1,6 +1,14 @@
 /** Kernels that work on rows, the last dimension of their operand: softmax, layernorm, reductions, argmax. */
-import { type AdapterTraits, type Launch, type Operand, f32, u32 } from './kernel.js';
-import { launchRows, rowLanes } from './row_launch.js';
+import {
+  type AdapterTraits,
+  type Launch,
+  type Operand,
+  f32,
+  spreadWorkgroups,
+  storageFeatures,
+  u32,
+} from './kernel.js';
+import { launchRows, rowLanes, rowPlaces } from './row_launch.js';
 
 export type Reduction = 'sum' | 'max';
 
@@ -23,11 +31,7 @@ export function launchLayerNorm(
   result: Operand,
   traits: AdapterTraits,
 ): Launch {
-  const extra = {
-    inputs: [weight, bias],
-    defines: { WEIGHT: weight.dtype, BIAS: bias.dtype },
-    params: { epsilon: f32(epsilon), weightOffset: u32(weight.offset), biasOffset: u32(bias.offset) },
-  };
+  const extra = { byColumn: { weight, bias }, params: { epsilon: f32(epsilon) } };
   return launchRows('layernorm', x, result, extra, traits);
 }
 
@@ -53,5 +57,16 @@ export function reductionRowLimit(traits: AdapterTraits): number {
 
 /** Index of the first largest entry of each row. Operands: x, result (u32, one entry a row, any strides). */
 export function launchArgmax(x: Operand, result: Operand, traits: AdapterTraits): Launch {
-  return launchRows('argmax', x, result, { rowPerLane: true }, traits);
+  const kernel = 'argmax';
+  const { rows, columns, defines, params } = rowPlaces(kernel, { x, result });
+  const { lanes } = rowLanes(traits);
+  return {
+    kernel,
+    file: `${kernel}.wgsl`,
+    defines: { X: x.dtype, WORKGROUP: lanes, ...defines },
+    features: storageFeatures([x]),
+    access: ['read', 'write'],
+    params: { rows: u32(rows), columns: u32(columns), ...params },
+    workgroups: spreadWorkgroups(Math.ceil(rows / lanes), traits),
+  };
 }

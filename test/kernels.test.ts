@@ -156,6 +156,17 @@ describe('functions of two operands', () => {
       [2, 3, 65],
       [2, 1, 65],
     ],
+    // Four at a time, one of them repeated or read at odd places.
+    [[6, 8], [8]],
+    [
+      [4, 1, 8],
+      [3, 1],
+    ],
+    [
+      [2, 3, 516],
+      [2, 1, 516],
+    ],
+    [[], [3, 4]],
   ];
   /** Element of a broadcast operand that belongs to an element of the result. */
   function source(shape: readonly number[], result: readonly number[], index: number): number {
@@ -208,6 +219,8 @@ describe('row kernels', () => {
     [5, 65],
     [2, 95],
     [1, 1280],
+    // More rows than a workgroup takes on a CPU, and some left over.
+    [150, 12],
   ];
 
   describe.each(forms)('%s', (_, own) => {
@@ -422,6 +435,17 @@ describe('row kernels', () => {
         .slice(1, 5)
         .flatMap((row) => softmaxRow(row.slice(2, 9), false)),
     );
+    // Rows of four that begin at such a place, and beside it.
+    for (const [start, end] of [
+      [4, 8],
+      [1, 9],
+    ] as const) {
+      const wide = device().tensor(data, [5, 12]);
+      expectClose(
+        await softmax(wide.slice(1, start, end)).read(),
+        rowsOf(data, 12).flatMap((row) => softmaxRow(row.slice(start, end), false)),
+      );
+    }
     const turned = rowsOf(await x.transpose().read(), 6);
     expectClose(
       await logSoftmax(x.transpose()).read(),
@@ -583,6 +607,22 @@ describe('joining, cutting and converting', () => {
     );
     expect(() => copyInto(x, target)).toThrow(ShapeError);
     expect(() => copyInto(target, values([1]))).toThrow(ShapeError);
+
+    // Whole vectors of the middle of rows, from and to places that are and are not at their bounds.
+    const wide = device().tensor(data, [10, 12]);
+    for (const from of [0, 3, 4]) {
+      for (const to of [0, 2, 4]) {
+        const into = device().tensor(new Float32Array(160), [10, 16]);
+        copyInto(wide.slice(1, from, from + 8), into.slice(1, to, to + 8));
+        expect(await read(into)).toEqual(
+          rowsOf(data, 12).flatMap((row) => [
+            ...new Array<number>(to).fill(0),
+            ...row.slice(from, from + 8),
+            ...new Array<number>(8 - to).fill(0),
+          ]),
+        );
+      }
+    }
   });
 
   test('a tensor is copied within itself, but no result is written over its operand', async () => {
