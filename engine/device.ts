@@ -62,6 +62,8 @@ export class Device implements TensorDevice {
   private readonly scopes = new Scopes();
   private lastWork: (() => string) | undefined;
   private recording: RecordingTarget | undefined;
+  /** Launches to be compiled, while work is gone through without doing it. */
+  private rehearsed: Launch[] | undefined;
   /** Another one whenever recorded work is not to be repeated. */
   private era = {};
   private turn: Promise<unknown> = Promise.resolve();
@@ -179,7 +181,7 @@ export class Device implements TensorDevice {
           `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
-    if (data.length === 0) return;
+    if (data.length === 0 || this.rehearsed) return;
     tensor.buffer.version++;
     this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
   }
@@ -222,6 +224,24 @@ export class Device implements TensorDevice {
       );
     }
     return this.readBack.peek(tensor);
+  }
+
+  /**
+   * Compiles what some work dispatches, side by side, so that it need not be compiled one by one when the work is done.
+   * @param work records operations as usual; none of them is done, and what its tensors hold means nothing
+   */
+  async compile(work: () => void): Promise<void> {
+    this.check();
+    this.needUnrecorded('compile');
+    const launches: Launch[] = [];
+    this.rehearsed = launches;
+    try {
+      this.scopes.run(work);
+    } finally {
+      this.rehearsed = undefined;
+    }
+    beginWait();
+    await Promise.all(launches.map((launch) => this.programs.prepare(launch)));
   }
 
   /** Starts work that is recorded part by part and can be repeated. Dispose it. */
@@ -328,6 +348,10 @@ export class Device implements TensorDevice {
     this.lastWork = label;
     const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
     const launch = build(bound.map(({ operand }) => operand));
+    if (this.rehearsed) {
+      this.rehearsed.push(launch);
+      return;
+    }
     this.queue.dispatch(
       launch,
       bound.map(({ binding }) => binding),
@@ -339,6 +363,7 @@ export class Device implements TensorDevice {
 
   /** @internal */
   countFlops(flops: number): void {
+    if (this.rehearsed) return;
     this.queue.counts.flops += flops;
     if (this.recording) this.recording.list.flops += flops;
   }
@@ -377,6 +402,9 @@ export class Device implements TensorDevice {
 
   /** Recorded work is repeated without the host. */
   private needUnrecorded(operation: string): void {
+    if (this.rehearsed && operation !== 'write') {
+      throw new EngineError(`${operation}: cannot be part of work that is only compiled`);
+    }
     if (!this.recording) return;
     throw new EngineError(
       `${operation}: cannot be part of a recording, which repeats kernels alone; do it before`,

@@ -21,6 +21,8 @@ const maxBindGroups = 16_384;
 
 export class ProgramCache {
   private readonly programs = new Map<string, Program>();
+  /** Programs that are being compiled beside other work. */
+  private readonly pending = new Map<string, Promise<void>>();
   private readonly bindGroups = new Map<string, { group: GPUBindGroup; buffers: readonly number[] }>();
   private readonly groupsOfBuffer = new Map<number, Set<string>>();
 
@@ -52,6 +54,30 @@ export class ProgramCache {
       this.programs.set(key, program);
     }
     return program;
+  }
+
+  /**
+   * Compiles a program beside other work, unless it is there. Where that fails nothing happens: whoever needs the program
+   * compiles it again and is told.
+   */
+  prepare(launch: Launch): Promise<void> {
+    const key = programKey(launch);
+    const known = this.programs.has(key) ? Promise.resolve() : this.pending.get(key);
+    if (known) return known;
+    // Errors of the module are those of the pipeline too.
+    this.gpu.pushErrorScope('validation');
+    const { layout, parameterBytes: bytes, descriptor } = this.describe(launch);
+    this.gpu.popErrorScope().catch(() => {});
+    const pending = this.gpu
+      .createComputePipelineAsync(descriptor)
+      .then((pipeline) => {
+        if (this.programs.has(key)) return;
+        this.programs.set(key, { id: this.nextId++, pipeline, layout, parameterBytes: bytes });
+      })
+      .catch(() => {})
+      .finally(() => this.pending.delete(key));
+    this.pending.set(key, pending);
+    return pending;
   }
 
   bindGroup(
@@ -103,6 +129,14 @@ export class ProgramCache {
   }
 
   private compile(launch: Launch): Program {
+    const { layout, parameterBytes: bytes, descriptor } = this.describe(launch);
+    const pipeline = this.gpu.createComputePipeline(descriptor);
+    return { id: this.nextId++, pipeline, layout, parameterBytes: bytes };
+  }
+
+  private describe(
+    launch: Launch,
+  ): Pick<Program, 'layout' | 'parameterBytes'> & { descriptor: GPUComputePipelineDescriptor } {
     const bytes = parameterBytes(launch);
     const uniform: GPUBindGroupLayoutEntry = {
       binding: 0,
@@ -116,11 +150,11 @@ export class ProgramCache {
     }));
     const layout = this.gpu.createBindGroupLayout({ label: launch.kernel, entries: [uniform, ...storage] });
     const module = this.gpu.createShaderModule({ label: launch.kernel, code: programSource(launch) });
-    const pipeline = this.gpu.createComputePipeline({
+    const descriptor = {
       label: launch.kernel,
       layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module },
-    });
-    return { id: this.nextId++, pipeline, layout, parameterBytes: bytes };
+    };
+    return { layout, parameterBytes: bytes, descriptor };
   }
 }

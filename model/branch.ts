@@ -75,6 +75,19 @@ export class Branch {
     });
   }
 
+  /** Goes through what a reading of one image dispatches, for {@link Device.compile}. @returns a reading of nothing */
+  rehearse(memory: PreparedMemory, steps: number, refines: boolean): BranchReading {
+    const { device, decoder, tokenizer } = this;
+    const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps }, memory);
+    loop.begin();
+    for (const step of new Set([0, 1, steps >> 1, steps - 1])) loop.step(step);
+    if (refines) this.refine(loop.reading, steps, memory, clozeMask(device, steps));
+    // Copies of kept loops: of the memory, and of readings of which some lengths can be copied in fours.
+    for (const { key, value } of memory) [key, value].forEach(freshCopy);
+    for (const length of [2, 3, steps]) Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
+    return loop.reading;
+  }
+
   /** Frees what is kept between readings. */
   dispose(): void {
     this.kept?.dispose();

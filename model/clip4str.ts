@@ -1,10 +1,11 @@
 import { type Device, type Tensor, concat } from '../engine/index.js';
 import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
+import { CharsetAdapter } from './charset.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
 import { encodeClipImage, projectImage } from './image_encoder.js';
-import { KeptWork } from './kept_work.js';
+import { KeptWork, freshCopy } from './kept_work.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
 import { captionFromIds } from './reading_text.js';
@@ -157,6 +158,23 @@ export class Clip4StrModel implements Recognizer {
     });
   }
 
+  compile(): Promise<void> {
+    const { device, visual, cross } = this;
+    const { image, text, visualDecoder, refineIterations } = this.configuration;
+    return device.compile(() => {
+      const positions = 1 + visualDecoder.maxLabelLength;
+      const images = freshCopy(device.empty('f32', [1, 3, ...image.imageSize]));
+      const features = this.encodeImages(images);
+      const refines = refineIterations > 0;
+      visual.rehearse(visual.prepareMemory(freshCopy(features.visual)), positions, refines);
+      const captionAdapter = new CharsetAdapter(this.configuration.testCharset);
+      freshCopy(device.empty('u32', [1, text.contextLength]));
+      const ids = new Uint32Array(1 + positions);
+      const memory = this.crossMemory(freshCopy(features.cross), ids, { captionAdapter, keepsWork: false });
+      cross.rehearse(memory, positions, refines);
+    });
+  }
+
   dispose(): void {
     for (const kept of [this.imageWork, this.textWork, this.visual, this.cross]) kept.dispose();
     this.parameters.dispose();
@@ -169,7 +187,7 @@ export class Clip4StrModel implements Recognizer {
   private crossMemory(
     image: Tensor,
     ids: Uint32Array,
-    { captionAdapter, keepsWork }: DecodingOptions,
+    { captionAdapter, keepsWork }: Pick<DecodingOptions, 'captionAdapter' | 'keepsWork'>,
   ): PreparedMemory {
     return this.device.scope(() => {
       const batch = image.shape[0]!;

@@ -3,6 +3,7 @@ import type { ParameterSource } from '../weights/index.js';
 import { checkChoice, checkFunction } from './arguments.js';
 import { Clip } from './clip.js';
 import { Clip4StrModel } from './clip4str.js';
+import type { ModelConfiguration } from './configuration.js';
 import { type ConfigurationOverrides, inferConfiguration } from './infer_configuration.js';
 import { checkOverrides } from './overrides.js';
 import { checkParameters } from './parameter_check.js';
@@ -22,19 +23,36 @@ export type Model = Clip4StrModel | Parseq | StrAdapterModel | Clip;
 
 /**
  * Puts a checkpoint's model on a device.
+ * @param compiles whether what reading takes is compiled while the weights are uploaded
  * @throws Error that lists missing, unexpected and mis-shaped parameters, or says what the file does not tell
  */
 export async function loadModel(
   device: Device,
   source: ParameterSource,
   options: LoadOptions = {},
+  compiles = false,
 ): Promise<Model> {
   checkChoice('precision', options.precision, precisions);
   checkFunction('onProgress', options.onProgress);
   checkOverrides(source, options);
   const configuration = inferConfiguration(source, options);
   checkParameters(source, configuration);
-  const parameters = await Parameters.load(device, source, options.precision ?? 'f32', options.onProgress);
+  const parameters = Parameters.allocate(device, source, options.precision ?? 'f32');
+  const model = modelOf(device, parameters, configuration);
+  try {
+    const compiling = compiles && !(model instanceof Clip) ? model.compile() : undefined;
+    // Where both fail, the weights' failure is told.
+    compiling?.catch(() => {});
+    await parameters.upload(device, source, options.onProgress);
+    await compiling;
+  } catch (error) {
+    parameters.dispose();
+    throw error;
+  }
+  return model;
+}
+
+function modelOf(device: Device, parameters: Parameters, configuration: ModelConfiguration): Model {
   switch (configuration.family) {
     case 'clip4str':
       return new Clip4StrModel(device, parameters, configuration);

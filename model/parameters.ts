@@ -39,44 +39,66 @@ export class Parameters {
   private constructor(private readonly tensors: ReadonlyMap<string, Tensor>) {}
 
   /**
-   * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece,
-   * or than one matrix that is quantised.
+   * Makes room for every parameter of a source, for {@link upload} to fill.
    * Vectors and position tables are f32 in every precision.
-   * @param onProgress told of the bytes uploaded so far and in all (as f32)
    */
-  static async load(
-    device: Device,
-    source: ParameterSource,
-    precision: Precision,
-    onProgress: (doneBytes: number, totalBytes: number) => void = () => {},
-  ): Promise<Parameters> {
+  static allocate(device: Device, source: ParameterSource, precision: Precision): Parameters {
     const tensors = new Map<string, Tensor>();
-    const sizes = [...source.parameters].map(([, { shape }]) => 4 * shape.reduce((n, size) => n * size, 1));
-    const totalBytes = sizes.reduce((total, size) => total + size, 0);
-    let doneBytes = 0;
-    let waitingBytes = 0;
     try {
       for (const [name, { shape }] of source.parameters) {
         const dtype = storedAs(name, shape, precision, device.traits.f16);
-        const tensor = device.keep(device.empty(dtype, shape));
-        tensors.set(name, tensor);
-        for await (const { elementOffset, values } of chunksOf(source, name, dtype)) {
-          writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
-          doneBytes += 4 * values.length;
-          waitingBytes += 4 * values.length;
-          if (waitingBytes >= uploadWindowBytes) {
-            await device.finish();
-            waitingBytes = 0;
-          }
-        }
-        onProgress(doneBytes, totalBytes);
+        tensors.set(name, device.keep(device.empty(dtype, shape)));
       }
-      await device.finish();
     } catch (error) {
       for (const tensor of tensors.values()) tensor.dispose();
       throw error;
     }
     return new Parameters(tensors);
+  }
+
+  /** {@link allocate} and {@link upload}. */
+  static async load(
+    device: Device,
+    source: ParameterSource,
+    precision: Precision,
+    onProgress?: (doneBytes: number, totalBytes: number) => void,
+  ): Promise<Parameters> {
+    const parameters = Parameters.allocate(device, source, precision);
+    try {
+      await parameters.upload(device, source, onProgress);
+    } catch (error) {
+      parameters.dispose();
+      throw error;
+    }
+    return parameters;
+  }
+
+  /**
+   * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece,
+   * or than one matrix that is quantised.
+   * @param onProgress told of the bytes uploaded so far and in all (as f32)
+   */
+  async upload(
+    device: Device,
+    source: ParameterSource,
+    onProgress: (doneBytes: number, totalBytes: number) => void = () => {},
+  ): Promise<void> {
+    const totalBytes = 4 * this.count;
+    let doneBytes = 0;
+    let waitingBytes = 0;
+    for (const [name, tensor] of this.tensors) {
+      for await (const { elementOffset, values } of chunksOf(source, name, tensor.dtype)) {
+        writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
+        doneBytes += 4 * values.length;
+        waitingBytes += 4 * values.length;
+        if (waitingBytes >= uploadWindowBytes) {
+          await device.finish();
+          waitingBytes = 0;
+        }
+      }
+      onProgress(doneBytes, totalBytes);
+    }
+    await device.finish();
   }
 
   /** @throws Error for a name that the model should have: parameters were checked before loading. */

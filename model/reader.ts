@@ -61,7 +61,7 @@ export class Clip4Str {
             'give a CLIP4STR or PARSeq checkpoint.',
         );
       }
-      const model = await device.exclusively(() => loadModel(device, parameters, options));
+      const model = await device.exclusively(() => loadModel(device, parameters, options, true));
       try {
         const { configuration } = model;
         if (configuration.family === 'clip4str') checkVocabulary(parameters.name, configuration.text);

@@ -53,6 +53,8 @@ export interface Recognizer {
   readonly parameters: Parameters;
   /** @param images `[batch, 3, height, width]` f32, normalised */
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition>;
+  /** Compiles, side by side, what reading an image takes, which is else compiled piece by piece when it is first read. */
+  compile(): Promise<void>;
   /** Frees the parameters, and what is kept between readings. */
   dispose(): void;
 }

@@ -3,7 +3,7 @@ import { Branch, clozeMask, cutReading, originalStepCount } from './branch.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { ParseqConfiguration, StrAdapterConfiguration } from './configuration.js';
 import { Decoder, parseqDecoderNames } from './decoder.js';
-import { KeptWork } from './kept_work.js';
+import { KeptWork, freshCopy } from './kept_work.js';
 import type { Parameters } from './parameters.js';
 import { patchAttention } from './patch_attention.js';
 import {
@@ -76,6 +76,16 @@ export abstract class SingleBranchModel<
         logits: reading.logits,
         ...(looked ? { attention: patchAttention(looked, image, reading.logits.shape[1]!) } : {}),
       };
+    });
+  }
+
+  compile(): Promise<void> {
+    const { device, branch } = this;
+    const { image, decoder, refineIterations } = this.configuration;
+    return device.compile(() => {
+      const encoded = this.encode(freshCopy(device.empty('f32', [1, 3, ...image.imageSize])));
+      const memory = branch.prepareMemory(freshCopy(encoded));
+      branch.rehearse(memory, 1 + decoder.maxLabelLength, refineIterations > 0);
     });
   }
 

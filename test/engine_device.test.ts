@@ -146,6 +146,69 @@ describe('a steady workload', () => {
   });
 });
 
+describe('compiling beforehand', () => {
+  const device = useDevice({ device: 'software' });
+
+  test('does none of the work, and leaves nothing to compile when it is done', () =>
+    device().scope(async () => {
+      const x = ones(device(), [3, 5]);
+      const target = ones(device(), [3, 5]);
+      await x.read();
+      const work = (): void => {
+        const bias = device().tensor(Float32Array.of(1, 2, 3, 4, 5), [5]);
+        copyInto(softmax(add(linear(x, ones(device(), [5, 5])), bias)), target);
+      };
+      const before = { memory: device().memory.liveBytes, counts: device().counts };
+      await device().compile(work);
+      expect({ memory: device().memory.liveBytes, counts: device().counts }).toEqual(before);
+      expect([...(await target.read())]).toEqual(new Array(15).fill(1));
+      const { programCount } = device();
+      expect(programCount).toBeGreaterThanOrEqual(4);
+      work();
+      expect([...(await target.read())][0]).toBeCloseTo(0.0117, 4);
+      expect(device().programCount).toBe(programCount);
+      // What is compiled already is not compiled again, nor twice at once.
+      await Promise.all([device().compile(work), device().compile(work)]);
+      expect(device().programCount).toBe(programCount);
+    }));
+
+  test('refuses what needs results', () =>
+    device().scope(async () => {
+      const x = ones(device(), [2, 2]);
+      let read: Promise<unknown> | undefined;
+      await device().compile(() => {
+        read = x.read();
+      });
+      await expect(read).rejects.toThrow(/read: cannot be part of work that is only compiled/);
+      await expect(
+        device().compile(
+          () =>
+            void device()
+              .newRecording()
+              .run(0, () => {}),
+        ),
+      ).rejects.toThrow(/record: cannot be part/);
+    }));
+
+  test('keeps quiet about a kernel that does not compile, until it is needed', () =>
+    withDevice(async (own) => {
+      const x = ones(own, [2, 2]);
+      const broken = (): void =>
+        own.dispatch(
+          ([from, to]) => ({
+            ...launchUnary('exp', from!, to!, own.traits),
+            defines: { ...launchUnary('exp', from!, to!, own.traits).defines, EXPRESSION: 'no_function(x)' },
+          }),
+          [x, own.empty('f32', [2, 2])],
+          () => 'broken work',
+        );
+      await own.compile(broken);
+      await own.finish();
+      broken();
+      await expect(own.finish()).rejects.toThrow(/broken work: kernel exp/);
+    }));
+});
+
 describe('errors', () => {
   test('a kernel that does not compile is named; the device works on', () =>
     withDevice(async (device) => {
