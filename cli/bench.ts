@@ -4,10 +4,11 @@ import { defaultPython } from '../bench/peers/torch_process.js';
 import { precisions, presetNames } from '../model/index.js';
 import { trainingPresetNames } from '../train/presets.js';
 import { runKernelBench } from './bench_kernels.js';
-import { runModelBench, runTrainingBench } from './bench_model.js';
+import { runModelBench } from './bench_model.js';
 import type { BenchOptions } from './bench_options.js';
 import { exportScript, runReferenceBench } from './bench_reference.js';
 import { runScalingBench } from './bench_scaling.js';
+import { runTrainingBench } from './bench_training.js';
 import { type ExitCode, UsageError } from './errors.js';
 import { deviceOption, htmlFile, presetOption, wholeNumber } from './options.js';
 
@@ -25,7 +26,7 @@ const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 /** Options that not every mode has. */
 const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOptions)[]>> = {
   kernels: ['models', 'batches', 'filter', 'peers', 'installPeers', 'torch', 'compare', 'html', 'tune'],
-  model: ['checkpoint', 'preset', 'untrained', 'batches', 'torch'],
+  model: ['checkpoint', 'preset', 'untrained', 'batches', 'peers', 'installPeers', 'torch'],
   training: ['batches', 'torch'],
   scaling: [],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
@@ -49,6 +50,7 @@ Examples:
   clip4str-engine bench --kernels --tune --models base --batches 1,32 --filter matmul
   clip4str-engine bench --model --batches 1,16 --precision f16
   clip4str-engine bench --model --untrained large --precision f16 --batches 1   # nothing to download
+  clip4str-engine bench --model --untrained base --batches 1 --peers            # CLIP's B/16 beside ONNX Runtime
   clip4str-engine bench --training tiny --batches 32,96
   clip4str-engine bench --scaling --json > scaling.json
   clip4str-engine bench --kernels --models base --torch          beside PyTorch, of the Python python3
@@ -107,6 +109,12 @@ export function addBench(program: Command): void {
       '--torch [python]',
       `let PyTorch do the same work, in turns: the Python that has it (default: ${defaultPython}); not with --reference and --scaling`,
     )
+    .option(
+      '--peers',
+      'let ONNX Runtime, TensorFlow.js and jax-js do the same work, in turns with this engine; with --model ONNX Runtime ' +
+        'the image encoder; with no other mode',
+    )
+    .option('--install-peers', 'first install them from npm into the folder for caches')
     .option('--json', 'as JSON')
     .option('--quiet', 'no progress, no notes')
     .optionsGroup('Options of --kernels:')
@@ -116,11 +124,6 @@ export function addBench(program: Command): void {
       models,
     )
     .option('--filter <words>', 'rows that have all of these words')
-    .option(
-      '--peers',
-      'let ONNX Runtime, TensorFlow.js and jax-js do the same work, in turns with this engine',
-    )
-    .option('--install-peers', 'first install them from npm into the folder for caches')
     .option('--compare <file>', 'what --json printed before, to show how times changed')
     .option('--tune', 'let every command take the fastest variants from now on, on this device and driver')
     .option('--html <file>', 'write a page with a roofline and all rows', htmlFile)

@@ -1,6 +1,5 @@
 /** `bench --kernels`: what every kernel does on this device. */
-import { join } from 'node:path';
-import { type OpenedPeers, type Peer, installPeers, openPeers } from '../bench/peers/index.js';
+import type { OpenedPeers, Peer } from '../bench/peers/index.js';
 import { openTorch } from '../bench/peers/torch.js';
 import { machineOf } from '../bench/report/machine.js';
 import { kernelPage } from '../bench/kernels/page.js';
@@ -12,16 +11,17 @@ import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '..
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
-import { defaultCacheFolder, writeWholeFile } from '../weights/index.js';
+import { writeWholeFile } from '../weights/index.js';
+import { type Measured, measureEach } from './bench_each.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
+import { installWanted, openWanted, withPeers } from './bench_peers.js';
 import { openWithTorch, pythonOf } from './bench_torch.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
-import { liftDeadlines, watchForInterruption } from './interruption.js';
-import { deviceOptions, requirePrecision, withDevice } from './options.js';
+import { watchForInterruption } from './interruption.js';
+import { requirePrecision, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { packageVersions } from './package.js';
-import { showProgress } from './progress.js';
 import { storeTuning, storedTuning } from './tuning.js';
 
 const defaultBatches = [8];
@@ -35,7 +35,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   if (options.html !== undefined) await checkOutputFile('--html', options.html, inputs);
   const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
   const signal = watchForInterruption();
-  if (options.installPeers) await install(signal, options.quiet);
+  await installWanted(options, signal);
   return withDevice(options.device, async (device): Promise<ExitCode> => {
     const precision = floatPrecision(options);
     if (precision) requirePrecision(device, precision);
@@ -56,15 +56,14 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
       tell(`${printable(options.compare!)} was measured on ${printable(older.adapter)}, another adapter.`);
     }
     const { peers, missing } = await openAll(device, options, signal);
-    let bench: KernelBench;
-    let measured: Awaited<ReturnType<typeof measureRows>>;
-    try {
-      bench = await KernelBench.open(device);
-      measured = await measureRows({ bench, planned, peers, older, signal }, options);
-    } finally {
-      for (const peer of peers) await peer.close();
-    }
-    const { rows, failure } = measured;
+    const {
+      bench,
+      done: rows,
+      failure,
+    } = await withPeers(peers, async () => {
+      const own = await KernelBench.open(device);
+      return { bench: own, ...(await measureRows({ bench: own, planned, peers, older, signal }, options)) };
+    });
     const report = reportOf(device, bench, { peers, missing }, rows);
     if (options.json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await print(closingText(report));
@@ -94,46 +93,18 @@ async function keepTuning(
   tell(`${choices.length} of ${kinds} kinds of work go another way from now on: ${printable(file)}`);
 }
 
-/** Where `--install-peers` puts them. */
-const peersFolder = (): string => join(defaultCacheFolder(), 'peers');
-
-async function install(signal: AbortSignal, quiet: true | undefined): Promise<void> {
-  const folder = peersFolder();
-  if (!quiet) tell(`Installing the peers from npm into ${printable(folder)} (about 400 MB) ...`);
-  const installed = await installPeers(folder, { signal }).catch((error: unknown) => {
-    // npm was killed by the signal.
-    signal.throwIfAborted();
-    throw error;
-  });
-  if (!quiet) tell([...installed].map(([name, version]) => `${name} ${version}`).join(', '));
-}
-
 /** Everybody who was asked to do the same work. PyTorch first: where there is none, nothing else is opened in vain. */
 async function openAll(device: Device, options: BenchOptions, signal: AbortSignal): Promise<OpenedPeers> {
-  const { torch, quiet } = options;
+  const { torch } = options;
   const own: Peer[] =
     torch === undefined ? [] : [await openWithTorch(() => openTorch(pythonOf(torch), { signal }))];
-  if (!options.peers && !options.installPeers) return { peers: own, missing: [] };
   try {
-    const { peers, missing } = await openThem(device, quiet);
+    const { peers, missing } = await openWanted(device, options);
     return { peers: [...peers, ...own], missing };
   } catch (error) {
     for (const peer of own) await peer.close();
     throw error;
   }
-}
-
-async function openThem({ adapter }: Device, quiet: true | undefined): Promise<OpenedPeers> {
-  const opened = await openPeers(peersFolder(), adapter.name, undefined, deviceOptions(undefined));
-  const { peers, missing } = opened;
-  if (peers.length === 0) {
-    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
-    throw new UsageError(
-      `--peers: none can take part (${printable(reasons)}). Run bench --kernels --install-peers once, with a network.`,
-    );
-  }
-  if (!quiet) for (const { name, reason } of missing) tell(`${name} takes no part: ${printable(reason)}`);
-  return opened;
 }
 
 interface Run {
@@ -144,37 +115,24 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-/** Rows are printed as they come; those done before an interruption, or before the device is lost, count. */
+/** Rows are printed as they come. */
 async function measureRows(
   { bench, planned, peers, older, signal }: Run,
   { json, quiet }: BenchOptions,
-): Promise<{ rows: KernelRow[]; failure?: Error }> {
-  const rows: KernelRow[] = [];
-  const progress = showProgress('kernels', 'rows', !quiet);
-  try {
-    if (!json) await print(line(tableHead));
-    let heading = '';
-    for (const [index, { used, dtype }] of planned.entries()) {
-      signal.throwIfAborted();
-      progress.update(index, planned.length);
-      const measured = await bench.row(used, dtype, peers);
-      const olderMs = older?.ms(measured);
-      const row = { ...measured, ...(olderMs === undefined ? {} : { olderMs }) };
-      rows.push(row);
-      liftDeadlines();
-      if (json) continue;
-      const place = `${used.model}, batch ${used.batch}: ${used.purpose}`;
-      progress.stop();
-      if (place !== heading) await print(`${(heading = place)}\n`);
-      for (const cells of rowCells(row)) await print(line(cells));
-    }
-    return { rows };
-  } catch (error) {
-    if (!(error instanceof Error) || rows.length === 0) throw error;
-    return { rows, failure: error };
-  } finally {
-    progress.stop();
-  }
+): Promise<Measured<KernelRow>> {
+  if (!json) await print(line(tableHead));
+  let heading = '';
+  const show = async (row: KernelRow): Promise<void> => {
+    const place = `${row.model}, batch ${row.batch}: ${row.purpose}`;
+    if (place !== heading) await print(`${(heading = place)}\n`);
+    for (const cells of rowCells(row)) await print(line(cells));
+  };
+  const options = { counted: 'kernels', signal, quiet, ...(json ? {} : { show }) };
+  return measureEach(planned, options, async ({ used, dtype }): Promise<KernelRow> => {
+    const measured = await bench.row(used, dtype, peers);
+    const olderMs = older?.ms(measured);
+    return { ...measured, ...(olderMs === undefined ? {} : { olderMs }) };
+  });
 }
 
 function line(cells: readonly string[]): string {

@@ -1,28 +1,29 @@
-/** `bench --model` and `bench --training`: how fast whole models read and are trained on this device. */
+/** `bench --model`: how fast a model reads on this device. */
 import sharp from 'sharp';
-import { machineOf } from '../bench/report/machine.js';
+import { type EncoderComparison, compareEncoder } from '../bench/model/encoder_comparison.js';
 import { type ReadingTimes, timeReading } from '../bench/model/reading.js';
 import { type ReadingComparison, compareReading } from '../bench/model/torch_reading.js';
-import { comparedRecipe, compareTraining } from '../bench/model/torch_training.js';
 import type { TorchTwin } from '../bench/model/torch_twin.js';
-import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
+import type { Peer } from '../bench/peers/index.js';
+import { machineOf } from '../bench/report/machine.js';
 import { type Device, measurePeakFlops } from '../engine/index.js';
-import { Clip4Str, type Precision, presetOf } from '../model/index.js';
+import { Clip4Str, Clip4StrModel, type Precision, presetOf } from '../model/index.js';
 import { initialWeights } from '../train/initial_weights.js';
 import type { ParameterSource } from '../weights/index.js';
-import { type BenchOptions, floatPrecision } from './bench_options.js';
+import { type Measured, measureEach } from './bench_each.js';
+import type { BenchOptions } from './bench_options.js';
+import { encoderText, installWanted, openWanted, withPeers } from './bench_peers.js';
 import {
   type Compared,
-  type TorchReport,
   compared,
   readingComparisonText,
-  trainingComparisonText,
+  torchReport,
   twinnedModel,
   withTwin,
 } from './bench_torch.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
-import { liftDeadlines, watchForInterruption } from './interruption.js';
+import { watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
@@ -30,12 +31,20 @@ import { showProgress } from './progress.js';
 import { testImage } from './test_image.js';
 
 const readingBatches = [1, 8, 32];
+type PeerAbout = Pick<Peer, 'name' | 'version' | 'computesOn'>;
+
+const onnxRuntimes = ['onnxruntime-web', 'onnxruntime-node'] as const;
 
 /** Times reading at several batch sizes. */
 export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
   const { precision = 'f32', quiet, json } = options;
   if (precision === 'int8' && options.torch !== undefined) {
     throw new UsageError('--torch: the model in PyTorch has no int8; give --precision f32 or f16.');
+  }
+  if (precision !== 'f32' && (options.peers ?? options.installPeers)) {
+    throw new UsageError(
+      `--peers: the image encoder is compared in f32; leave out --precision ${precision}.`,
+    );
   }
   const signal = watchForInterruption();
   const { untrained } = options;
@@ -46,6 +55,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
     untrained === undefined
       ? await resolveCheckpoint(options.checkpoint, quiet)
       : initialWeights(presetOf(untrained), 0);
+  await installWanted(options, signal);
   return withTwin(options.torch, signal, (twin) =>
     withDevice(options.device, async (device): Promise<ExitCode> => {
       requirePrecision(device, precision);
@@ -56,10 +66,21 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       const loadMs = performance.now() - start;
       const compare = twin && (await readingComparer(device, reader, twin, precision));
       const image = await testImageFile();
-      const measured = await each(options.batches ?? readingBatches, signal, quiet, async (batchSize) => ({
-        times: await timeReading(device, reader, image, batchSize),
-        comparison: await compare?.(batchSize),
-      }));
+      const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
+      const batches = options.batches ?? readingBatches;
+      const measured = await measureEach(
+        batches,
+        { counted: 'batch sizes', signal, quiet },
+        async (batchSize) => ({
+          times: await timeReading(device, reader, image, batchSize),
+          comparison: await compare?.(batchSize),
+        }),
+      );
+      // Opened late: threads of theirs that wait for work would slow readings down.
+      const encoders =
+        encoder && !measured.failure
+          ? await compareEncoders(device, encoder, batches, options, signal)
+          : undefined;
       const report = {
         kind: 'model',
         date: new Date().toISOString(),
@@ -69,14 +90,42 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         loadMs,
         peakFlopsPerSecond,
         readings: measured.done.map(({ times }) => times),
+        ...(encoders && { peers: encoders.peers, encoders: encoders.done }),
         ...torchReport(twin, measured.done),
       };
       await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+      if (!json && encoders) await print(encoderText(encoders.done));
       if (!json && report.torch) await print(readingComparisonText(report.torch));
-      if (measured.failure) throw measured.failure;
+      const failure = measured.failure ?? encoders?.failure;
+      if (failure) throw failure;
       return EXIT_DONE;
     }),
   );
+}
+
+/** The model of a reader whose image encoder is compared. @throws UsageError for another than CLIP's */
+function encoderOf({ model, checkpointName }: Clip4Str): Clip4StrModel {
+  if (model instanceof Clip4StrModel && !model.configuration.clipClsEotFeature) return model;
+  throw new UsageError(
+    `--peers: ${printable(checkpointName)} is no CLIP4STR model with all of CLIP's features; its image encoder is compared alone.`,
+  );
+}
+
+async function compareEncoders(
+  device: Device,
+  encoder: Clip4StrModel,
+  batches: readonly number[],
+  options: BenchOptions,
+  signal: AbortSignal,
+): Promise<Measured<EncoderComparison> & { peers: PeerAbout[] }> {
+  const { peers } = await openWanted(device, options, onnxRuntimes);
+  const about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
+  return withPeers(peers, async () => ({
+    peers: about,
+    ...(await measureEach(batches, { counted: 'encoders', signal, quiet: options.quiet }, (batchSize) =>
+      compareEncoder(device, encoder, peers, batchSize),
+    )),
+  }));
 }
 
 /** Loads with a progress bar: making up a large model takes a minute. */
@@ -112,80 +161,6 @@ async function readingComparer(
   const { configuration, parameters } = model;
   await twin.build(configuration, parameters, { half: precision === 'f16', dropout: 0 });
   return (batchSize) => compared(batchSize, () => compareReading(device, model, twin, batchSize));
-}
-
-/** Times training steps of a preset at several batch sizes. */
-export async function runTrainingBench(options: BenchOptions): Promise<ExitCode> {
-  const preset = options.training!;
-  if (options.torch !== undefined) requireTwinOf(preset);
-  const signal = watchForInterruption();
-  const precision = floatPrecision(options);
-  return withTwin(options.torch, signal, (twin) =>
-    withDevice(options.device, async (device): Promise<ExitCode> => {
-      if (precision) requirePrecision(device, precision);
-      const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
-      const measured = await each(options.batches ?? [8], signal, options.quiet, async (batchSize) => ({
-        times: await timeTraining(device, preset, batchSize, settings),
-        comparison:
-          twin &&
-          (await compared(batchSize, () => compareTraining(device, twin, preset, batchSize, settings))),
-      }));
-      const report = {
-        kind: 'training',
-        date: new Date().toISOString(),
-        machine: machineOf(device, packageVersions()),
-        steps: measured.done.map(({ times }) => times),
-        ...torchReport(twin, measured.done),
-      };
-      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
-      if (!options.json && report.torch) await print(trainingComparisonText(report.torch));
-      if (measured.failure) throw measured.failure;
-      return EXIT_DONE;
-    }),
-  );
-}
-
-/** @throws UsageError for a preset of a model that has no twin */
-function requireTwinOf(preset: string): void {
-  try {
-    comparedRecipe(preset, 1, []);
-  } catch (error) {
-    throw new UsageError(`--torch: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function torchReport<T>(
-  twin: TorchTwin | undefined,
-  done: readonly { readonly comparison: Compared<T> | undefined }[],
-): { torch?: TorchReport<T> } {
-  if (!twin) return {};
-  const comparisons = done.flatMap(({ comparison }) => (comparison ? [comparison] : []));
-  return { torch: { ...twin.about, comparisons } };
-}
-
-/** Measures for each batch size; what is done before an interruption, or where memory ends, counts. */
-async function each<T>(
-  batches: readonly number[],
-  signal: AbortSignal,
-  quiet: true | undefined,
-  measure: (batchSize: number) => Promise<T>,
-): Promise<{ done: T[]; failure?: Error }> {
-  const done: T[] = [];
-  const progress = showProgress('batch sizes', 'rows', !quiet);
-  try {
-    for (const batchSize of batches) {
-      signal.throwIfAborted();
-      progress.update(done.length, batches.length);
-      done.push(await measure(batchSize));
-      liftDeadlines();
-    }
-    return { done };
-  } catch (error) {
-    if (!(error instanceof Error) || done.length === 0) throw error;
-    return { done, failure: error };
-  } finally {
-    progress.stop();
-  }
 }
 
 function testImageFile(): Promise<Uint8Array> {
@@ -257,32 +232,4 @@ function characterText({ batchSize, stages }: ReadingTimes): string[] {
             `${(hostMs / steps).toFixed(2)} ms of the host, ${((1000 * hostMs) / dispatches).toFixed(1)} µs a dispatch\n`,
         ],
   );
-}
-
-function trainingText(device: Device, steps: readonly TrainingTimes[]): string {
-  const rows = steps.map((times) => [
-    times.preset,
-    String(times.batchSize),
-    (times.stepMs / 1000).toFixed(2),
-    `${(times.fastestMs / 1000).toFixed(2)} to ${(times.slowestMs / 1000).toFixed(2)}`,
-    times.imagesPerSecond.toFixed(2),
-    `${((100 * times.waitMs) / times.stepMs).toFixed(0)} %`,
-    `${(100 * times.utilisation).toFixed(0)} %`,
-    formatBytes(times.peakBytes),
-    String(times.dispatches),
-    String(times.submits),
-  ]);
-  const head = [
-    'preset',
-    'at once',
-    's a step',
-    'spread',
-    'images/s',
-    'wait',
-    'of peak',
-    'memory',
-    'dispatches',
-    'submits',
-  ];
-  return `${printable(device.adapter.name)}\n${formatTable([head, ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9])}`;
 }

@@ -3,46 +3,31 @@ import { machineOf } from '../bench/report/machine.js';
 import { axisNames } from '../bench/scaling/axes.js';
 import { type ScalingAxis, measureAxis } from '../bench/scaling/run.js';
 import { scalingHead, scalingRows } from '../bench/scaling/table.js';
+import { measureEach } from './bench_each.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { EXIT_DONE, type ExitCode, printable } from './errors.js';
-import { liftDeadlines, watchForInterruption } from './interruption.js';
+import { watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
-import { showProgress } from './progress.js';
 
 const explanation =
   'Blocks of CLIP with heads 64 wide, the fastest of four samples; training is forward and all gradients.\n' +
   '! marks work that is done at less than three quarters of the speed of the size before.\n';
 
-/** Axes are printed as they come; those done before an interruption, or before memory ends, count. */
+/** Axes are printed as they come. */
 export async function runScalingBench(options: BenchOptions): Promise<ExitCode> {
   const { json, quiet } = options;
   const precision = floatPrecision(options) ?? 'f32';
   const signal = watchForInterruption();
   return withDevice(options.device, async (device): Promise<ExitCode> => {
     requirePrecision(device, precision);
-    const axes: ScalingAxis[] = [];
-    const progress = showProgress('sizes', 'rows', !quiet);
-    let failure: Error | undefined;
-    try {
-      if (!json) await print(`${printable(device.adapter.name)}, ${precision}. ${explanation}`);
-      for (const axis of axisNames) {
-        const measured = await measureAxis(device, axis, precision, (done, of) => {
-          signal.throwIfAborted();
-          progress.update(done, of);
-          liftDeadlines();
-        });
-        axes.push(measured);
-        progress.stop();
-        if (!json) await print(axisText(measured));
-      }
-    } catch (error) {
-      if (!(error instanceof Error) || axes.length === 0) throw error;
-      failure = error;
-    } finally {
-      progress.stop();
-    }
+    if (!json) await print(`${printable(device.adapter.name)}, ${precision}. ${explanation}`);
+    const show = (measured: ScalingAxis): Promise<void> => print(axisText(measured));
+    const each = { counted: 'sizes', signal, quiet, ...(json ? {} : { show }) };
+    const { done: axes, failure } = await measureEach(axisNames, each, (axis, tellPart) =>
+      measureAxis(device, axis, precision, tellPart),
+    );
     if (json) {
       const machine = machineOf(device, packageVersions());
       const report = { kind: 'scaling', date: new Date().toISOString(), machine, precision, axes };

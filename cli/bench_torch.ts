@@ -67,6 +67,16 @@ export interface TorchReport<T> extends TorchGreeting {
   readonly comparisons: readonly Compared<T>[];
 }
 
+/** A report's part of what was compared, where anything was. */
+export function torchReport<T>(
+  twin: TorchTwin | undefined,
+  done: readonly { readonly comparison: Compared<T> | undefined }[],
+): { torch?: TorchReport<T> } {
+  if (!twin) return {};
+  const comparisons = done.flatMap(({ comparison }) => (comparison ? [comparison] : []));
+  return { torch: { ...twin.about, comparisons } };
+}
+
 export function readingComparisonText(report: TorchReport<ReadingComparison>): string {
   const head = [
     'at once',

@@ -1,12 +1,19 @@
 /** The benchmark of whole models: what it counts is what happens, and stages add up to a reading. */
 import { describe, expect, test } from '@jest/globals';
+import { type EncoderPeer, compareEncoder } from '../bench/model/encoder_comparison.js';
 import type { ReadingTimes } from '../bench/model/reading.js';
 import { timeTraining } from '../bench/model/training.js';
+import type { OnnxModel } from '../bench/peers/onnx_model.js';
+import { type Peer, PeerUnable } from '../bench/peers/index.js';
 import { type BlockSizes, axisNames, forwardFlops, sizesAlong } from '../bench/scaling/axes.js';
 import { type ScalingPoint, measureAxis } from '../bench/scaling/run.js';
 import { scalingRows } from '../bench/scaling/table.js';
+import { type Clip4StrModel, loadModel } from '../model/index.js';
+import { openParameters } from '../weights/index.js';
 import { runCommand } from './support/command.js';
 import { useDevice } from './support/device.js';
+import { fixtureOptions } from './support/fixture_models.js';
+import { fixturePath } from './support/fixtures.js';
 import { smallSettings } from './support/small_run.js';
 
 const device = useDevice();
@@ -65,6 +72,75 @@ describe('reading', () => {
       /\nvisual decoder, 1 at once: a character takes 15 dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n$/,
     );
   }, 240_000);
+});
+
+describe('the image encoder beside others', () => {
+  test('is set against each that takes whole models, or it is said why not', async () => {
+    const source = await openParameters(fixturePath('models/fast.safetensors'));
+    const model = (await loadModel(device(), source, fixtureOptions('fast'))) as Clip4StrModel;
+    await source.close();
+    const live = device().memory.liveBytes;
+    const { image } = model.configuration;
+    const patches = (image.imageSize[0] / image.patchSize[0]) * (image.imageSize[1] / image.patchSize[1]);
+    const models: OnnxModel[] = [];
+    let disposed = 0;
+    const peer = (name: string, prepareModel?: Peer['prepareModel']): Peer => ({
+      name,
+      version: '1',
+      computesOn: 'webgpu',
+      prepare: () => Promise.reject(new PeerUnable('not asked for')),
+      close: async () => {},
+      ...(prepareModel && { prepareModel }),
+    });
+    const peers = [
+      peer('of kernels alone'),
+      peer('without memory', () => Promise.reject(new PeerUnable('out of memory'))),
+      peer('all zeros', async (given) => {
+        models.push(given);
+        const count = given.outputs[0]!.shape.reduce((product, size) => product * size, 1);
+        return {
+          run: () => new Promise((resolve) => setTimeout(resolve, 20)),
+          results: async () => ({ features: new Float32Array(count) }),
+          dispose: async () => void disposed++,
+        };
+      }),
+    ];
+    const { rounds, ownMs, peers: others, batchSize } = await compareEncoder(device(), model, peers, 2);
+    expect({ batchSize, rounds }).toEqual({ batchSize: 2, rounds: 7 });
+    expect(ownMs).toBeGreaterThan(0);
+    expect(others).toEqual([
+      { name: 'without memory', unable: 'out of memory' },
+      { name: 'all zeros', ms: expect.any(Number), ratio: expect.any(Number), difference: 1 },
+    ]);
+    const [, zeros] = others as [unknown, EncoderPeer];
+    expect(zeros.ms).toBeGreaterThan(19);
+    expect(zeros.ratio).toBeCloseTo(zeros.ms / ownMs, 10);
+    expect(disposed).toBe(1);
+    expect(device().memory.liveBytes).toBe(live);
+
+    const [{ bytes, inputs, outputs }] = models as [OnnxModel];
+    expect(inputs.map(({ name, shape }) => [name, shape])).toEqual([['images', [2, 3, ...image.imageSize]]]);
+    const [features] = outputs;
+    expect([features!.name, features!.shape.slice(0, 2)]).toEqual(['features', [2, 1 + patches]]);
+    // The weights are in it.
+    const visual = [...model.parameters.entries()].filter(([name]) => name.startsWith('clip_model.visual.'));
+    const weightBytes = visual.reduce((total, [, tensor]) => total + tensor.bytes, 0);
+    expect(bytes.length).toBeGreaterThan(weightBytes);
+    expect(bytes.length).toBeLessThan(weightBytes + 20_000);
+    const text = Buffer.from(bytes).toString('latin1');
+    expect(text.match(/LayerNormalization/g)!.length).toBe(2 + 2 * image.layers);
+    model.dispose();
+  }, 60_000);
+
+  test('needs f32 and CLIP', async () => {
+    const bench = ['bench', '--model', '--device', 'software', '--batches', '1', '--peers'];
+    const [half, parseq] = await Promise.all([
+      runCommand([...bench, '--precision', 'f16']),
+      runCommand([...bench, '--untrained', 'parseq-tiny', '--quiet']),
+    ]);
+    expect([half.code, half.errors]).toEqual([1, [expect.stringMatching(/compared in f32/)]]);
+    expect([parseq.code, parseq.errors]).toEqual([1, [expect.stringMatching(/is no CLIP4STR model/)]]);
+  }, 120_000);
 });
 
 test('a model is made up where none is at hand', async () => {

@@ -1,5 +1,6 @@
 /** The benchmark of the kernels: every piece of work, every type and variant, in turns with whoever else does the work. */
 import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
+import { median } from '../report/middle.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
 import type { VariantChoice } from './own_work.js';
@@ -230,7 +231,6 @@ export class KernelBench {
     }
     return plans.map(({ entrant: { runner, variant, clock, error }, taken, host }) => {
       taken.sort((a, b) => a - b);
-      host.sort((a, b) => a - b);
       const at = (share: number): number => taken[Math.round(share * (taken.length - 1))]!;
       const medianMs = at(0.5);
       const [flopsPerSecond, bytesPerSecond] = [cost.flops, cost.bytes].map(
@@ -244,7 +244,7 @@ export class KernelBench {
         spread: (at(0.75) - at(0.25)) / medianMs,
         samples: taken.length,
         clock,
-        hostMs: host[host.length >> 1]!,
+        hostMs: median(host),
         flopsPerSecond: flopsPerSecond!,
         bytesPerSecond: bytesPerSecond!,
         shareOfPeakFlops: flopsPerSecond! / this.peaks.flopsPerSecond,

@@ -1,6 +1,7 @@
 /** How fast a model reads, and what that takes. */
 import type { Device } from '../../engine/index.js';
 import type { Clip4Str } from '../../model/index.js';
+import { median, middle } from '../report/middle.js';
 import { type StageTimes, hostMsSoFar, timeStages } from './stages.js';
 
 /** Reading one batch, from image files in memory to texts. */
@@ -58,26 +59,25 @@ export async function timeReading(
   const { peakBytes } = device.memory;
   const rounds = times[0]! > longMs ? stageRounds : mostRounds;
   while (times.length < rounds) times.push(await once());
-  for (const list of [times, hostTimes]) list.sort((a, b) => a - b);
-  const medianMs = times[times.length >> 1]!;
+  const medianMs = median(times);
   const stageTimes: ReadonlyMap<string, StageTimes>[] = [];
   for (let round = 0; round < stageRounds; round++) {
     stageTimes.push(await timeStages(device, reader, image, batchSize));
   }
   const stages = Object.fromEntries(
     [...stageTimes[0]!.keys()].map((stage) => {
-      const own = stageTimes.map((round) => round.get(stage)!).sort((a, b) => a.ms - b.ms);
-      return [stage, own[own.length >> 1]!];
+      const own = stageTimes.map((round) => round.get(stage)!);
+      return [stage, middle(own, ({ ms }) => ms)];
     }),
   );
   return {
     batchSize,
     medianMs,
-    fastestMs: times[0]!,
-    slowestMs: times.at(-1)!,
+    fastestMs: Math.min(...times),
+    slowestMs: Math.max(...times),
     rounds: times.length,
     imagesPerSecond: (1000 * batchSize) / medianMs,
-    hostMs: hostTimes[hostTimes.length >> 1]!,
+    hostMs: median(hostTimes),
     stages,
     dispatches,
     submits,

@@ -1,6 +1,7 @@
 /** Reading by this engine and by PyTorch in turns: the same weights, images and precision. */
 import type { Device } from '../../engine/index.js';
 import { CharsetAdapter, type Clip4StrModel, readingFromLogits } from '../../model/index.js';
+import { median } from '../report/middle.js';
 import { renderedWords } from './rendered_words.js';
 import type { TorchTwin, TwinReading } from './torch_twin.js';
 
@@ -111,8 +112,4 @@ function readPixels(
       );
     }),
   );
-}
-
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }

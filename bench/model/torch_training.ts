@@ -12,7 +12,7 @@ import { openModelWeights } from '../../train/stored_model.js';
 import { type TrainableModel, isClip4Str, readerOf } from '../../train/trainable_model.js';
 import { type TrainingBatch, TrainingStep } from '../../train/training_step.js';
 import { renderedWords } from './rendered_words.js';
-import { median } from './torch_reading.js';
+import { median } from '../report/middle.js';
 import type { TorchTwin, TwinBatch, TwinTrainingOptions } from './torch_twin.js';
 
 /** Steps on one batch of rendered words, from pixels in the host's memory to changed weights; milliseconds are medians. */

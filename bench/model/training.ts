@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Device, measurePeakFlops } from '../../engine/index.js';
 import { Checkpoints, findRunData, presetConfiguration } from '../../train/index.js';
 import { TrainingRun } from '../../train/training_run.js';
+import { middle } from '../report/middle.js';
 
 const [warmUpSteps, countedSteps] = [2, 5];
 
@@ -76,8 +77,8 @@ export async function timeTraining(
       steps.push({ stepMs, waitMs: taken!.waitMs, flops: device.counts.flops });
     }
     const { dispatches, submits } = device.counts;
-    steps.sort((a, b) => a.stepMs - b.stepMs);
-    const { stepMs, waitMs, flops } = steps[steps.length >> 1]!;
+    const { stepMs, waitMs, flops } = middle(steps, (step) => step.stepMs);
+    const allMs = steps.map((step) => step.stepMs);
     const flopsPerSecond = (1000 * flops) / stepMs;
     return {
       preset,
@@ -85,8 +86,8 @@ export async function timeTraining(
       batchSize,
       parameters: run.model.parameters.count,
       stepMs,
-      fastestMs: steps[0]!.stepMs,
-      slowestMs: steps.at(-1)!.stepMs,
+      fastestMs: Math.min(...allMs),
+      slowestMs: Math.max(...allMs),
       waitMs,
       imagesPerSecond: (1000 * batchSize) / stepMs,
       peakBytes,

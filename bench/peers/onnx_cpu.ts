@@ -1,8 +1,6 @@
 /** ONNX Runtime on the CPU (onnxruntime-node). */
-import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
-import { onnxModel } from './onnx_model.js';
-import { type Ort, type OrtTensors, emptyData, resultsOf } from './onnx_runtime.js';
+import { type OnnxModel, onnxModel } from './onnx_model.js';
+import { type Ort, type OrtTensors, emptyData, plainResults, workOf } from './onnx_runtime.js';
 import { installedVersion, requireInstalled } from './packages.js';
 import { type Peer, type PreparedWork, orUnable } from './peer.js';
 
@@ -21,13 +19,15 @@ export async function openOnnxCpu(folder: string): Promise<Peer> {
     name: 'ONNX Runtime (CPU)',
     version,
     computesOn: 'cpu',
-    prepare: (work, dtype, values) => orUnable(() => prepare(ort, work, dtype, values)),
+    prepare: async (work, dtype, values) =>
+      workOf(work, await orUnable(() => prepare(ort, () => onnxModel(work, dtype, values)))),
+    prepareModel: (model) => orUnable(() => prepare(ort, () => model)),
     close: async () => undefined,
   };
 }
 
-async function prepare(ort: Ort, work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedWork> {
-  const { bytes, inputs, outputs } = onnxModel(work, dtype, values);
+async function prepare(ort: Ort, model: () => OnnxModel): Promise<PreparedWork> {
+  const { bytes, inputs, outputs } = model();
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4 });
   const feeds: OrtTensors = Object.fromEntries(
     inputs.map(({ name, type, data, shape }) => [name, new ort.Tensor(type, data, shape)]),
@@ -48,7 +48,7 @@ async function prepare(ort: Ort, work: Work, dtype: FloatType, values: OperandVa
     async results() {
       await session.run(feeds, results);
       const data = outputs.map(({ name }) => [name, results[name]!.data] as const);
-      return resultsOf(work, outputs, Object.fromEntries(data));
+      return plainResults(outputs, Object.fromEntries(data));
     },
     dispose: () => session.release(),
   };

@@ -5,6 +5,7 @@ import type { Work } from '../kernels/work.js';
 import type { OnnxTensor } from './onnx_format.js';
 import { onnxLayout } from './onnx_model.js';
 import { fromPeer } from './operands.js';
+import type { PreparedWork } from './peer.js';
 
 export type OrtData = Float32Array | Uint16Array | Int32Array | BigInt64Array;
 
@@ -42,14 +43,17 @@ export function emptyData({ type, shape }: OnnxTensor): OrtData {
   return type === 'float16' ? new Uint16Array(count) : new Float32Array(count);
 }
 
-/** Results as everybody takes them: our layout, f32 for floats and u32 for ids. */
-export function resultsOf(
-  work: Work,
+/** Results by name: f32 for floats and u32 for ids. */
+export function plainResults(
   outputs: readonly OnnxTensor[],
   data: Readonly<Record<string, OrtData>>,
 ): OperandValues {
-  const values = outputs.map(({ name, type }) => [name, plain(type, data[name]!)] as const);
-  return fromPeer(work, onnxLayout, Object.fromEntries(values));
+  return Object.fromEntries(outputs.map(({ name, type }) => [name, plain(type, data[name]!)]));
+}
+
+/** Work of which a model was prepared: its results in our layout. */
+export function workOf(work: Work, prepared: PreparedWork): PreparedWork {
+  return { ...prepared, results: async () => fromPeer(work, onnxLayout, await prepared.results()) };
 }
 
 function plain(type: OnnxTensor['type'], data: OrtData): Float32Array | Uint32Array {

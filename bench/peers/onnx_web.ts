@@ -1,17 +1,16 @@
 /** ONNX Runtime Web's execution provider for WebGPU, in Node. */
 import { readFile } from 'node:fs/promises';
-import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
 import { type PeerAdapter, awake, withErrorScopes } from './navigator_gpu.js';
 import { type OnnxTensor, onnxBytes } from './onnx_format.js';
-import { type OnnxInput, onnxModel } from './onnx_model.js';
+import { type OnnxInput, type OnnxModel, onnxModel } from './onnx_model.js';
 import {
   type Ort,
   type OrtData,
   type OrtSession,
   type OrtTensors,
   emptyData,
-  resultsOf,
+  plainResults,
+  workOf,
 } from './onnx_runtime.js';
 import { importInstalled, installedPath, installedUrl, installedVersion } from './packages.js';
 import { type Peer, type PreparedWork, orUnable } from './peer.js';
@@ -45,7 +44,9 @@ export async function openOnnxWeb(folder: string, adapter: PeerAdapter): Promise
     name: 'ONNX Runtime Web',
     version,
     computesOn: 'webgpu',
-    prepare: (work, dtype, values) => orUnable(() => awake(prepare(runtime, work, dtype, values))),
+    prepare: async (work, dtype, values) =>
+      workOf(work, await orUnable(() => awake(prepare(runtime, () => onnxModel(work, dtype, values))))),
+    prepareModel: (model) => orUnable(() => awake(prepare(runtime, () => model))),
     close: async () => runtime.device.destroy(),
   };
 }
@@ -113,14 +114,9 @@ function sessionOf({ ort, device }: Runtime, model: Uint8Array): Promise<OrtSess
   });
 }
 
-async function prepare(
-  runtime: Runtime,
-  work: Work,
-  dtype: FloatType,
-  values: OperandValues,
-): Promise<PreparedWork> {
+async function prepare(runtime: Runtime, model: () => OnnxModel): Promise<PreparedWork> {
   const { ort, device } = runtime;
-  const { bytes, inputs, outputs } = onnxModel(work, dtype, values);
+  const { bytes, inputs, outputs } = model();
   const session = await sessionOf(runtime, bytes);
   const buffers = new Map<string, GPUBuffer>();
   const onDevice = (tensor: OnnxTensor | OnnxInput): OrtTensors[string] => {
@@ -153,7 +149,7 @@ async function prepare(
       for (const output of outputs) {
         data[output.name] = await awake(readBack(device, buffers.get(output.name)!, emptyData(output)));
       }
-      return resultsOf(work, outputs, data);
+      return plainResults(outputs, data);
     },
     dispose,
   };

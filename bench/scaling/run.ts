@@ -3,6 +3,7 @@ import type { Device } from '../../engine/index.js';
 import type { Precision } from '../../model/index.js';
 import { type AxisName, type BlockSizes, sizesAlong } from './axes.js';
 import { type BlockStack, openBlocks } from './blocks.js';
+import { median } from '../report/middle.js';
 
 export const passes = ['forward', 'training'] as const;
 export type Pass = (typeof passes)[number];
@@ -69,11 +70,11 @@ export async function measureAxis(
   const points = sizes.map((own, place): ScalingPoint => {
     const { costs, peakBytes } = passCosts[place]!;
     const timed = (pass: Pass): ScalingTimes => {
-      const taken = samples[place]![pass].sort((a, b) => a - b);
-      const fastestMs = taken[0]!;
+      const taken = samples[place]![pass];
+      const fastestMs = Math.min(...taken);
       return {
         ...costs[pass],
-        medianMs: taken[taken.length >> 1]!,
+        medianMs: median(taken),
         fastestMs,
         flopsPerSecond: (1000 * costs[pass].flops) / fastestMs,
       };
