@@ -2,6 +2,7 @@ import {
   type AdapterTraits,
   type Dtype,
   type Launch,
+  type MatrixUnits,
   type Operand,
   type VariantChoices,
   elementCount,
@@ -46,11 +47,11 @@ export interface DeviceDescription {
 export class Device implements TensorDevice {
   readonly adapter: AdapterSummary;
   readonly info: GPUAdapterInfo;
-  readonly traits: AdapterTraits;
   /** Largest part of a buffer that one kernel can see, in bytes. Larger operands are split. */
   readonly maxBindingBytes: number;
   /** Bytes that tensors and waiting buffers may take. */
   readonly memoryBudgetBytes: number;
+  private knownTraits: AdapterTraits;
   private tuned: VariantChoices = new Map();
   private readonly bindingLimits: BindingLimits;
   private readonly failures: FailureLog;
@@ -75,7 +76,7 @@ export class Device implements TensorDevice {
   ) {
     this.adapter = description.adapter;
     this.info = description.info;
-    this.traits = description.traits;
+    this.knownTraits = description.traits;
     this.maxBindingBytes = description.maxBindingBytes;
     this.bindingLimits = {
       largestBytes: description.maxBindingBytes,
@@ -123,6 +124,16 @@ export class Device implements TensorDevice {
 
   get bindGroupCount(): number {
     return this.programs.bindGroupCount;
+  }
+
+  get traits(): AdapterTraits {
+    return this.knownTraits;
+  }
+
+  /** @internal Multiplies by units for small matrices from now on, once they were seen to compute rightly. */
+  useMatrixUnits(matrixUnits: MatrixUnits): void {
+    this.knownTraits = { ...this.knownTraits, matrixUnits };
+    this.era = {};
   }
 
   /** @internal The variants of kernels that were measured to be the fastest here. */

@@ -1,6 +1,8 @@
 import type { AdapterTraits } from '../kernels/index.js';
 import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { Device } from './device.js';
+import { DeviceLostError } from './errors.js';
+import { multipliesRightly, offeredMatrixUnits } from './matrix_units.js';
 
 export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
@@ -39,6 +41,20 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  const device = await open(options);
+  const units = offeredMatrixUnits(device.info, device.gpu);
+  if (!units) return device;
+  try {
+    if (await multipliesRightly(device, units)) device.useMatrixUnits(units);
+    return device;
+  } catch (error) {
+    if (!(error instanceof DeviceLostError)) throw error;
+    // The driver cannot be trusted with them: a device that has never been asked for them.
+    return open(options);
+  }
+}
+
+async function open(options: DeviceOptions): Promise<Device> {
   const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;

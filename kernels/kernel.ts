@@ -17,12 +17,26 @@ export const bytesPerElement: Readonly<Record<Dtype, number>> = {
   q8: 36 / 32,
 };
 
+/**
+ * Units that multiply small matrices for a whole subgroup: `[rows, depth]` times `[depth, columns]`, both f16, added up in
+ * f32.
+ */
+export interface MatrixUnits {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  /** Lanes of a subgroup. */
+  readonly lanes: number;
+}
+
 /** What a kernel may know of the adapter when it chooses its variant and tile sizes. */
 export interface AdapterTraits {
   /** Lanes of a subgroup where the adapter has one fixed size, else 0 (no subgroup kernel is chosen). */
   readonly subgroupSize: number;
   /** Whether buffers may hold f16. */
   readonly f16: boolean;
+  /** Where the adapter has such, and they were seen to compute rightly. */
+  readonly matrixUnits?: MatrixUnits;
   /** Whether the adapter is a CPU: other variants are fast there. */
   readonly software: boolean;
   readonly maxWorkgroupInvocations: number;
@@ -49,6 +63,9 @@ export interface Parameter {
   readonly value: number;
 }
 
+/** Features of WGSL, as it names them. */
+export type Feature = 'f16' | 'subgroups' | 'chromium_experimental_subgroup_matrix';
+
 /** One dispatch, completely described. */
 export interface Launch {
   /** The kernel's name, for messages and profiles. */
@@ -56,7 +73,7 @@ export interface Launch {
   /** The WGSL file in this folder. */
   readonly file: string;
   readonly defines: Defines;
-  readonly features: readonly ('f16' | 'subgroups')[];
+  readonly features: readonly Feature[];
   /** How each storage binding is used, from `@binding(1)` on; binding 0 is `params`. */
   readonly access: readonly Access[];
   /** The uniform block: the WGSL `struct Params` is generated from these names, in this order. */

@@ -1,6 +1,7 @@
 import {
   type AdapterTraits,
   type Cost,
+  type Feature,
   type Launch,
   type Operand,
   elementCount,
@@ -37,14 +38,15 @@ export interface MatmulShape {
   /** Rows and columns of the results of a workgroup. */
   readonly tile: readonly [number, number];
   readonly defines: Launch['defines'];
-  readonly subgroups?: boolean;
+  /** Beside those of the operands' types. */
+  readonly features?: readonly Feature[];
 }
 
 /** The launch of a variant; its shader has the name of the kernel. */
 export function matmulLaunch(
   kernel: string,
   problem: MatmulProblem,
-  { tile, defines, subgroups = false }: MatmulShape,
+  { tile, defines, features = [] }: MatmulShape,
   traits: AdapterTraits,
 ): Launch {
   const { left, right, bias, residual, result } = problem;
@@ -68,7 +70,7 @@ export function matmulLaunch(
       TILE_COLUMNS: tile[1],
       ...defines,
     },
-    features: [...storageFeatures([...inputs, result]), ...(subgroups ? (['subgroups'] as const) : [])],
+    features: [...new Set([...storageFeatures([...inputs, result]), ...features])],
     access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
       rows: u32(rows),

@@ -53,7 +53,7 @@ const matmulBroadcasts = broadcastHeights.map((height): MatmulVariant => ({
     return matmulLaunch(
       'matmul_broadcast',
       problem,
-      { tile: [height, 4 * lanes], defines, subgroups: true },
+      { tile: [height, 4 * lanes], defines, features: ['subgroups'] },
       traits,
     );
   },
@@ -64,6 +64,17 @@ interface SharedTile {
   readonly edge: number;
   readonly depth: number;
   readonly lanes: number;
+}
+
+/** The largest tile that leaves enough workgroups, else the smallest. */
+function mostBusy<Tile extends { readonly edge: number }>(
+  tiles: readonly Tile[],
+  { result }: MatmulProblem,
+): Tile | undefined {
+  const [outer, inner, rows, columns] = result.shape as [number, number, number, number];
+  const workgroups = ({ edge }: Tile): number =>
+    Math.ceil(rows / edge) * Math.ceil(columns / edge) * outer * inner;
+  return tiles.find((tile) => workgroups(tile) >= busyWorkgroups) ?? tiles.at(-1);
 }
 
 /** From the most work a byte loaded to the most workgroups. */
@@ -82,13 +93,11 @@ function sharedTileFits({ edge, depth, lanes }: SharedTile, traits: AdapterTrait
   return bytes <= traits.maxWorkgroupStorageBytes && lanes * lanes <= traits.maxWorkgroupInvocations;
 }
 
-/** The largest tile that leaves enough workgroups, else the smallest. */
-function expectedTile({ result }: MatmulProblem, traits: AdapterTraits): SharedTile | undefined {
-  const [outer, inner, rows, columns] = result.shape as [number, number, number, number];
-  const fitting = sharedTiles.filter((tile) => sharedTileFits(tile, traits));
-  const workgroups = ({ edge }: SharedTile): number =>
-    Math.ceil(rows / edge) * Math.ceil(columns / edge) * outer * inner;
-  return fitting.find((tile) => workgroups(tile) >= busyWorkgroups) ?? fitting.at(-1);
+function expectedTile(problem: MatmulProblem, traits: AdapterTraits): SharedTile | undefined {
+  return mostBusy(
+    sharedTiles.filter((tile) => sharedTileFits(tile, traits)),
+    problem,
+  );
 }
 
 /** Tiles of both operands in workgroup memory, for GPUs. */
@@ -111,6 +120,75 @@ const matmulTiles = sharedTiles.map((tile): MatmulVariant => ({
   },
 }));
 
+/** A square tile, `edge` results wide, of as many subgroups down as across. */
+interface MatrixTile {
+  readonly edge: number;
+  readonly subgroups: number;
+}
+
+const matrixTiles: readonly MatrixTile[] = [
+  { edge: 128, subgroups: 2 },
+  { edge: 64, subgroups: 2 },
+  { edge: 32, subgroups: 1 },
+];
+
+const matrixTileDepth = 32;
+
+function matrixTileFits({ edge, subgroups }: MatrixTile, traits: AdapterTraits): boolean {
+  const { matrixUnits, maxWorkgroupInvocations, maxWorkgroupStorageBytes } = traits;
+  if (!matrixUnits) return false;
+  const { rows, columns, depth, lanes } = matrixUnits;
+  const part = edge / subgroups;
+  // Both operands with the padding of the shader, whichever way they lie, and a matrix of sums a subgroup.
+  const halves = 2 * Math.max(edge * (matrixTileDepth + 8), matrixTileDepth * (edge + 8));
+  const bytes = 2 * halves + 4 * subgroups ** 2 * rows * columns;
+  return (
+    part % rows === 0 &&
+    part % columns === 0 &&
+    matrixTileDepth % depth === 0 &&
+    subgroups ** 2 * lanes <= maxWorkgroupInvocations &&
+    bytes <= maxWorkgroupStorageBytes
+  );
+}
+
+/**
+ * Units for matrices of f16, where the weights are no wider. What they multiply is rounded to f16 as well, as PyTorch's
+ * mixed precision does.
+ */
+const matmulMatrices = matrixTiles.map((tile): MatmulVariant => ({
+  name: `matmul_matrix_${tile.edge}`,
+  canApply: ({ right }, traits) =>
+    traits.f16 && (right.dtype === 'f16' || right.dtype === 'q8') && matrixTileFits(tile, traits),
+  suits: (problem, traits) =>
+    tile ===
+    mostBusy(
+      matrixTiles.filter((other) => matrixTileFits(other, traits)),
+      problem,
+    ),
+  launch(problem, traits) {
+    const { rows, columns, depth, lanes } = traits.matrixUnits!;
+    const { edge, subgroups } = tile;
+    const [left, right] = [vectorDimension('left', problem.left), vectorDimension('right', problem.right)];
+    const defines = {
+      LEFT_VECTOR: left,
+      RIGHT_VECTOR: right,
+      LEFT_ORDER: left === 'rows' ? 'col_major' : 'row_major',
+      RIGHT_ORDER: right === 'columns' ? 'row_major' : 'col_major',
+      TILE_DEPTH: matrixTileDepth,
+      LANES: lanes,
+      SUBGROUPS_DOWN: subgroups,
+      SUBGROUPS_ACROSS: subgroups,
+      MATRIX_ROWS: rows,
+      MATRIX_COLUMNS: columns,
+      MATRIX_DEPTH: depth,
+      MATRICES_DOWN: edge / subgroups / rows,
+      MATRICES_ACROSS: edge / subgroups / columns,
+    };
+    const features = ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] as const;
+    return matmulLaunch('matmul_matrix', problem, { tile: [edge, edge], defines, features }, traits);
+  },
+}));
+
 /** Any problem on any adapter. */
 const matmulPlain: MatmulVariant = {
   name: 'matmul_plain',
@@ -123,7 +201,7 @@ const matmulPlain: MatmulVariant = {
 
 export const matmulFamily: VariantFamily<MatmulProblem, MatmulVariant> = {
   name: 'matmul',
-  variants: [matmulRows, ...matmulBroadcasts, ...matmulTiles, matmulPlain],
+  variants: [matmulRows, ...matmulMatrices, ...matmulBroadcasts, ...matmulTiles, matmulPlain],
   kindOf({ left, right, result }) {
     const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
     const layouts = [vectorDimension('left', left), vectorDimension('right', right)];

@@ -10,16 +10,23 @@ export function programKey(launch: ProgramDescription): string {
   return `${launch.file}|${defines.join(',')}`;
 }
 
-/** The complete WGSL module of a launch: enable directives, the generated uniform block, the expanded file. */
-export function programSource(launch: ProgramDescription): string {
+/**
+ * The complete WGSL module of a launch: enable directives, the generated uniform block, the expanded file.
+ * @param read gives the text of a file
+ */
+export function programSource(launch: ProgramDescription, read = readWgsl): string {
   const members = Object.entries(launch.params).map(([name, parameter]) => `  ${name}: ${parameter.type},`);
   return [
     ...launch.features.map((feature) => `enable ${feature};`),
+    // Compilers cannot see that a subgroup's number is the same in all of its lanes.
+    ...(launch.features.includes('chromium_experimental_subgroup_matrix')
+      ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);']
+      : []),
     'struct Params {',
     ...members,
     '}',
     '@group(0) @binding(0) var<uniform> params: Params;',
-    expandTemplate(launch.file, launch.defines, readWgsl),
+    expandTemplate(launch.file, launch.defines, read),
   ].join('\n');
 }
 

@@ -1,5 +1,10 @@
 /** Every way to multiply, against a float64 reference: shapes, layouts, batches, types, epilogues, guarded stores. */
-import { describe, expect, test } from '@jest/globals';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { create } from 'webgpu';
 import {
   type AdapterTraits,
   type Tensor,
@@ -10,12 +15,89 @@ import {
   scale,
   sum,
 } from '../engine/index.js';
-import { type Activation, type MatmulVariant, matmulFamily } from '../kernels/index.js';
+import {
+  type Activation,
+  type Dtype,
+  type MatmulProblem,
+  type MatmulVariant,
+  type MatrixUnits,
+  matmulFamily,
+  programSource,
+} from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { gelu, quickGelu, randomNumbers } from './support/float64.js';
 import { expectClose } from './support/numbers.js';
 
 const device = useDevice();
+
+/**
+ * Stands for `subgroup_matrix.wgsl` where an adapter has no such units: every lane multiplies all that its subgroup does.
+ * Matrices are places in the tiles, and sums lie together by their row and column, since arrays that are passed on take
+ * minutes to compile.
+ */
+const emulatedMatrices = `
+// Compilers unroll loops whose ends they know.
+fn unknown(end: u32) -> u32 {
+  return min(end, end - 1u + params.batches);
+}
+
+struct LeftMatrix { at: u32 }
+struct RightMatrix { at: u32 }
+struct SumMatrix { row: u32, column: u32 }
+
+var<private> all_sums: array<f32, \${TILE_ROWS * TILE_COLUMNS}>;
+
+fn left_matrix(at: u32) -> LeftMatrix {
+  return LeftMatrix(at);
+}
+
+fn right_matrix(at: u32) -> RightMatrix {
+  return RightMatrix(at);
+}
+
+fn with_product(sums: SumMatrix, left: LeftMatrix, right: RightMatrix) -> SumMatrix {
+#if LEFT_ORDER == 'row_major'
+  let left_steps = vec2<u32>(left_pitch, 1u);
+  let row = left.at / left_pitch;
+#else
+  let left_steps = vec2<u32>(1u, left_pitch);
+  let row = left.at % left_pitch;
+#end
+#if RIGHT_ORDER == 'row_major'
+  let right_steps = vec2<u32>(right_pitch, 1u);
+  let column = right.at % right_pitch;
+#else
+  let right_steps = vec2<u32>(1u, right_pitch);
+  let column = right.at / right_pitch;
+#end
+  for (var i = 0u; i < unknown(\${MATRIX_ROWS * MATRIX_COLUMNS}u); i++) {
+    let place = vec2<u32>(i / \${MATRIX_COLUMNS}u, i % \${MATRIX_COLUMNS}u);
+    var sum = 0.0;
+    for (var k = 0u; k < unknown(\${MATRIX_DEPTH}u); k++) {
+      sum += f32(left_tile[left.at + dot(vec2<u32>(place.x, k), left_steps)]) *
+        f32(right_tile[right.at + dot(vec2<u32>(k, place.y), right_steps)]);
+    }
+    all_sums[(row + place.x) * \${TILE_COLUMNS}u + column + place.y] += sum;
+  }
+  return SumMatrix(row, column);
+}
+
+fn store_sums(at: u32, sums: SumMatrix) {
+  for (var i = 0u; i < unknown(\${MATRIX_ROWS * MATRIX_COLUMNS}u); i++) {
+    let place = vec2<u32>(i / \${MATRIX_COLUMNS}u, i % \${MATRIX_COLUMNS}u);
+    sum_tile[at + i] = all_sums[(sums.row + place.x) * \${TILE_COLUMNS}u + sums.column + place.y];
+  }
+}
+`;
+
+/** Dawn's backend that only compiles: it has every feature. What it is made from must outlive it. */
+async function nullDevice(): Promise<{ instance: GPU; gpu: GPUDevice }> {
+  const instance = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
+  const adapter = (await instance.requestAdapter())!;
+  const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
+  const gpu = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[] });
+  return { instance, gpu };
+}
 
 /** How an operand of shape `[outer, inner, rows, columns]` lies in memory. */
 interface Layout {
@@ -51,6 +133,8 @@ interface Case {
   readonly f16?: boolean;
   /** What every operand is full of, instead of random numbers. */
   readonly constant?: number;
+  /** What all of them are multiples of. */
+  readonly grain?: number;
 }
 
 /** An operand on the device and its values in row-major order. */
@@ -102,7 +186,9 @@ async function errorOf(
   { rows, depth, columns, batch = [1, 1], activation = 'none', scale = 1, ...given }: Case,
 ): Promise<number> {
   const random = randomNumbers(rows * 7919 + depth * 131 + columns);
-  const value = (): number => given.constant ?? random() * 2 - 1;
+  const number = (): number => given.constant ?? random() * 2 - 1;
+  const value = (): number =>
+    given.grain === undefined ? number() : Math.round(number() / given.grain) * given.grain;
   const left = await place([...batch, rows, depth], given.left ?? dense, value, given.f16);
   const right = await place([...batch, depth, columns], given.right ?? dense, value, given.f16);
   const bias = given.bias ? await place([columns], {}, value, given.f16) : undefined;
@@ -259,6 +345,103 @@ describe.each(ways)('%s %s', (name, _, known) => {
     const problem: Case = { ...sizes, right: transposed, ...epilogue, activation: 'gelu' };
     expect(await errorOf(variant, traits(), problem)).toBeLessThanOrEqual(3e-3);
     expect(await errorOf(variant, traits(), { ...sizes, depth: 7, columns: 5 })).toBeLessThanOrEqual(3e-3);
+  });
+});
+
+describe('matmul_matrix on units that lanes stand in for', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'clip4str-matrices-'));
+  const file = join(folder, 'matmul_matrix.wgsl');
+  writeFileSync(
+    file,
+    readFileSync(new URL('../kernels/matmul_matrix.wgsl', import.meta.url), 'utf8').replace(
+      '#include "subgroup_matrix.wgsl"',
+      emulatedMatrices,
+    ),
+  );
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const units = [
+    { rows: 16, columns: 16, depth: 16 },
+    { rows: 8, columns: 32, depth: 32 },
+    { rows: 32, columns: 32, depth: 32 },
+  ].map((sizes) => ({ ...sizes, lanes: 8 }));
+  const variants = matmulFamily.variants.filter(({ name }) => name.startsWith('matmul_matrix'));
+  const emulated = (variant: MatmulVariant): MatmulVariant => ({
+    ...variant,
+    launch(problem, traits) {
+      const launch = variant.launch(problem, traits);
+      return { ...launch, file: pathToFileURL(file).href, features: ['f16'] };
+    },
+  });
+  const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
+    ...device().traits,
+    software: false,
+    matrixUnits,
+  });
+
+  /** Of multiples of what f16 holds, so that rounding to it changes nothing. */
+  const errorOfExact = (index: number, unit: MatrixUnits, problem: Case): Promise<number> =>
+    errorOf(emulated(variants[index]!), traitsWith(unit), { ...problem, grain: 1 / 64 });
+
+  // Each is a shader of its own, which takes long to compile.
+  test.each([
+    'row-major operands',
+    'a transposed left operand',
+    'both transposed, odd',
+    'strided operands',
+    'attention scores',
+  ])('%s', async (name) => {
+    expect(await errorOfExact(2, units[0]!, cases[name]!)).toBeLessThanOrEqual(1e-5);
+  });
+
+  test('other units, and tiles of several subgroups', async () => {
+    const problem = cases['odd sizes']!;
+    expect(await errorOfExact(2, units[1]!, problem)).toBeLessThanOrEqual(1e-5);
+    expect(await errorOfExact(1, units[2]!, problem)).toBeLessThanOrEqual(1e-5);
+  });
+
+  test('f16 storage', async () => {
+    const problem = { rows: 33, depth: 41, columns: 40, right: transposed, f16: true, ...epilogue };
+    const error = await errorOf(emulated(variants.at(-1)!), traitsWith(units[0]!), problem);
+    expect(error).toBeLessThanOrEqual(3e-3);
+  });
+
+  test('its shaders with real matrices are valid, in every layout', async () => {
+    const { instance, gpu } = await nullDevice();
+    const lanes = 128;
+    const traits = { ...traitsWith({ ...units[0]!, lanes }), maxWorkgroupInvocations: 4 * lanes };
+    let shaders = 0;
+    for (const variant of variants) {
+      for (const dtype of ['f16', 'q8'] as const) {
+        for (const leftTransposed of [false, true]) {
+          for (const rightTransposed of dtype === 'q8' ? [true] : [false, true]) {
+            const operand = (type: Dtype, height: number, width: number, turned: boolean) => ({
+              dtype: type,
+              shape: [1, 1, height, width],
+              strides: turned ? [0, 0, 1, height] : [0, 0, width, 1],
+              offset: 0,
+            });
+            const problem: MatmulProblem = {
+              left: operand('f32', 64, 96, leftTransposed),
+              right: operand(dtype, 96, 128, rightTransposed),
+              bias: { dtype: 'f32', shape: [128], strides: [1], offset: 0 },
+              residual: operand('f32', 64, 128, false),
+              activation: 'gelu',
+              scale: 1,
+              result: operand('f32', 64, 128, false),
+            };
+            expect(variant.canApply(problem, traits)).toBe(true);
+            const code = programSource(variant.launch(problem, traits));
+            const { messages } = await gpu.createShaderModule({ code }).getCompilationInfo();
+            expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
+            shaders++;
+          }
+        }
+      }
+    }
+    expect(shaders).toBe(18);
+    expect(instance).toBeDefined();
+    gpu.destroy();
   });
 });
 

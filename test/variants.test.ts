@@ -70,6 +70,34 @@ describe('a matrix product', () => {
     expect(chooseVariant(matmulFamily, problem, { traits }).name).toBe(expected);
   });
 
+  test('of f16 weights goes to units for matrices, in tiles that keep the GPU busy', () => {
+    const traits = {
+      ...gpu,
+      maxWorkgroupStorageBytes: 49_152,
+      matrixUnits: { rows: 16, columns: 16, depth: 16, lanes: 32 },
+    };
+    const half = (problem: MatmulProblem): MatmulProblem => ({
+      ...problem,
+      right: { ...problem.right, dtype: 'f16' },
+    });
+    const choice = (problem: MatmulProblem, own: AdapterTraits): string =>
+      chooseVariant(matmulFamily, problem, { traits: own }).name;
+    expect(choice(half(product(32 * 197, 768, 3072)), traits)).toBe('matmul_matrix_128');
+    expect(choice(half(product(197, 768, 2304)), traits)).toBe('matmul_matrix_64');
+    expect(choice(half(product(197, 768, 768)), traits)).toBe('matmul_matrix_32');
+    expect(choice(half(product(1, 768, 768)), traits)).toBe('matmul_rows');
+    // Digits of f32 weights are not given up; a tile must fit the workgroup's memory, the units the tile.
+    expect(choice(product(197, 768, 768), traits)).toBe('matmul_tile_32');
+    expect(choice(half(product(197, 768, 768)), { ...gpu, matrixUnits: traits.matrixUnits })).toBe(
+      'matmul_matrix_32',
+    );
+    const large = half(product(32 * 197, 768, 3072));
+    expect(choice(large, { ...traits, maxWorkgroupStorageBytes: 16_384 })).toBe('matmul_matrix_64');
+    expect(choice(large, { ...traits, matrixUnits: { ...traits.matrixUnits, depth: 24 } })).toBe(
+      'matmul_tile_128',
+    );
+  });
+
   test('costs two operations a multiplication', () => {
     expect(matmulCost(product(3, 5, 7))).toEqual({ flops: 2 * 3 * 5 * 7, bytes: 4 * (15 + 35 + 21) });
   });
