@@ -67,6 +67,8 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       const compare = twin && (await readingComparer(device, reader, twin, precision));
       const image = await testImageFile();
       const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
+      // Who cannot take part is told before anything takes long.
+      if (encoder) await withPeers((await openWanted(device, options, onnxRuntimes)).peers, async () => {});
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
@@ -111,6 +113,7 @@ function encoderOf({ model, checkpointName }: Clip4Str): Clip4StrModel {
   );
 }
 
+/** What goes wrong is told after what was measured before. */
 async function compareEncoders(
   device: Device,
   encoder: Clip4StrModel,
@@ -118,14 +121,20 @@ async function compareEncoders(
   options: BenchOptions,
   signal: AbortSignal,
 ): Promise<Measured<EncoderComparison> & { peers: PeerAbout[] }> {
-  const { peers } = await openWanted(device, options, onnxRuntimes);
+  const { peers } = await openWanted(device, { ...options, quiet: true }, onnxRuntimes);
   const about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
-  return withPeers(peers, async () => ({
-    peers: about,
-    ...(await measureEach(batches, { counted: 'encoders', signal, quiet: options.quiet }, (batchSize) =>
-      compareEncoder(device, encoder, peers, batchSize),
-    )),
-  }));
+  return withPeers(peers, async () => {
+    const each = { counted: 'encoders', signal, quiet: options.quiet };
+    try {
+      const measured = await measureEach(batches, each, (batchSize) =>
+        compareEncoder(device, encoder, peers, batchSize),
+      );
+      return { peers: about, ...measured };
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return { peers: about, done: [], failure: error };
+    }
+  });
 }
 
 /** Loads with a progress bar: making up a large model takes a minute. */

@@ -39,6 +39,7 @@ export function showProgress(what: string, unit: 'bytes' | 'images' | 'rows', wa
         );
         bar.start(total ?? 0, done);
       }
+      if (total !== undefined) bar.setTotal(total);
       bar.update(done);
     },
     stop() {

@@ -53,6 +53,8 @@ export interface CommandList {
   readonly used: Set<PooledBuffer>;
   readonly written: Set<PooledBuffer>;
   flops: number;
+  /** Names its last work, for the message of a lost device. */
+  lastWork: (() => string) | undefined;
 }
 
 export function emptyCommandList(): CommandList {
@@ -63,6 +65,7 @@ export function emptyCommandList(): CommandList {
     used: new Set(),
     written: new Set(),
     flops: 0,
+    lastWork: undefined,
   };
 }
 

@@ -247,7 +247,7 @@ export class Device implements TensorDevice {
     const launches: Launch[] = [];
     this.rehearsed = launches;
     try {
-      this.scopes.run(work);
+      this.scopes.run(() => needDone('compile', work()));
     } finally {
       this.rehearsed = undefined;
     }
@@ -261,6 +261,8 @@ export class Device implements TensorDevice {
       record: (target, work) => this.record(target, work),
       repeat: (list) => {
         this.check();
+        this.needUnrecorded('repeat');
+        this.lastWork = list.lastWork;
         this.queue.repeat(list);
       },
       closeArena: (arena) => this.pool.closeArena(arena),
@@ -356,20 +358,22 @@ export class Device implements TensorDevice {
           `${this.maxBindingBytes} bytes, and the work cannot be cut to fit. Use smaller operands, or another adapter.`,
       );
     }
-    this.lastWork = label;
     const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
     const launch = build(bound.map(({ operand }) => operand));
     if (this.rehearsed) {
       this.rehearsed.push(launch);
       return;
     }
+    this.lastWork = label;
     this.queue.dispatch(
       launch,
       bound.map(({ binding }) => binding),
       label,
       this.recording?.list,
     );
-    if (this.recording) tensors.forEach((tensor) => this.recording!.retain(tensor));
+    if (!this.recording) return;
+    this.recording.list.lastWork = label;
+    tensors.forEach((tensor) => this.recording!.retain(tensor));
   }
 
   /** @internal */
@@ -404,8 +408,7 @@ export class Device implements TensorDevice {
     this.needUnrecorded('record');
     this.recording = target;
     try {
-      const result: unknown = this.scopes.run<unknown>(work);
-      if (result instanceof Promise) throw new EngineError('record: work that is repeated cannot wait');
+      this.scopes.run(() => needDone('record', work()));
     } finally {
       this.recording = undefined;
     }
@@ -456,4 +459,9 @@ export class Device implements TensorDevice {
     const buffer = this.failures.watchMemory(purpose, watched, undo);
     return buffer;
   }
+}
+
+/** Callbacks that return promises pass for those that return nothing. */
+function needDone(operation: string, result: unknown): void {
+  if (result instanceof Promise) throw new EngineError(`${operation}: the work cannot wait for anything`);
 }

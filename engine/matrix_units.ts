@@ -5,11 +5,13 @@ import {
   type MatmulVariant,
   type MatrixUnits,
   matmulFamily,
+  quantizedBlock,
 } from '../kernels/index.js';
 import type { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
-import { cast } from './operations/elementwise.js';
-import type { Tensor } from './tensor.js';
+import { cast, contiguous } from './operations/elementwise.js';
+import { quantize } from './operations/quantize.js';
+import type { Tensor, TensorData } from './tensor.js';
 
 /** A kind of matrices, as `GPUAdapterInfo.subgroupMatrixConfigs` of Dawn and Chrome lists them. */
 interface SubgroupMatrixConfig {
@@ -20,7 +22,10 @@ interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-const needed = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
+/** Feature of adapters that have such units. */
+export const matrixFeature = 'chromium-experimental-subgroup-matrix';
+
+const needed = ['shader-f16', 'subgroups', matrixFeature] as const;
 
 /** The units for f16 that add up in f32, with the most products at once. Only where subgroups have one size. */
 export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): MatrixUnits | undefined {
@@ -36,53 +41,47 @@ export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): Matrix
   return best && { rows: best.M, columns: best.N, depth: best.K, lanes: subgroupMaxSize };
 }
 
-/** Neither is a multiple of a tile's. */
-const [rows, depth, columns] = [70, 83, 149];
-const tolerance = 5e-3;
+/** A left operand and weights in some layout and type, in sizes that are no multiples of a tile's. */
+interface Trial {
+  readonly left: Tensor;
+  readonly right: Tensor;
+}
+
+/** Of results up to 10, whose operands are rounded alike. */
+const tolerance = 1e-3;
 
 /**
- * Multiplies by each way that the units allow, and by the plain way.
+ * Multiplies by each way that the units allow, in every layout that a shader of theirs is made for, and by the plain way.
+ * @param variants all ways to multiply, the plain one last
  * @returns whether all agree; false too where the driver refuses something
  * @throws DeviceLostError where the driver fails at it altogether
  */
-export async function multipliesRightly(device: Device, matrixUnits: MatrixUnits): Promise<boolean> {
+export async function multipliesRightly(
+  device: Device,
+  matrixUnits: MatrixUnits,
+  variants: readonly MatmulVariant[] = matmulFamily.variants,
+): Promise<boolean> {
   const traits: AdapterTraits = { ...device.traits, matrixUnits };
-  const plain = matmulFamily.variants.at(-1)!;
+  const plain = variants.at(-1)!;
   try {
     return await device.scope(async () => {
-      // The same in every run; their products are of all sizes up to 10.
-      const values = (count: number): Float32Array<ArrayBuffer> =>
-        Float32Array.from({ length: count }, (_, i) => Math.sin(i * (1 + i / 100)));
-      const left = device.tensor(values(rows * depth), [1, 1, rows, depth]);
-      const weights = device.tensor(values(columns * depth), [1, 1, columns, depth]);
-      const half = cast(weights, 'f16');
-      const byDepth = half.transpose();
-      const byColumn = cast(weights.transpose(), 'f16');
-      const multiplied = (variant: MatmulVariant, right: Tensor): Tensor => {
-        const result = device.empty('f32', [1, 1, rows, columns]);
-        device.dispatch(
-          ([own, other, into]) => {
-            const problem: MatmulProblem = {
-              left: own!,
-              right: other!,
-              activation: 'none',
-              scale: 1,
-              result: into!,
-            };
-            return variant.launch(problem, traits);
-          },
-          [left, right, result],
-          () => `self-test of ${variant.name}`,
-        );
-        return result;
-      };
-      const expected = (await multiplied(plain, byDepth).read()) as Float32Array;
-      for (const right of [byDepth, byColumn]) {
-        for (const variant of matrixVariants(traits)) {
-          const found = (await multiplied(variant, right).read()) as Float32Array;
-          // A NaN is no less.
-          if (!found.every((value, i) => Math.abs(value - expected[i]!) < tolerance * 10)) return false;
-        }
+      const trials = trialsOn(device);
+      const all = (): Tensor[][] =>
+        trials.map((trial) => {
+          const allowed = variants.filter(
+            (variant) =>
+              variant.name.startsWith('matmul_matrix') && variant.canApply(problemOf(trial), traits),
+          );
+          return [plain, ...allowed].map((variant) => multiplied(device, variant, trial, traits));
+        });
+      // Side by side first: openDevice waits for it.
+      await device.compile(() => void all());
+      for (const results of all()) {
+        const [expected, ...found] = await device.readAll(results);
+        // A NaN is no less.
+        const agrees = (values: TensorData): boolean =>
+          values.every((value, i) => Math.abs(value - expected![i]!) < tolerance);
+        if (found.length === 0 || !found.every(agrees)) return false;
       }
       return true;
     });
@@ -92,14 +91,54 @@ export async function multipliesRightly(device: Device, matrixUnits: MatrixUnits
   }
 }
 
-function matrixVariants(traits: AdapterTraits): MatmulVariant[] {
-  const operand = { shape: [1, 1, 1, 1], strides: [1, 1, 1, 1], offset: 0 };
-  const [float, half] = [
-    { ...operand, dtype: 'f32' as const },
-    { ...operand, dtype: 'f16' as const },
-  ];
-  const problem: MatmulProblem = { left: float, right: half, activation: 'none', scale: 1, result: float };
-  return matmulFamily.variants.filter(
-    (variant) => variant.name.startsWith('matmul_matrix') && variant.canApply(problem, traits),
+/** Every way that operands can lie: by rows or by columns, at multiples of four elements or not, narrow or in blocks. */
+function trialsOn(device: Device): Trial[] {
+  const trials: Trial[] = [];
+  for (const [rows, depth, columns] of [
+    [70, 83, 149],
+    [68, 96, 148],
+  ] as const) {
+    const byRows = device.tensor(waves(rows * depth), [1, 1, rows, depth]);
+    const byColumns = contiguous(byRows.transpose()).transpose();
+    const weights = device.tensor(waves(columns * depth), [1, 1, columns, depth]);
+    const rights = [cast(weights, 'f16').transpose(), cast(contiguous(weights.transpose()), 'f16')];
+    if (depth % quantizedBlock === 0) {
+      const blocks = device.empty('q8', weights.shape);
+      quantize(weights, blocks);
+      rights.push(blocks.transpose());
+    }
+    for (const left of [byRows, byColumns]) for (const right of rights) trials.push({ left, right });
+  }
+  return trials;
+}
+
+/** The same in every run; sums of their products are of all sizes up to 10. */
+function waves(count: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: count }, (_, i) => Math.sin(i * (1 + i / 100)));
+}
+
+function multiplied(
+  device: Device,
+  variant: MatmulVariant,
+  { left, right }: Trial,
+  traits: AdapterTraits,
+): Tensor {
+  const result = device.empty('f32', [1, 1, left.shape[2]!, right.shape[3]!]);
+  device.dispatch(
+    ([own, other, into]) =>
+      variant.launch({ left: own!, right: other!, activation: 'none', scale: 1, result: into! }, traits),
+    [left, right, result],
+    () => `self-test of ${variant.name}`,
   );
+  return result;
+}
+
+function problemOf({ left, right }: Trial): MatmulProblem {
+  const result = {
+    dtype: 'f32',
+    shape: [1, 1, left.shape[2]!, right.shape[3]!],
+    strides: [],
+    offset: 0,
+  } as const;
+  return { left, right, activation: 'none', scale: 1, result };
 }

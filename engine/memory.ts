@@ -27,7 +27,7 @@ export interface Arena {
 type FreeBuffers = Map<number, PooledBuffer[]>;
 
 export interface MemoryUsage {
-  /** Bytes held by tensors now. */
+  /** Bytes held by tensors and recordings now. */
   readonly liveBytes: number;
   /** Bytes of buffers that wait for reuse. */
   readonly pooledBytes: number;

@@ -2,7 +2,7 @@ import type { AdapterTraits } from '../kernels/index.js';
 import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
-import { multipliesRightly, offeredMatrixUnits } from './matrix_units.js';
+import { matrixFeature, multipliesRightly, offeredMatrixUnits } from './matrix_units.js';
 
 export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
@@ -17,7 +17,7 @@ const usefulFeatures: readonly string[] = [
   'shader-f16',
   'subgroups',
   'subgroup-size-control',
-  'chromium-experimental-subgroup-matrix',
+  matrixFeature,
   'timestamp-query',
 ];
 
@@ -41,26 +41,30 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const device = await open(options);
+  const device = await open(options, usefulFeatures);
   const units = offeredMatrixUnits(device.info, device.gpu);
   if (!units) return device;
   try {
     if (await multipliesRightly(device, units)) device.useMatrixUnits(units);
     return device;
   } catch (error) {
+    device.close();
     if (!(error instanceof DeviceLostError)) throw error;
-    // The driver cannot be trusted with them: a device that has never been asked for them.
-    return open(options);
+    // The driver fails at them altogether: another device, which is not asked for them.
+    return open(
+      options,
+      usefulFeatures.filter((feature) => feature !== matrixFeature),
+    );
   }
 }
 
-async function open(options: DeviceOptions): Promise<Device> {
+async function open(options: DeviceOptions, features: readonly string[]): Promise<Device> {
   const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;
   const gpu = await adapter.requestDevice({
     label: 'clip4str-engine',
-    requiredFeatures: usefulFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
+    requiredFeatures: features.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
     requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),
   });
   const budget = options.memoryBudgetBytes ?? (await defaultBudgetBytes(found.summary));

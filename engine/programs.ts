@@ -66,8 +66,13 @@ export class ProgramCache {
     if (known) return known;
     // Errors of the module are those of the pipeline too.
     this.gpu.pushErrorScope('validation');
-    const { layout, parameterBytes: bytes, descriptor } = this.describe(launch);
-    this.gpu.popErrorScope().catch(() => {});
+    let described: ReturnType<ProgramCache['describe']>;
+    try {
+      described = this.describe(launch);
+    } finally {
+      this.gpu.popErrorScope().catch(() => {});
+    }
+    const { layout, parameterBytes: bytes, descriptor } = described;
     const pending = this.gpu
       .createComputePipelineAsync(descriptor)
       .then((pipeline) => {

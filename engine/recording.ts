@@ -1,4 +1,5 @@
 import { type CommandList, emptyCommandList } from './commands.js';
+import { DisposedError } from './errors.js';
 import type { Arena } from './memory.js';
 import type { Tensor } from './tensor.js';
 
@@ -32,6 +33,7 @@ export class Recording {
   private readonly arena: Arena = { free: new Map(), buffers: new Set() };
   private readonly retained = new Map<number, Tensor>();
   private readonly era: unknown;
+  private disposed = false;
 
   /** @internal Use `device.newRecording()`. */
   constructor(private readonly owner: RecordingOwner) {
@@ -55,10 +57,11 @@ export class Recording {
    * Does a part of the work.
    * @param part its number
    * @param work records operations on the device, the same each time: it is called the first time alone. Tensors made in it
-   *   are disposed at its end
-   * @throws EngineError where it writes values of the host or reads any: these would not come again
+   *   are disposed at its end; those that it keeps must be kept as long as parts use them
+   * @throws EngineError where it writes values of the host, reads any or repeats other work: these would not come again
    */
   run(part: number, work: () => void): void {
+    if (this.disposed) throw new DisposedError('a recording was used after dispose');
     const known = this.parts.get(part);
     if (known) {
       this.owner.repeat(known);
@@ -72,6 +75,7 @@ export class Recording {
 
   /** Frees its memory. */
   dispose(): void {
+    this.disposed = true;
     for (const tensor of this.retained.values()) tensor.dispose();
     this.retained.clear();
     this.parts.clear();

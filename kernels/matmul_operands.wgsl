@@ -1,21 +1,34 @@
 // Loads of the operands of a product, as f32. LEFT_VECTOR and RIGHT_VECTOR name the dimension along which an operand
 // is contiguous and aligned, so that it is bound as vec4 ('depth', and 'rows' or 'columns'), or are 'none'. Positions
-// are in elements; those of vectors are multiples of 4.
+// are in elements; those of vectors are multiples of 4. With LEFT_ROUNDED the left operand is rounded to f16, as units
+// for matrices take it.
 #if LEFT_VECTOR == 'none'
 @group(0) @binding(1) var<storage, read> left: array<$LEFT>;
 
 fn left_scalar(at: u32) -> f32 {
+#if LEFT_ROUNDED
+  return f32(f16(left[at]));
+#else
   return f32(left[at]);
+#end
 }
 #else
 @group(0) @binding(1) var<storage, read> left: array<vec4<$LEFT>>;
 
 fn left_vector(at: u32) -> vec4<f32> {
+#if LEFT_ROUNDED
+  return vec4<f32>(vec4<f16>(left[at / 4u]));
+#else
   return vec4<f32>(left[at / 4u]);
+#end
 }
 
 fn left_scalar(at: u32) -> f32 {
+#if LEFT_ROUNDED
+  return f32(f16(left[at / 4u][at % 4u]));
+#else
   return f32(left[at / 4u][at % 4u]);
+#end
 }
 #end
 

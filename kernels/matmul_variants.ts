@@ -1,6 +1,6 @@
 /** The ways to multiply matrices and the problems and adapters each is for. */
 import type { AdapterTraits, Launch } from './kernel.js';
-import { type MatmulProblem, matmulLaunch, vectorDimension } from './matmul.js';
+import { type MatmulProblem, matmulLaunch, takesMatrixUnits, vectorDimension } from './matmul.js';
 import { type Variant, type VariantFamily, roughSizes } from './variant.js';
 
 export interface MatmulVariant extends Variant<MatmulProblem> {
@@ -152,13 +152,12 @@ function matrixTileFits({ edge, subgroups }: MatrixTile, traits: AdapterTraits):
 }
 
 /**
- * Units for matrices of f16, where the weights are no wider. What they multiply is rounded to f16 as well, as PyTorch's
- * mixed precision does.
+ * Units for matrices of f16, where the weights are no wider. What they multiply is rounded to f16 as well, by every variant
+ * then, as PyTorch's mixed precision does.
  */
 const matmulMatrices = matrixTiles.map((tile): MatmulVariant => ({
   name: `matmul_matrix_${tile.edge}`,
-  canApply: ({ right }, traits) =>
-    traits.f16 && (right.dtype === 'f16' || right.dtype === 'q8') && matrixTileFits(tile, traits),
+  canApply: (problem, traits) => takesMatrixUnits(problem, traits) && matrixTileFits(tile, traits),
   suits: (problem, traits) =>
     tile ===
     mostBusy(

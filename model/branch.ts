@@ -4,7 +4,7 @@ import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
 import { GreedyLoop, KeptLoop, type LoopOptions, beginIds } from './greedy_loop.js';
-import { freshCopy, keptShare } from './kept_work.js';
+import { freshCopy, keptLimitBytes } from './kept_work.js';
 
 /** What a branch has read so far. */
 export interface BranchReading {
@@ -69,23 +69,28 @@ export class Branch {
         kept.begin(memory);
         const { logits, ids } = await read(kept.reading, (step) => kept.step(step));
         return { logits: freshCopy(logits), ids: freshCopy(ids) };
+      } catch (error) {
+        // Half a recording would hold memory that the next try needs.
+        if (this.kept === kept) this.dispose();
+        throw error;
       } finally {
         kept.busy = false;
       }
     });
   }
 
-  /** Goes through what a reading of one image dispatches, for {@link Device.compile}. @returns a reading of nothing */
-  rehearse(memory: PreparedMemory, steps: number, refines: boolean): BranchReading {
+  /** Goes through what a reading of one image dispatches, for {@link Device.compile}. */
+  rehearse(memory: PreparedMemory, steps: number, refines: boolean): void {
     const { device, decoder, tokenizer } = this;
-    const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps }, memory);
-    loop.begin();
-    for (const step of new Set([0, 1, steps >> 1, steps - 1])) loop.step(step);
-    if (refines) this.refine(loop.reading, steps, memory, clozeMask(device, steps));
-    // Copies of kept loops: of the memory, and of readings of which some lengths can be copied in fours.
-    for (const { key, value } of memory) [key, value].forEach(freshCopy);
-    for (const length of [2, 3, steps]) Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
-    return loop.reading;
+    device.scope(() => {
+      const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps }, memory);
+      loop.begin();
+      for (const step of new Set([0, 1, steps >> 1, steps - 1])) loop.step(step);
+      if (refines) this.refine(loop.reading, steps, memory, clozeMask(device, steps));
+      // Copies of kept loops: of the memory, and of readings of which some lengths can be copied in fours.
+      for (const { key, value } of memory) [key, value].forEach(freshCopy);
+      for (const length of [2, 3, steps]) Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
+    });
   }
 
   /** Frees what is kept between readings. */
@@ -100,7 +105,7 @@ export class Branch {
     if (this.kept?.fits(options, memory)) return this.kept;
     this.dispose();
     const memoryBytes = memory.reduce((bytes, { key, value }) => bytes + key.bytes + value.bytes, 0);
-    if (memoryBytes > keptShare * this.device.memoryBudgetBytes) return undefined;
+    if (memoryBytes > keptLimitBytes(this.device)) return undefined;
     this.kept = new KeptLoop(options, memory);
     return this.kept;
   }

@@ -1,7 +1,11 @@
 import { type Device, type Recording, type Tensor, copyInto } from '../engine/index.js';
 
-/** Part of the device's memory that a kept piece of work may take: with larger batches, the host waits for the GPU anyway. */
-export const keptShare = 1 / 64;
+/**
+ * Bytes that a kept piece of work may take on a device: with batches that need more, the host waits for the GPU anyway.
+ */
+export function keptLimitBytes({ memoryBudgetBytes }: Device): number {
+  return Math.min(memoryBudgetBytes / 64, 256 << 20);
+}
 
 type Work = (inputs: readonly Tensor[]) => readonly Tensor[];
 
@@ -11,28 +15,36 @@ type Work = (inputs: readonly Tensor[]) => readonly Tensor[];
  */
 export class KeptWork {
   private kept: RecordedWork | undefined;
-  private tooLarge: string | undefined;
+  /** Elements of inputs from which on the work is too large to be kept. */
+  private tooMany = Infinity;
 
   constructor(private readonly device: Device) {}
 
   /**
    * @param work always the same, whatever the inputs' shapes; it may read no values of the host
-   * @returns what the work returns, for the caller to dispose
+   * @returns what the work returns, in the caller's scope
    */
   run(inputs: readonly Tensor[], work: Work): readonly Tensor[] {
     const { device } = this;
+    const elements = inputs.reduce((total, { size }) => total + size, 0);
+    if (elements >= this.tooMany) return work(inputs);
     const key = inputs.map(({ dtype, shape }) => `${dtype}${shape.join()}`).join(' ');
-    if (key === this.tooLarge) return work(inputs);
-    if (this.kept?.key !== key || !this.kept.usable) {
+    try {
+      if (this.kept?.key !== key || !this.kept.usable) {
+        this.dispose();
+        this.kept = new RecordedWork(device, key);
+      }
+      this.kept.run(inputs, work);
+      if (this.kept.bytes <= keptLimitBytes(device)) return this.kept.copies();
+      this.tooMany = elements;
+      return this.kept.giveAway();
+    } catch (error) {
+      // What could not be done would hold memory that its next try needs.
       this.dispose();
-      this.kept = new RecordedWork(device, key, inputs);
+      throw error;
+    } finally {
+      if (this.tooMany === elements) this.dispose();
     }
-    const outputs = this.kept.run(inputs, work);
-    if (this.kept.bytes > keptShare * device.memoryBudgetBytes) {
-      this.tooLarge = key;
-      this.dispose();
-    }
-    return outputs;
   }
 
   dispose(): void {
@@ -43,16 +55,14 @@ export class KeptWork {
 
 class RecordedWork {
   private readonly recording: Recording;
-  private readonly inputs: readonly Tensor[];
+  private readonly inputs: Tensor[] = [];
   private outputs: readonly Tensor[] = [];
 
   constructor(
     private readonly device: Device,
     readonly key: string,
-    inputs: readonly Tensor[],
   ) {
     this.recording = device.newRecording();
-    this.inputs = inputs.map(({ dtype, shape }) => device.keep(device.empty(dtype, shape)));
   }
 
   get usable(): boolean {
@@ -63,13 +73,25 @@ class RecordedWork {
     return this.recording.bytes;
   }
 
-  run(inputs: readonly Tensor[], work: Work): Tensor[] {
-    inputs.forEach((input, i) => copyInto(input, this.inputs[i]!));
+  run(inputs: readonly Tensor[], work: Work): void {
+    inputs.forEach((input, i) => {
+      this.inputs[i] ??= this.device.keep(this.device.empty(input.dtype, input.shape));
+      copyInto(input, this.inputs[i]);
+    });
     this.recording.run(0, () => {
       this.outputs = work(this.inputs).map((output) => this.device.keep(output));
     });
+  }
+
+  /** The results, which the next run leaves alone. */
+  copies(): Tensor[] {
     const copies = new Map([...new Set(this.outputs)].map((output) => [output, freshCopy(output)]));
     return this.outputs.map((output) => copies.get(output)!);
+  }
+
+  /** The results themselves: it is not to be run again. */
+  giveAway(): Tensor[] {
+    return this.outputs.map((output) => output.view(output.shape, output.strides, output.offset));
   }
 
   dispose(): void {

@@ -142,6 +142,7 @@ export class Parameters {
     return [...this.tensors.values()].reduce((total, tensor) => total + tensor.size, 0);
   }
 
+  /** What recorded readings use stays until their model is disposed. */
   dispose(): void {
     for (const tensor of this.tensors.values()) tensor.dispose();
   }

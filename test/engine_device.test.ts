@@ -180,6 +180,8 @@ describe('compiling beforehand', () => {
         read = x.read();
       });
       await expect(read).rejects.toThrow(/read: cannot be part of work that is only compiled/);
+      const waiting = (): void => Promise.resolve() as unknown as void;
+      await expect(device().compile(waiting)).rejects.toThrow(/compile: the work cannot wait for anything/);
       await expect(
         device().compile(
           () =>

@@ -1,7 +1,7 @@
 /** Units for small matrices are taken only where the adapter has such as are needed, and they compute rightly. */
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { multipliesRightly, offeredMatrixUnits } from '../engine/matrix_units.js';
-import type { MatrixUnits } from '../kernels/index.js';
+import { type MatmulProblem, type MatmulVariant, type MatrixUnits, matmulFamily } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 
 const device = useDevice({ device: 'software' });
@@ -34,6 +34,57 @@ test('the largest of f16 that add up in f32 are offered, where subgroups have on
     const others = features.filter((name) => name !== missing);
     expect(offeredMatrixUnits(infoWith(configs), gpuWith(others))).toBeUndefined();
   }
+});
+
+describe('multiplying is tried', () => {
+  const units: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 8 };
+  const plain = matmulFamily.variants.at(-1)!;
+  const layouts = new Set<string>();
+  /** A way that goes by the name of the real ones, and computes as the plain one. */
+  const pretending = (change: (problem: MatmulProblem) => MatmulProblem): MatmulVariant => {
+    const [real] = matmulFamily.variants.filter(({ name }) => name.startsWith('matmul_matrix'));
+    return {
+      name: 'matmul_matrix_of_a_test',
+      canApply: () => true,
+      launch(problem, traits) {
+        const { defines } = real!.launch(problem, traits);
+        const { LEFT_VECTOR, RIGHT_VECTOR, LEFT_ORDER, RIGHT_ORDER, RIGHT } = defines;
+        layouts.add([LEFT_VECTOR, LEFT_ORDER, RIGHT_VECTOR, RIGHT_ORDER, RIGHT].join(' '));
+        return plain.launch(change(problem), traits);
+      },
+    };
+  };
+
+  test('in every layout that a shader is made for', async () => {
+    const live = device().memory.liveBytes;
+    const right = pretending((problem) => problem);
+    expect(await multipliesRightly(device(), units, [right, plain])).toBe(true);
+    expect([...layouts].sort()).toEqual([
+      'depth row_major columns row_major f16',
+      'depth row_major depth col_major f16',
+      'depth row_major depth col_major q8',
+      'none row_major none col_major f16',
+      'rows col_major columns row_major f16',
+      'rows col_major depth col_major f16',
+      'rows col_major depth col_major q8',
+    ]);
+    expect(device().memory.liveBytes).toBe(live);
+  });
+
+  test.each<[string, (problem: MatmulProblem) => MatmulProblem]>([
+    ['a little wrong', (problem) => ({ ...problem, scale: 1.01 })],
+    ['no number', (problem) => ({ ...problem, scale: NaN })],
+    [
+      'wrong in one layout alone',
+      (problem) => (problem.right.dtype === 'q8' ? { ...problem, scale: 0.9 } : problem),
+    ],
+  ])('and not done where results are %s', async (_, change) => {
+    expect(await multipliesRightly(device(), units, [pretending(change), plain])).toBe(false);
+  });
+
+  test('and not done where no tile fits', async () => {
+    expect(await multipliesRightly(device(), units, [plain])).toBe(false);
+  });
 });
 
 test('a driver that refuses their shaders has none; the device works on', async () => {

@@ -1,6 +1,6 @@
 /** Readings that repeat what earlier ones recorded are the same as those that do not. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Tensor } from '../engine/index.js';
+import { OutOfMemoryError, type Tensor, openDevice } from '../engine/index.js';
 import { type Clip4StrModel, type Parseq, loadModel } from '../model/index.js';
 import type { DecodingOptions, Recognizer } from '../model/recognizer.js';
 import { openParameters } from '../weights/index.js';
@@ -98,6 +98,33 @@ describe.each([
     expect(kept.logits).not.toEqual(earlier.logits);
   }, 120_000);
 
+  test('and hold nothing where memory ended', async () => {
+    const own = await openDevice({ device: 'software', memoryBudgetBytes: parameterBytes + (3 << 20) });
+    try {
+      const parameters = await openParameters(fixturePath(file));
+      const small = (await loadModel(own, parameters, options)) as Clip4StrModel | Parseq;
+      await parameters.close();
+      const live = own.memory.liveBytes;
+      const decoding = { stopping: 'independent', keepsWork: true } as const;
+      const many = {
+        ...images,
+        shape: [48, ...images.shape.slice(1)],
+        data: repeated(images.data as Float32Array, 48 / images.shape[0]!),
+      };
+      await expect(recognize(own, small, many, decoding)).rejects.toThrow(OutOfMemoryError);
+      expect(own.memory.liveBytes).toBe(live);
+      const [fresh, kept] = [
+        await recognize(own, small, imageRows(images, 0, 1), { stopping: 'independent' }),
+        await recognize(own, small, imageRows(images, 0, 1), decoding),
+      ];
+      expect(kept.logits).toEqual(fresh.logits);
+      small.dispose();
+      expect(own.memory.liveBytes).toBe(0);
+    } finally {
+      own.close();
+    }
+  }, 120_000);
+
   test('and take little memory between readings', () => {
     const kept = device().memory.liveBytes - before - parameterBytes;
     expect(kept).toBeGreaterThan(0);
@@ -111,4 +138,10 @@ async function halve(tensor: Tensor): Promise<void> {
     tensor,
     values.map((value) => value / 2),
   );
+}
+
+function repeated(data: ArrayLike<number>, times: number): Float32Array {
+  const all = new Float32Array(Math.ceil(data.length * times));
+  for (let i = 0; i < all.length; i++) all[i] = data[i % data.length]!;
+  return all;
 }

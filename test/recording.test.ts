@@ -1,6 +1,7 @@
 /** Work that is recorded once and repeated. */
 import { describe, expect, test } from '@jest/globals';
 import {
+  DisposedError,
   EngineError,
   type Recording,
   type Tensor,
@@ -162,10 +163,18 @@ describe('a recording', () => {
       withRecording(async (recording) => {
         const x = device().tensor(Float32Array.of(2), [1]);
         const refused = (work: () => void): void =>
-          expect(() => recording.run(0, work)).toThrow(/cannot be part of a recording|cannot wait/);
+          expect(() => recording.run(0, work)).toThrow(
+            /cannot be part of a recording|cannot wait for anything/,
+          );
         refused(() => device().write(x, Float32Array.of(1)));
         refused(() => device().tensor(Float32Array.of(1), [1]));
         refused(() => recording.run(1, () => {}));
+        // A part that is known would be done now, and not come again.
+        recording.run(7, () => copyInto(scale(x, 1), x));
+        refused(() => recording.run(7, () => {}));
+        await expect(device().compile(() => recording.run(7, () => {}))).rejects.toThrow(
+          /repeat: cannot be part/,
+        );
         // A callback that returns a promise passes for one that returns nothing.
         refused(() => Promise.resolve() as unknown as void);
         await expect(async () => {
@@ -178,6 +187,13 @@ describe('a recording', () => {
         expect(await valuesOf(x)).toEqual([2]);
       }),
     ));
+
+  test('is not used after it was disposed', () => {
+    const recording = device().newRecording();
+    recording.dispose();
+    recording.dispose();
+    expect(() => recording.run(0, () => {})).toThrow(DisposedError);
+  });
 
   test('is not usable once something went wrong, or other variants were chosen', async () => {
     const own = await openDevice({ device: 'software' });

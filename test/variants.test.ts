@@ -86,6 +86,15 @@ describe('a matrix product', () => {
     expect(choice(half(product(197, 768, 2304)), traits)).toBe('matmul_matrix_64');
     expect(choice(half(product(197, 768, 768)), traits)).toBe('matmul_matrix_32');
     expect(choice(half(product(1, 768, 768)), traits)).toBe('matmul_rows');
+    // Whatever the rows, the operand is rounded alike; without such units it is not.
+    for (const rows of [1, 9]) {
+      const problem = half(product(rows, 768, 768));
+      const launchOn = (own: AdapterTraits) =>
+        chooseVariant(matmulFamily, problem, { traits: own }).launch(problem, own);
+      const { defines, features } = launchOn(traits);
+      expect([defines['LEFT_ROUNDED'], features.includes('f16')]).toEqual([true, true]);
+      expect(launchOn(gpu).defines['LEFT_ROUNDED']).toBe(false);
+    }
     // Digits of f32 weights are not given up; a tile must fit the workgroup's memory, the units the tile.
     expect(choice(product(197, 768, 768), traits)).toBe('matmul_tile_32');
     expect(choice(half(product(197, 768, 768)), { ...gpu, matrixUnits: traits.matrixUnits })).toBe(

@@ -13,15 +13,20 @@ import {
   launchLayerNorm,
   launchLayerNormGradient,
   launchLayerNormWeightGradient,
+  launchLerp,
+  launchMomentum,
+  launchPartsSum,
   launchScatter,
   launchSoftmax,
   launchSoftmaxGradient,
   launchSortIndices,
+  launchSquareSums,
   launchUnary,
   launchUnaryGradient,
+  squareSumParts,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch } from './own_work.js';
-import { adamwSettings, layerNormEpsilon } from './settings.js';
+import { type Bench, type OwnWork, launch, operandOf } from './own_work.js';
+import { adamwSettings, layerNormEpsilon, lerpWeight, momentumFactor } from './settings.js';
 import type { ElementWork, EmbeddingWork, RowWork } from './work.js';
 
 /** @param outputs names of the tensors that are the work's outputs */
@@ -175,7 +180,32 @@ export function ownEmbedding(bench: Bench, { kernel, rows, tableRows }: Embeddin
 export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
   const { device, tensors } = bench;
   const { traits } = device;
+  /** What optimizers take from the gradients' norm. */
+  const control = () => ({
+    factor: device.tensor(Float32Array.of(1), [1]),
+    skip: device.tensor(Uint32Array.of(0), [1]),
+  });
   switch (kernel) {
+    case 'fill':
+      return single(bench, kernel, () =>
+        launch(device, tensors, ['result'], ({ result }) => launchFill(0, result, traits)),
+      );
+    case 'square_sum':
+      return ownSquareSum(bench);
+    case 'momentum': {
+      const own = { ...tensors, ...control() };
+      const order = ['buffer', 'gradient', 'result', 'factor', 'skip'] as const;
+      const record = (): void =>
+        launch(device, own, order, (operands) => launchMomentum(operands, momentumFactor, traits));
+      return single(bench, kernel, record, ['buffer', 'result']);
+    }
+    case 'lerp': {
+      const record = (): void =>
+        launch(device, tensors, ['average', 'value'], ({ average, value }) =>
+          launchLerp(average, value, lerpWeight, traits),
+        );
+      return single(bench, kernel, record, ['average']);
+    }
     case 'copy':
     case 'gelu':
     case 'quick_gelu':
@@ -198,15 +228,27 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
         ),
       );
     case 'adamw': {
-      const own = {
-        ...tensors,
-        factor: device.tensor(Float32Array.of(1), [1]),
-        skip: device.tensor(Uint32Array.of(0), [1]),
-      };
+      const own = { ...tensors, ...control() };
       const order = ['parameter', 'gradient', 'firstMoment', 'secondMoment', 'factor', 'skip'] as const;
       const record = (): void =>
         launch(device, own, order, (operands) => launchAdamW(operands, adamwSettings, traits));
       return single(bench, kernel, record, ['parameter', 'firstMoment', 'secondMoment']);
     }
   }
+}
+
+/** The sum of squares of a gradient, in as many parts as it takes. */
+function ownSquareSum(bench: Bench): OwnWork {
+  const { device, tensors } = bench;
+  const { traits } = device;
+  const count = squareSumParts(operandOf(tensors['x']!), traits);
+  const parts = count > 1 ? device.empty('f32', [count]) : tensors['result']!;
+  const own = { ...tensors, parts };
+  return single(bench, 'square_sum', () => {
+    launch(device, own, ['x', 'parts'], (operands) => launchSquareSums(operands.x, operands.parts, traits));
+    if (count === 1) return;
+    launch(device, own, ['parts', 'result'], (operands) =>
+      launchPartsSum(operands.parts, operands.result, traits),
+    );
+  });
 }

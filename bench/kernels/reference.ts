@@ -1,6 +1,6 @@
 /** What some of the results of work must be, in double precision, from the definitions. */
 import { erfc } from './error_function.js';
-import { adamwSettings, layerNormEpsilon } from './settings.js';
+import { adamwSettings, layerNormEpsilon, lerpWeight, momentumFactor } from './settings.js';
 import type { OperandValues } from './values.js';
 import type { AttentionWork, ElementWork, EmbeddingWork, MatmulWork, RowWork, Work } from './work.js';
 
@@ -236,10 +236,22 @@ function layerNormGradientSamples(
 }
 
 function elementSamples({ kernel, count }: ElementWork, values: OperandValues): Sample[] {
-  const { x, y, gradient } = values;
+  const { x, y, gradient, buffer, average, value } = values;
   const samplesOf = (valueOf: (i: number) => number, output = 'result'): Sample[] =>
     spread(count, 256).map((index) => ({ output, index, expected: valueOf(index) }));
   switch (kernel) {
+    case 'fill':
+      return samplesOf(() => 0);
+    case 'square_sum': {
+      const expected = (x as Float32Array).reduce((sum, own) => sum + own * own, 0);
+      return [{ output: 'result', index: 0, expected }];
+    }
+    case 'momentum': {
+      const moved = (i: number): number => momentumFactor * buffer![i]! + gradient![i]!;
+      return [...samplesOf(moved, 'buffer'), ...samplesOf((i) => gradient![i]! + momentumFactor * moved(i))];
+    }
+    case 'lerp':
+      return samplesOf((i) => average![i]! + lerpWeight * (value![i]! - average![i]!), 'average');
     case 'copy':
       return samplesOf((i) => x![i]!);
     case 'add':

@@ -2,6 +2,12 @@
 
 export const layerNormEpsilon = 1e-5;
 
+/** As Muon takes it. */
+export const momentumFactor = 0.95;
+
+/** Part that a value has in a moving average. */
+export const lerpWeight = 0.125;
+
 /** As the original trains, at some step. */
 export const adamwSettings = {
   learningRate: 1e-3,

@@ -269,6 +269,14 @@ function trainingUses(model: Clip4StrConfiguration, batch: number): Use[] {
       { kernel: 'copy', count: batch * imageTokens(model) * model.image.width },
       1,
     ),
+    use('gradients of a feed-forward weight, set to 0', { kernel: 'fill', count: block }, 1),
+    use(
+      'norm of gradients, feed-forward weight',
+      { kernel: 'square_sum', count: block },
+      2 * model.image.layers,
+    ),
     use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers),
+    use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, 2 * model.image.layers),
+    use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, 2 * model.image.layers),
   ];
 }

@@ -56,9 +56,20 @@ export interface EmbeddingWork {
   readonly width: number;
 }
 
-/** Work on each of `count` elements by itself. */
+/** Work on each of `count` elements by itself, or on all of them alike. */
 export interface ElementWork {
-  readonly kernel: 'copy' | 'add' | 'gelu' | 'quick_gelu' | 'gelu_gradient' | 'quick_gelu_gradient' | 'adamw';
+  readonly kernel:
+    | 'fill'
+    | 'copy'
+    | 'add'
+    | 'gelu'
+    | 'quick_gelu'
+    | 'gelu_gradient'
+    | 'quick_gelu_gradient'
+    | 'square_sum'
+    | 'adamw'
+    | 'momentum'
+    | 'lerp';
   readonly count: number;
 }
 
@@ -150,15 +161,27 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
         ? { inputs: { table, index }, outputs: { result: rows } }
         : { inputs: { gradient: rows, index }, outputs: { result: table } };
     }
+    case 'fill':
+      return { inputs: {}, outputs: { result: floats(work.count) } };
     case 'copy':
     case 'gelu':
     case 'quick_gelu':
       return { inputs: { x: floats(work.count) }, outputs: { result: floats(work.count) } };
+    case 'square_sum':
+      return { inputs: { x: floats(work.count) }, outputs: { result: sums(1) } };
     case 'add':
     case 'gelu_gradient':
     case 'quick_gelu_gradient': {
       const x = floats(work.count);
       return { inputs: work.kernel === 'add' ? { x, y: x } : { x, gradient: x }, outputs: { result: x } };
+    }
+    case 'momentum': {
+      const [buffer, gradient] = [sums(work.count), floats(work.count)];
+      return { inputs: { buffer, gradient }, outputs: { buffer, result: gradient } };
+    }
+    case 'lerp': {
+      const average = sums(work.count);
+      return { inputs: { average, value: floats(work.count) }, outputs: { average } };
     }
     case 'adamw': {
       const state = sums(work.count);

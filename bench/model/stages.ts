@@ -18,9 +18,9 @@ export interface StageTimes {
   readonly steps?: number;
 }
 
-/** What stages end with, by the names that the models give their results. */
 const visualDecoder = 'visual decoder';
 
+/** What stages end with, by the names that the models give their results. */
 const stageNames: readonly (readonly [RegExp, string])[] = [
   [/^memory$/, 'image encoder'],
   [/^(visual|first)_logits$/, visualDecoder],

@@ -1,7 +1,7 @@
 /** Pieces of work by jax-js's functions. */
 import type { MatmulWork, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
-import { layerNormEpsilon } from '../kernels/settings.js';
+import { layerNormEpsilon, lerpWeight } from '../kernels/settings.js';
 import { PeerUnable } from './peer.js';
 
 export type JaxArrays = Readonly<Record<string, JaxArray>>;
@@ -112,7 +112,21 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
         given('x'),
         operands['gradient']!,
       );
+    case 'square_sum':
+      return forward((x) => np.sum(x.ref.mul(x), 0), 'x');
+    case 'lerp':
+      return {
+        ...forward(
+          (average, value) => value.mul(lerpWeight).add(average.mul(1 - lerpWeight)),
+          'average',
+          'value',
+        ),
+        outputs: ['average'],
+      };
+    case 'fill':
+      throw new PeerUnable('constants are made once');
     case 'adamw':
+    case 'momentum':
       throw new PeerUnable('its optimisers are another package');
   }
 }

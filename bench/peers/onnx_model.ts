@@ -154,8 +154,15 @@ function build(graph: Graph, work: Work): void {
     case 'quick_gelu':
       buildActivation(graph, work.kernel, 'x');
       return;
+    case 'square_sum':
+      graph.add('ReduceSumSquare', ['x'], { attributes: { keepdims: 1 } });
+      return;
+    case 'fill':
+      throw new PeerUnable('constants are made once');
     case 'adamw':
-      throw new PeerUnable('no AdamW in inference packages');
+    case 'momentum':
+    case 'lerp':
+      throw new PeerUnable('no optimizers in inference packages');
     case 'attention_gradient':
     case 'layernorm_gradient':
     case 'softmax_gradient':

@@ -1,6 +1,6 @@
 /** Pieces of work by TensorFlow.js's operations, as its layers compose them. */
 import type { AttentionWork, MatmulWork, Work } from '../kernels/work.js';
-import { layerNormEpsilon } from '../kernels/settings.js';
+import { layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
 import { PeerUnable } from './peer.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 
@@ -118,6 +118,23 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
         ({ x, gradient }) => [[x!], gradient!],
       );
     }
+    case 'square_sum':
+      return forward(({ x }) => tf.sum(tf.mul(x!, x!), 0));
+    case 'momentum':
+      return {
+        compute: ({ buffer, gradient }) => {
+          const moved = tf.add(tf.mul(buffer!, momentumFactor), gradient!);
+          return { buffer: moved, result: tf.add(gradient!, tf.mul(moved, momentumFactor)) };
+        },
+      };
+    case 'lerp':
+      return {
+        compute: ({ average, value }) => ({
+          average: tf.add(average!, tf.mul(tf.sub(value!, average!), lerpWeight)),
+        }),
+      };
+    case 'fill':
+      throw new PeerUnable('zeros are uploaded');
     case 'adamw':
       throw new PeerUnable('no AdamW');
   }

@@ -146,8 +146,30 @@ def adamw(given, settings):
     return prepared
 
 
+def in_place(work, given, settings):
+    """Each time a step further, as adamw."""
+    if work["kernel"] == "lerp":
+        value, weight = given["value"].float(), settings["lerpWeight"]
+        average = given["average"].clone()
+        prepared = Prepared(lambda: (average.lerp_(value, weight),))
+        prepared.outputs = lambda: (given["average"].lerp(value, weight),)
+        return prepared
+    gradient, factor = given["gradient"], settings["momentumFactor"]
+
+    def step(buffer):
+        buffer.mul_(factor).add_(gradient)
+        return buffer, gradient.add(buffer.to(gradient.dtype), alpha=factor)
+
+    buffer = given["buffer"].clone()
+    prepared = Prepared(lambda: step(buffer))
+    prepared.outputs = lambda: step(given["buffer"].clone())
+    return prepared
+
+
 def elements(work, given):
     x, kernel = given["x"], work["kernel"]
+    if kernel == "square_sum":
+        return forward(lambda: x.float().square().sum().reshape(1))
     if kernel == "copy":
         return forward(x.clone)
     if kernel == "add":
@@ -173,7 +195,10 @@ def require_gradients(*inputs):
     return tuple(x.requires_grad_() for x in inputs)
 
 
-def prepared_work(work, given, settings):
+FLOATS = {"f32": torch.float32, "f16": torch.float16}
+
+
+def prepared_work(work, dtype, given, settings):
     kernel = work["kernel"]
     if kernel == "matmul":
         return matmul(work, given)
@@ -187,9 +212,13 @@ def prepared_work(work, given, settings):
         return embedding(work, given)
     if kernel == "adamw":
         return adamw(given, settings)
+    if kernel in ("momentum", "lerp"):
+        return in_place(work, given, settings)
+    if kernel == "fill":
+        return forward(lambda: torch.zeros(work["count"], device=device, dtype=FLOATS[dtype]))
     if kernel in ("softmax", "softmax_gradient", "argmax", "column_sum"):
         return rows(work, given)
-    if kernel in ("copy", "add", "gelu", "quick_gelu", "gelu_gradient", "quick_gelu_gradient"):
+    if kernel in ("copy", "add", "square_sum", "gelu", "quick_gelu", "gelu_gradient", "quick_gelu_gradient"):
         return elements(work, given)
     raise ValueError("no work is called {}".format(kernel))
 
@@ -207,7 +236,7 @@ class Kernels:
             name: tensor.to(device, torch.float16 if types[name] == "f16" else tensor.dtype)
             for name, tensor in tensors.items()
         }
-        self.prepared = prepared_work(message["work"], given, message["settings"])
+        self.prepared = prepared_work(message["work"], message["dtype"], given, message["settings"])
         self.outputs = message["outputs"]
         self.prepared.run(1)
         wait()

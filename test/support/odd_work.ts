@@ -43,7 +43,21 @@ export const oddWork: readonly Work[] = [
   ).map((kernel): Work => ({ kernel, rows: 301, width: 95 })),
   { kernel: 'embedding', rows: 43, tableRows: 31, width: 20 },
   { kernel: 'embedding_gradient', rows: 43, tableRows: 31, width: 20 },
-  ...(['copy', 'add', 'gelu', 'quick_gelu', 'gelu_gradient', 'quick_gelu_gradient', 'adamw'] as const).map(
-    (kernel): Work => ({ kernel, count: 1003 }),
-  ),
+  ...(
+    [
+      'fill',
+      'copy',
+      'add',
+      'gelu',
+      'quick_gelu',
+      'gelu_gradient',
+      'quick_gelu_gradient',
+      'square_sum',
+      'adamw',
+      'momentum',
+      'lerp',
+    ] as const
+  ).map((kernel): Work => ({ kernel, count: 1003 })),
+  // More than one part of a sum, and whole vectors.
+  { kernel: 'square_sum', count: 70_004 },
 ];
