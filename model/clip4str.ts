@@ -1,6 +1,5 @@
 import { type Device, type Tensor, concat } from '../engine/index.js';
 import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
-import { CharsetAdapter } from './charset.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';
@@ -92,12 +91,19 @@ export class Clip4StrModel implements Recognizer {
    * @param repeats whether the work is recorded the first time
    */
   encodeCaptions(captions: readonly string[], repeats = false): Tensor {
+    return this.device.scope(() => {
+      const { tokens, ends } = textTokens(this.device, captions, this.configuration.text);
+      return this.encodeTokens(tokens, ends, repeats);
+    });
+  }
+
+  /** @param ends where the end token of each text stands */
+  private encodeTokens(tokens: Tensor, ends: readonly number[], repeats: boolean): Tensor {
     const { text, clipClsEotFeature } = this.configuration;
-    const encode = ([tokens]: readonly Tensor[]): Tensor[] => [
-      encodeText(tokens!, this.parameters, 'clip_model.', text, this.recomputeBlocks),
+    const encode = ([own]: readonly Tensor[]): Tensor[] => [
+      encodeText(own!, this.parameters, 'clip_model.', text, this.recomputeBlocks),
     ];
     return this.device.scope(() => {
-      const { tokens, ends } = textTokens(this.device, captions, text);
       const [features] = repeats ? this.textWork.run([tokens], encode) : encode([tokens]);
       return clipClsEotFeature ? poolText(features!, ends) : features!;
     });
@@ -167,10 +173,9 @@ export class Clip4StrModel implements Recognizer {
       const features = this.encodeImages(images);
       const refines = refineIterations > 0;
       visual.rehearse(visual.prepareMemory(freshCopy(features.visual)), positions, refines);
-      const captionAdapter = new CharsetAdapter(this.configuration.testCharset);
-      freshCopy(device.empty('u32', [1, text.contextLength]));
-      const ids = new Uint32Array(1 + positions);
-      const memory = this.crossMemory(freshCopy(features.cross), ids, { captionAdapter, keepsWork: false });
+      const tokens = freshCopy(device.empty('u32', [1, text.contextLength]));
+      const captions = this.encodeTokens(tokens, [0], false);
+      const memory = cross.prepareMemory(concat([freshCopy(features.cross), captions], 1));
       cross.rehearse(memory, positions, refines);
     });
   }
@@ -187,7 +192,7 @@ export class Clip4StrModel implements Recognizer {
   private crossMemory(
     image: Tensor,
     ids: Uint32Array,
-    { captionAdapter, keepsWork }: Pick<DecodingOptions, 'captionAdapter' | 'keepsWork'>,
+    { captionAdapter, keepsWork }: DecodingOptions,
   ): PreparedMemory {
     return this.device.scope(() => {
       const batch = image.shape[0]!;
