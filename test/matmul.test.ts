@@ -384,13 +384,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     errorOf(emulated(variants[index]!), traitsWith(unit), { ...problem, grain: 1 / 64 });
 
   // Each is a shader of its own, which takes long to compile.
-  test.each([
-    'row-major operands',
-    'a transposed left operand',
-    'both transposed, odd',
-    'strided operands',
-    'attention scores',
-  ])('%s', async (name) => {
+  test.each(['row-major operands', 'a transposed left operand', 'attention scores'])('%s', async (name) => {
     expect(await errorOfExact(2, units[0]!, cases[name]!)).toBeLessThanOrEqual(1e-5);
   });
 
