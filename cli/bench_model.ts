@@ -12,7 +12,7 @@ import { initialWeights } from '../train/initial_weights.js';
 import type { ParameterSource } from '../weights/index.js';
 import { type Measured, measureEach } from './bench_each.js';
 import type { BenchOptions } from './bench_options.js';
-import { encoderText, installWanted, openWanted, withPeers } from './bench_peers.js';
+import { encoderText, installWanted, needInstalled, openWanted, withPeers } from './bench_peers.js';
 import {
   type Compared,
   compared,
@@ -67,8 +67,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       const compare = twin && (await readingComparer(device, reader, twin, precision));
       const image = await testImageFile();
       const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
-      // Who cannot take part is told before anything takes long.
-      if (encoder) await withPeers((await openWanted(device, options, onnxRuntimes)).peers, async () => {});
+      if (encoder) needInstalled(onnxRuntimes);
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
@@ -121,7 +120,7 @@ async function compareEncoders(
   options: BenchOptions,
   signal: AbortSignal,
 ): Promise<Measured<EncoderComparison> & { peers: PeerAbout[] }> {
-  const { peers } = await openWanted(device, { ...options, quiet: true }, onnxRuntimes);
+  const { peers } = await openWanted(device, options, onnxRuntimes);
   const about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
   return withPeers(peers, async () => {
     const each = { counted: 'encoders', signal, quiet: options.quiet };

@@ -1,7 +1,15 @@
 /** `bench --peers`: other runtimes beside this engine. */
 import { join } from 'node:path';
 import type { EncoderComparison } from '../bench/model/encoder_comparison.js';
-import { type OpenedPeers, type Peer, type PeerName, installPeers, openPeers } from '../bench/peers/index.js';
+import {
+  type MissingPeer,
+  type OpenedPeers,
+  type Peer,
+  type PeerName,
+  installPeers,
+  notInstalled,
+  openPeers,
+} from '../bench/peers/index.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder } from '../weights/index.js';
 import type { BenchOptions } from './bench_options.js';
@@ -41,16 +49,24 @@ export async function openWanted(
   if (!options.peers && !options.installPeers) return { peers: [], missing: [] };
   const opened = await openPeers(peersFolder(), adapter.name, names, deviceOptions(undefined));
   const { peers, missing } = opened;
-  if (peers.length === 0) {
-    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
-    throw new UsageError(
-      `--peers: none can take part (${printable(reasons)}). Run bench --kernels --install-peers once, with a network.`,
-    );
-  }
+  if (peers.length === 0) throw noneCanTakePart(missing);
   if (!options.quiet) {
     for (const { name, reason } of missing) tell(`${name} takes no part: ${printable(reason)}`);
   }
   return opened;
+}
+
+/** Refuses early, before anything is loaded, where none of some peers is installed. @throws UsageError */
+export function needInstalled(names: readonly PeerName[]): void {
+  const missing = notInstalled(peersFolder(), names);
+  if (missing.length === names.length) throw noneCanTakePart(missing);
+}
+
+function noneCanTakePart(missing: readonly MissingPeer[]): UsageError {
+  const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+  return new UsageError(
+    `--peers: none can take part (${printable(reasons)}). Run bench --kernels --install-peers once, with a network.`,
+  );
 }
 
 /** Runs work with peers, and closes them afterwards. */

@@ -1,4 +1,6 @@
 /** The benchmark of whole models: what it counts is what happens, and stages add up to a reading. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { type EncoderPeer, compareEncoder } from '../bench/model/encoder_comparison.js';
 import type { ReadingTimes } from '../bench/model/reading.js';
@@ -140,6 +142,22 @@ describe('the image encoder beside others', () => {
     ]);
     expect([half.code, half.errors]).toEqual([1, [expect.stringMatching(/compared in f32/)]]);
     expect([parseq.code, parseq.errors]).toEqual([1, [expect.stringMatching(/is no CLIP4STR model/)]]);
+  }, 120_000);
+
+  test('is refused before anything is measured where no peer is installed', async () => {
+    const { code, errors, stdout } = await runCommand(
+      ['bench', '--model', '--device', 'software', '--batches', '1', '--peers', '--quiet'],
+      { env: { CLIP4STR_CACHE: join(tmpdir(), 'no-peers-here') } },
+    );
+    expect([code, stdout, errors]).toEqual([
+      1,
+      '',
+      [
+        expect.stringMatching(
+          /--peers: none can take part \(onnxruntime-web: .*; onnxruntime-node: .*not installed/,
+        ),
+      ],
+    ]);
   }, 120_000);
 });
 

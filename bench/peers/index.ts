@@ -4,6 +4,7 @@ import { openJax } from './jax.js';
 import { type PeerAdapter, peerAdapter, withNavigatorGpu } from './navigator_gpu.js';
 import { openOnnxCpu } from './onnx_cpu.js';
 import { openOnnxWeb } from './onnx_web.js';
+import { type PeerPackage, installedVersion } from './packages.js';
 import { type Peer, reasonOf } from './peer.js';
 import { openTensorFlow } from './tensorflow.js';
 
@@ -21,6 +22,26 @@ const openers = {
 export type PeerName = keyof typeof openers;
 
 export const peerNames = Object.keys(openers) as readonly PeerName[];
+
+/** The package that a peer cannot do without. */
+const packageOf = {
+  'onnxruntime-web': 'onnxruntime-web',
+  tfjs: '@tensorflow/tfjs-backend-webgpu',
+  'jax-js': '@jax-js/jax',
+  'onnxruntime-node': 'onnxruntime-node',
+} as const satisfies Record<PeerName, PeerPackage>;
+
+/** Which of some peers are not installed in a folder. Nothing of theirs is loaded. */
+export function notInstalled(folder: string, names: readonly PeerName[]): MissingPeer[] {
+  return names.flatMap((name) => {
+    try {
+      installedVersion(folder, packageOf[name]);
+      return [];
+    } catch (error) {
+      return [{ name, reason: reasonOf(error) }];
+    }
+  });
+}
 
 /** A peer that cannot take part, and why. */
 export interface MissingPeer {
