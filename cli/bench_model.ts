@@ -56,6 +56,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       ? await resolveCheckpoint(options.checkpoint, quiet)
       : initialWeights(presetOf(untrained), 0);
   await installWanted(options, signal);
+  if (options.peers) needInstalled(onnxRuntimes);
   return withTwin(options.torch, signal, (twin) =>
     withDevice(options.device, async (device): Promise<ExitCode> => {
       requirePrecision(device, precision);
@@ -67,7 +68,6 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       const compare = twin && (await readingComparer(device, reader, twin, precision));
       const image = await testImageFile();
       const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
-      if (encoder) needInstalled(onnxRuntimes);
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
@@ -120,20 +120,19 @@ async function compareEncoders(
   options: BenchOptions,
   signal: AbortSignal,
 ): Promise<Measured<EncoderComparison> & { peers: PeerAbout[] }> {
-  const { peers } = await openWanted(device, options, onnxRuntimes);
-  const about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
-  return withPeers(peers, async () => {
+  let about: PeerAbout[] = [];
+  try {
+    const { peers } = await openWanted(device, options, onnxRuntimes);
+    about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
     const each = { counted: 'encoders', signal, quiet: options.quiet };
-    try {
-      const measured = await measureEach(batches, each, (batchSize) =>
-        compareEncoder(device, encoder, peers, batchSize),
-      );
-      return { peers: about, ...measured };
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      return { peers: about, done: [], failure: error };
-    }
-  });
+    const measured = await withPeers(peers, () =>
+      measureEach(batches, each, (batchSize) => compareEncoder(device, encoder, peers, batchSize)),
+    );
+    return { peers: about, ...measured };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { peers: about, done: [], failure: error };
+  }
 }
 
 /** Loads with a progress bar: making up a large model takes a minute. */

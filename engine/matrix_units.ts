@@ -47,7 +47,7 @@ interface Trial {
   readonly right: Tensor;
 }
 
-/** Of results up to 10, whose operands are rounded alike. */
+/** Of results up to 60, whose operands are rounded alike. */
 const tolerance = 1e-3;
 
 /**
@@ -112,7 +112,7 @@ function trialsOn(device: Device): Trial[] {
   return trials;
 }
 
-/** The same in every run; sums of their products are of all sizes up to 10. */
+/** The same in every run; sums of their products are of all sizes up to 60. */
 function waves(count: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, (_, i) => Math.sin(i * (1 + i / 100)));
 }

@@ -53,14 +53,14 @@ export function matmulLaunch(
   const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
   const columns = right.shape[3]!;
   const inputs = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
-  const rounded = roundsLeft(problem, traits);
+  const rounded = takesMatrixUnits(problem, traits);
   const tiles = Math.ceil(rows / tile[0]) * Math.ceil(columns / tile[1]) * outer * inner;
   return {
     kernel,
     file: `${kernel}.wgsl`,
     defines: {
       LEFT: left.dtype,
-      LEFT_ROUNDED: rounded,
+      ROUNDED: rounded,
       RIGHT: right.dtype,
       BIAS: bias !== undefined,
       BIAS_TYPE: bias?.dtype ?? 'f32',
@@ -72,13 +72,7 @@ export function matmulLaunch(
       TILE_COLUMNS: tile[1],
       ...defines,
     },
-    features: [
-      ...new Set<Feature>([
-        ...storageFeatures([...inputs, result]),
-        ...(rounded ? (['f16'] as const) : []),
-        ...features,
-      ]),
-    ],
+    features: [...new Set<Feature>([...storageFeatures([...inputs, result]), ...features])],
     access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
       rows: u32(rows),
@@ -103,14 +97,12 @@ export function matmulLaunch(
   };
 }
 
-/** Whether units for matrices multiply where there are enough rows: they take narrow weights, and operands in f16. */
+/**
+ * Whether units for matrices multiply where there are enough rows: they take narrow weights. Every variant rounds operands
+ * to f16 as they do then, so that results do not depend on how many rows there are.
+ */
 export function takesMatrixUnits({ right }: Pick<MatmulProblem, 'right'>, traits: AdapterTraits): boolean {
   return traits.f16 && traits.matrixUnits !== undefined && (right.dtype === 'f16' || right.dtype === 'q8');
-}
-
-/** Every variant rounds alike, so that results do not depend on how many rows there are. */
-function roundsLeft(problem: MatmulProblem, traits: AdapterTraits): boolean {
-  return problem.left.dtype === 'f32' && takesMatrixUnits(problem, traits);
 }
 
 function batchParameters(name: string, operand: Operand | undefined): Launch['params'] {

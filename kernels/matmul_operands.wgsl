@@ -1,13 +1,22 @@
 // Loads of the operands of a product, as f32. LEFT_VECTOR and RIGHT_VECTOR name the dimension along which an operand
 // is contiguous and aligned, so that it is bound as vec4 ('depth', and 'rows' or 'columns'), or are 'none'. Positions
-// are in elements; those of vectors are multiples of 4. With LEFT_ROUNDED the left operand is rounded to f16, as units
-// for matrices take it.
+// are in elements; those of vectors are multiples of 4. With ROUNDED wider operands are rounded to f16, as units for
+// matrices take them.
+#if ROUNDED
+// To the digits of f16, by its bits: drivers drop conversions to f16 and back.
+fn rounded(values: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(values);
+  let halfway = vec4<u32>(0xfffu) + ((bits >> vec4<u32>(13u)) & vec4<u32>(1u));
+  return bitcast<vec4<f32>>((bits + halfway) & vec4<u32>(0xffffe000u));
+}
+#end
+
 #if LEFT_VECTOR == 'none'
 @group(0) @binding(1) var<storage, read> left: array<$LEFT>;
 
 fn left_scalar(at: u32) -> f32 {
-#if LEFT_ROUNDED
-  return f32(f16(left[at]));
+#if ROUNDED
+  return rounded(vec4<f32>(f32(left[at]))).x;
 #else
   return f32(left[at]);
 #end
@@ -16,16 +25,16 @@ fn left_scalar(at: u32) -> f32 {
 @group(0) @binding(1) var<storage, read> left: array<vec4<$LEFT>>;
 
 fn left_vector(at: u32) -> vec4<f32> {
-#if LEFT_ROUNDED
-  return vec4<f32>(vec4<f16>(left[at / 4u]));
+#if ROUNDED
+  return rounded(vec4<f32>(left[at / 4u]));
 #else
   return vec4<f32>(left[at / 4u]);
 #end
 }
 
 fn left_scalar(at: u32) -> f32 {
-#if LEFT_ROUNDED
-  return f32(f16(left[at / 4u][at % 4u]));
+#if ROUNDED
+  return rounded(vec4<f32>(f32(left[at / 4u][at % 4u]))).x;
 #else
   return f32(left[at / 4u][at % 4u]);
 #end
@@ -41,7 +50,12 @@ fn right_vector(at: u32) -> vec4<f32> {
   let word = right[block + 1u + at % 32u / 4u];
   // Shifted up to the sign and down again.
   let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
-  return vec4<f32>(bytes) * bitcast<f32>(right[block]);
+  let values = vec4<f32>(bytes) * bitcast<f32>(right[block]);
+#if ROUNDED
+  return rounded(values);
+#else
+  return values;
+#end
 }
 
 fn right_scalar(at: u32) -> f32 {

@@ -37,13 +37,13 @@ export class KeptWork {
       this.kept.run(inputs, work);
       if (this.kept.bytes <= keptLimitBytes(device)) return this.kept.copies();
       this.tooMany = elements;
-      return this.kept.giveAway();
+      const given = this.kept.giveAway();
+      this.dispose();
+      return given;
     } catch (error) {
       // What could not be done would hold memory that its next try needs.
       this.dispose();
       throw error;
-    } finally {
-      if (this.tooMany === elements) this.dispose();
     }
   }
 

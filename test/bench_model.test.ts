@@ -1,4 +1,5 @@
 /** The benchmark of whole models: what it counts is what happens, and stages add up to a reading. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -136,10 +137,17 @@ describe('the image encoder beside others', () => {
 
   test('needs f32 and CLIP', async () => {
     const bench = ['bench', '--model', '--device', 'software', '--batches', '1', '--peers'];
+    // A peer that is there by its name alone, and is never loaded.
+    const cache = mkdtempSync(join(tmpdir(), 'clip4str-peers-'));
+    const folder = join(cache, 'peers/node_modules/onnxruntime-web');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'package.json'), '{ "name": "onnxruntime-web", "version": "1.0.0" }');
+    const env = { CLIP4STR_CACHE: cache };
     const [half, parseq] = await Promise.all([
-      runCommand([...bench, '--precision', 'f16']),
-      runCommand([...bench, '--untrained', 'parseq-tiny', '--quiet']),
+      runCommand([...bench, '--precision', 'f16'], { env }),
+      runCommand([...bench, '--untrained', 'parseq-tiny', '--quiet'], { env }),
     ]);
+    rmSync(cache, { recursive: true });
     expect([half.code, half.errors]).toEqual([1, [expect.stringMatching(/compared in f32/)]]);
     expect([parseq.code, parseq.errors]).toEqual([1, [expect.stringMatching(/is no CLIP4STR model/)]]);
   }, 120_000);

@@ -1,9 +1,5 @@
 /** Every way to multiply, against a float64 reference: shapes, layouts, batches, types, epilogues, guarded stores. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { create } from 'webgpu';
 import {
   type AdapterTraits,
@@ -25,70 +21,11 @@ import {
   programSource,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
+import { useEmulatedMatrices } from './support/emulated_matrices.js';
 import { gelu, quickGelu, randomNumbers } from './support/float64.js';
 import { expectClose } from './support/numbers.js';
 
 const device = useDevice();
-
-/**
- * Stands for `subgroup_matrix.wgsl` where an adapter has no such units: every lane multiplies all that its subgroup does.
- * Matrices are places in the tiles, and sums lie together by their row and column, since arrays that are passed on take
- * minutes to compile.
- */
-const emulatedMatrices = `
-// Compilers unroll loops whose ends they know.
-fn unknown(end: u32) -> u32 {
-  return min(end, end - 1u + params.batches);
-}
-
-struct LeftMatrix { at: u32 }
-struct RightMatrix { at: u32 }
-struct SumMatrix { row: u32, column: u32 }
-
-var<private> all_sums: array<f32, \${TILE_ROWS * TILE_COLUMNS}>;
-
-fn left_matrix(at: u32) -> LeftMatrix {
-  return LeftMatrix(at);
-}
-
-fn right_matrix(at: u32) -> RightMatrix {
-  return RightMatrix(at);
-}
-
-fn with_product(sums: SumMatrix, left: LeftMatrix, right: RightMatrix) -> SumMatrix {
-#if LEFT_ORDER == 'row_major'
-  let left_steps = vec2<u32>(left_pitch, 1u);
-  let row = left.at / left_pitch;
-#else
-  let left_steps = vec2<u32>(1u, left_pitch);
-  let row = left.at % left_pitch;
-#end
-#if RIGHT_ORDER == 'row_major'
-  let right_steps = vec2<u32>(right_pitch, 1u);
-  let column = right.at % right_pitch;
-#else
-  let right_steps = vec2<u32>(1u, right_pitch);
-  let column = right.at / right_pitch;
-#end
-  for (var i = 0u; i < unknown(\${MATRIX_ROWS * MATRIX_COLUMNS}u); i++) {
-    let place = vec2<u32>(i / \${MATRIX_COLUMNS}u, i % \${MATRIX_COLUMNS}u);
-    var sum = 0.0;
-    for (var k = 0u; k < unknown(\${MATRIX_DEPTH}u); k++) {
-      sum += f32(left_tile[left.at + dot(vec2<u32>(place.x, k), left_steps)]) *
-        f32(right_tile[right.at + dot(vec2<u32>(k, place.y), right_steps)]);
-    }
-    all_sums[(row + place.x) * \${TILE_COLUMNS}u + column + place.y] += sum;
-  }
-  return SumMatrix(row, column);
-}
-
-fn store_sums(at: u32, sums: SumMatrix) {
-  for (var i = 0u; i < unknown(\${MATRIX_ROWS * MATRIX_COLUMNS}u); i++) {
-    let place = vec2<u32>(i / \${MATRIX_COLUMNS}u, i % \${MATRIX_COLUMNS}u);
-    sum_tile[at + i] = all_sums[(sums.row + place.x) * \${TILE_COLUMNS}u + sums.column + place.y];
-  }
-}
-`;
 
 /** Dawn's backend that only compiles: it has every feature. What it is made from must outlive it. */
 async function nullDevice(): Promise<{ instance: GPU; gpu: GPUDevice }> {
@@ -349,30 +286,13 @@ describe.each(ways)('%s %s', (name, _, known) => {
 });
 
 describe('matmul_matrix on units that lanes stand in for', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'clip4str-matrices-'));
-  const file = join(folder, 'matmul_matrix.wgsl');
-  writeFileSync(
-    file,
-    readFileSync(new URL('../kernels/matmul_matrix.wgsl', import.meta.url), 'utf8').replace(
-      '#include "subgroup_matrix.wgsl"',
-      emulatedMatrices,
-    ),
-  );
-  afterAll(() => rmSync(folder, { recursive: true }));
-
+  const emulated = useEmulatedMatrices();
   const units = [
     { rows: 16, columns: 16, depth: 16 },
     { rows: 8, columns: 32, depth: 32 },
     { rows: 32, columns: 32, depth: 32 },
   ].map((sizes) => ({ ...sizes, lanes: 8 }));
   const variants = matmulFamily.variants.filter(({ name }) => name.startsWith('matmul_matrix'));
-  const emulated = (variant: MatmulVariant): MatmulVariant => ({
-    ...variant,
-    launch(problem, traits) {
-      const launch = variant.launch(problem, traits);
-      return { ...launch, file: pathToFileURL(file).href, features: ['f16'] };
-    },
-  });
   const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
     ...device().traits,
     software: false,

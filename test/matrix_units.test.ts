@@ -3,8 +3,10 @@ import { describe, expect, test } from '@jest/globals';
 import { multipliesRightly, offeredMatrixUnits } from '../engine/matrix_units.js';
 import { type MatmulProblem, type MatmulVariant, type MatrixUnits, matmulFamily } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
+import { useEmulatedMatrices } from './support/emulated_matrices.js';
 
 const device = useDevice({ device: 'software' });
+const emulated = useEmulatedMatrices();
 
 const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
 const gpuWith = (names: readonly string[]): GPUDevice =>
@@ -70,6 +72,13 @@ describe('multiplying is tried', () => {
     ]);
     expect(device().memory.liveBytes).toBe(live);
   });
+
+  test('and done where the shaders compute as they should', async () => {
+    // A tile that is one matrix compiles the fastest.
+    const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 8 };
+    const smallest = matmulFamily.variants.find(({ name }) => name === 'matmul_matrix_32')!;
+    expect(await multipliesRightly(device(), large, [emulated(smallest), plain])).toBe(true);
+  }, 120_000);
 
   test.each<[string, (problem: MatmulProblem) => MatmulProblem]>([
     ['a little wrong', (problem) => ({ ...problem, scale: 1.01 })],

@@ -92,8 +92,8 @@ describe('a matrix product', () => {
       const launchOn = (own: AdapterTraits) =>
         chooseVariant(matmulFamily, problem, { traits: own }).launch(problem, own);
       const { defines, features } = launchOn(traits);
-      expect([defines['LEFT_ROUNDED'], features.includes('f16')]).toEqual([true, true]);
-      expect(launchOn(gpu).defines['LEFT_ROUNDED']).toBe(false);
+      expect([defines['ROUNDED'], features.includes('f16')]).toEqual([true, true]);
+      expect(launchOn(gpu).defines['ROUNDED']).toBe(false);
     }
     // Digits of f32 weights are not given up; a tile must fit the workgroup's memory, the units the tile.
     expect(choice(product(197, 768, 768), traits)).toBe('matmul_tile_32');
