@@ -40,16 +40,16 @@ interface Command {
   readonly program: Program;
   readonly group: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
-  /** Of its uniform block, within the queue's or a list's. */
-  readonly offset: number;
 }
 
-/** Commands in order, with their uniform blocks side by side, to be encoded again and again. */
+/** A dispatch that is kept, with its uniform block. */
+interface KeptCommand extends Command {
+  readonly parameters: Uint8Array;
+}
+
+/** Commands in order, to be encoded again and again. */
 export interface CommandList {
-  readonly commands: Command[];
-  /** Uniform blocks, as many bytes as `parameterBytes` says. */
-  parameters: Uint8Array<ArrayBuffer>;
-  parameterBytes: number;
+  readonly commands: KeptCommand[];
   readonly used: Set<PooledBuffer>;
   readonly written: Set<PooledBuffer>;
   flops: number;
@@ -60,8 +60,6 @@ export interface CommandList {
 export function emptyCommandList(): CommandList {
   return {
     commands: [],
-    parameters: new Uint8Array(4096),
-    parameterBytes: 0,
     used: new Set(),
     written: new Set(),
     flops: 0,
@@ -105,28 +103,27 @@ export class CommandQueue {
     const offset = this.takeParameters(program.parameterBytes);
     writeParameters(launch, this.staging, offset);
     const group = this.programs.bindGroup(program, this.parameters, bindings, label);
-    const command = { program, group, workgroups: launch.workgroups, offset };
+    const command = { program, group, workgroups: launch.workgroups };
     this.encode(command, offset);
     for (const { buffer } of bindings) buffer.lastBatch = this.batch;
     launch.access.forEach((access, i) => {
       if (access !== 'read') bindings[i]!.buffer.version++;
     });
-    if (list) this.append(list, command, launch, bindings);
+    if (!list) return;
+    const parameters = this.stagingBytes.slice(offset, offset + program.parameterBytes);
+    list.commands.push({ ...command, parameters });
+    bindings.forEach(({ buffer }, i) => {
+      list.used.add(buffer);
+      if (launch.access[i] !== 'read') list.written.add(buffer);
+    });
   }
 
   /** Records the commands of a list once more. */
   repeat(list: CommandList): void {
-    // Those of a part of a model fit many times over; others go one by one.
-    const fits = list.parameterBytes <= parameterBufferBytes;
-    const start = fits ? this.takeParameters(list.parameterBytes) : 0;
-    if (fits) this.stagingBytes.set(list.parameters.subarray(0, list.parameterBytes), start);
     for (const command of list.commands) {
-      const { program, offset } = command;
-      const place = fits ? start + offset : this.takeParameters(program.parameterBytes);
-      if (!fits) {
-        this.stagingBytes.set(list.parameters.subarray(offset, offset + program.parameterBytes), place);
-      }
-      this.encode(command, place);
+      const offset = this.takeParameters(command.parameters.length);
+      this.stagingBytes.set(command.parameters, offset);
+      this.encode(command, offset);
     }
     for (const buffer of list.used) buffer.lastBatch = this.batch;
     for (const buffer of list.written) buffer.version++;
@@ -215,7 +212,7 @@ export class CommandQueue {
   private takeParameters(bytes: number): number {
     if (this.used + bytes > parameterBufferBytes) this.flush();
     const offset = this.used;
-    this.used = this.aligned(offset + bytes);
+    this.used = Math.ceil((offset + bytes) / this.alignment) * this.alignment;
     return offset;
   }
 
@@ -226,30 +223,6 @@ export class CommandQueue {
     this.pass.setBindGroup(0, group, [offset]);
     this.pass.dispatchWorkgroups(...workgroups);
     this.counts.dispatches++;
-  }
-
-  private append(list: CommandList, command: Command, launch: Launch, bindings: readonly Binding[]): void {
-    const { offset, program } = command;
-    const end = list.parameterBytes + program.parameterBytes;
-    if (end > list.parameters.length) {
-      const larger = new Uint8Array(2 * end);
-      larger.set(list.parameters);
-      list.parameters = larger;
-    }
-    list.parameters.set(
-      this.stagingBytes.subarray(offset, offset + program.parameterBytes),
-      list.parameterBytes,
-    );
-    list.commands.push({ ...command, offset: list.parameterBytes });
-    list.parameterBytes = this.aligned(end);
-    bindings.forEach(({ buffer }, i) => {
-      list.used.add(buffer);
-      if (launch.access[i] !== 'read') list.written.add(buffer);
-    });
-  }
-
-  private aligned(bytes: number): number {
-    return Math.ceil(bytes / this.alignment) * this.alignment;
   }
 
   resetCounts(): void {

@@ -6,11 +6,12 @@ import {
   type Operand,
   type VariantChoices,
   elementCount,
-  launchUnary,
 } from '../kernels/index.js';
 import type { AdapterSummary } from './adapters.js';
 import { type BindingLimits, bindTensor, fitsBinding } from './binding_windows.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
+import { denseWords } from './dense_words.js';
+import { Dispatcher } from './dispatcher.js';
 import { EngineError, ShapeError } from './errors.js';
 import { FailureLog } from './failures.js';
 import { GpuTimer } from './gpu_timer.js';
@@ -19,10 +20,9 @@ import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { beginWait } from './patient_polling.js';
 import { ProgramCache } from './programs.js';
 import { ReadBack } from './read_back.js';
-import { Recording, type RecordingTarget } from './recording.js';
+import { Recording } from './recording.js';
 import { Scopes } from './scopes.js';
 import { shapeText } from './shape.js';
-import { anyAxis, inParts } from './splitting.js';
 import {
   type HostData,
   type Tensor,
@@ -61,12 +61,7 @@ export class Device implements TensorDevice {
   private readonly readBack: ReadBack;
   private timer: GpuTimer | undefined;
   private readonly scopes = new Scopes();
-  private lastWork: (() => string) | undefined;
-  private recording: RecordingTarget | undefined;
-  /** Launches to be compiled, while work is gone through without doing it. */
-  private rehearsed: Launch[] | undefined;
-  /** Another one whenever recorded work is not to be repeated. */
-  private era = {};
+  private readonly dispatcher: Dispatcher;
   private turn: Promise<unknown> = Promise.resolve();
 
   /** @internal Use `openDevice`. */
@@ -86,17 +81,18 @@ export class Device implements TensorDevice {
     const { maxBufferSize } = gpu.limits;
     this.failures = new FailureLog(
       gpu,
-      () => this.lastWork?.(),
+      () => this.dispatcher.lastWork?.(),
       () => {
         this.queue.discard();
         this.programs.clearBindGroups();
-        this.era = {};
+        this.dispatcher.generation++;
       },
     );
     this.programs = new ProgramCache(gpu, (label, create, undo) =>
       this.failures.watchValidity(label, create, undo),
     );
     this.queue = new CommandQueue(gpu, this.programs);
+    this.dispatcher = new Dispatcher(this.queue, this.programs, this.scopes);
     this.readBack = new ReadBack(gpu, this.queue, this.failures);
     this.pool = new BufferPool(
       {
@@ -133,7 +129,7 @@ export class Device implements TensorDevice {
   /** @internal Multiplies by units for small matrices from now on, once they were seen to compute rightly. */
   useMatrixUnits(matrixUnits: MatrixUnits): void {
     this.knownTraits = { ...this.knownTraits, matrixUnits };
-    this.era = {};
+    this.dispatcher.generation++;
   }
 
   /** @internal The variants of kernels that were measured to be the fastest here. */
@@ -147,7 +143,7 @@ export class Device implements TensorDevice {
    */
   tune(tuning: Tuning): void {
     this.tuned = choicesFor(tuning, this);
-    this.era = {};
+    this.dispatcher.generation++;
   }
 
   /** Starts the counters and the memory's peak anew. */
@@ -182,7 +178,6 @@ export class Device implements TensorDevice {
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
     this.check();
-    this.needUnrecorded('write');
     this.needOwn([tensor], () => 'write');
     const dtype = dtypeOf('write', data);
     const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
@@ -192,7 +187,8 @@ export class Device implements TensorDevice {
           `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
-    if (data.length === 0 || this.rehearsed) return;
+    if (data.length === 0 || this.dispatcher.onlyCompiles) return;
+    this.dispatcher.needDirect('write');
     tensor.buffer.version++;
     this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
   }
@@ -203,13 +199,13 @@ export class Device implements TensorDevice {
    */
   async readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
     this.check();
-    this.needUnrecorded('read');
+    this.dispatcher.needDirect('read');
     this.needOwn(tensors, () => 'readAll');
     const quantized = tensors.find(({ dtype }) => dtype === 'q8');
     if (quantized)
       throw new ShapeError(`read: q8${shapeText(quantized.shape)} is for products with it alone`);
     const dense = this.scopes.run(() => {
-      const copies = tensors.map((tensor) => this.denseWords(tensor));
+      const copies = tensors.map((tensor) => denseWords(tensor));
       copies.forEach((copy) => this.scopes.release(copy));
       return copies;
     });
@@ -227,7 +223,7 @@ export class Device implements TensorDevice {
    */
   peek(tensor: Tensor): Promise<TensorData | undefined> {
     this.check();
-    this.needUnrecorded('peek');
+    this.dispatcher.needDirect('peek');
     this.needOwn([tensor], () => 'peek');
     if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
       throw new ShapeError(
@@ -243,30 +239,19 @@ export class Device implements TensorDevice {
    */
   async compile(work: () => void): Promise<void> {
     this.check();
-    this.needUnrecorded('compile');
-    const launches: Launch[] = [];
-    this.rehearsed = launches;
-    try {
-      this.scopes.run(() => needDone('compile', work()));
-    } finally {
-      this.rehearsed = undefined;
-    }
-    beginWait();
-    await Promise.all(launches.map((launch) => this.programs.prepare(launch)));
+    await this.dispatcher.compile(work);
   }
 
   /** Starts work that is recorded part by part and can be repeated. Dispose it. */
   newRecording(): Recording {
     return new Recording({
-      record: (target, work) => this.record(target, work),
+      record: (target, work) => this.dispatcher.record(target, work),
       repeat: (list) => {
         this.check();
-        this.needUnrecorded('repeat');
-        this.lastWork = list.lastWork;
-        this.queue.repeat(list);
+        this.dispatcher.repeat(list);
       },
       closeArena: (arena) => this.pool.closeArena(arena),
-      recordingEra: () => this.era,
+      generation: () => this.dispatcher.generation,
     });
   }
 
@@ -360,27 +345,13 @@ export class Device implements TensorDevice {
     }
     const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
     const launch = build(bound.map(({ operand }) => operand));
-    if (this.rehearsed) {
-      this.rehearsed.push(launch);
-      return;
-    }
-    this.lastWork = label;
-    this.queue.dispatch(
-      launch,
-      bound.map(({ binding }) => binding),
-      label,
-      this.recording?.list,
-    );
-    if (!this.recording) return;
-    this.recording.list.lastWork = label;
-    tensors.forEach((tensor) => this.recording!.retain(tensor));
+    const bindings = bound.map(({ binding }) => binding);
+    this.dispatcher.dispatch(launch, bindings, tensors, label);
   }
 
   /** @internal */
   countFlops(flops: number): void {
-    if (this.rehearsed) return;
-    this.queue.counts.flops += flops;
-    if (this.recording) this.recording.list.flops += flops;
+    this.dispatcher.countFlops(flops);
   }
 
   /** @internal Whether a kernel can see all of a tensor at once. */
@@ -391,7 +362,7 @@ export class Device implements TensorDevice {
   /** @internal */
   acquireBuffer(bytes: number, purpose: string): PooledBuffer {
     this.check();
-    return this.pool.acquire(bytes, purpose, this.recording?.arena);
+    return this.pool.acquire(bytes, purpose, this.dispatcher.arena);
   }
 
   /** @internal */
@@ -404,27 +375,6 @@ export class Device implements TensorDevice {
     this.scopes.track(tensor);
   }
 
-  private record(target: RecordingTarget, work: () => void): void {
-    this.needUnrecorded('record');
-    this.recording = target;
-    try {
-      this.scopes.run(() => needDone('record', work()));
-    } finally {
-      this.recording = undefined;
-    }
-  }
-
-  /** Recorded work is repeated without the host. */
-  private needUnrecorded(operation: string): void {
-    if (this.rehearsed && operation !== 'write') {
-      throw new EngineError(`${operation}: cannot be part of work that is only compiled`);
-    }
-    if (!this.recording) return;
-    throw new EngineError(
-      `${operation}: cannot be part of a recording, which repeats kernels alone; do it before`,
-    );
-  }
-
   /** WebGPU would report the buffer of another device at some later call. */
   private needOwn(tensors: readonly Tensor[], label: () => string): void {
     const foreign = tensors.find((tensor) => tensor.device !== this);
@@ -432,23 +382,6 @@ export class Device implements TensorDevice {
     throw new ShapeError(
       `${label()}: ${foreign.dtype}${shapeText(foreign.shape)} lies on another device; read it and make a tensor here`,
     );
-  }
-
-  /** A dense copy in 4-byte elements, or another view of the tensor where it is one already. */
-  private denseWords(tensor: Tensor): Tensor {
-    if (tensor.contiguous && tensor.dtype !== 'f16')
-      return tensor.view(tensor.shape, tensor.strides, tensor.offset);
-    const copy = allocate(this, tensor.dtype === 'f16' ? 'f32' : tensor.dtype, tensor.shape, 'read');
-    if (tensor.size > 0) {
-      const build = ([from, to]: readonly Operand[]): Launch => launchUnary('copy', from!, to!, this.traits);
-      const label = (): string => `read ${tensor.dtype}${shapeText(tensor.shape)}`;
-      inParts(
-        { tensor, copy },
-        () => anyAxis(tensor.rank, ['tensor', 'copy']),
-        (part) => this.dispatch(build, [part.tensor, part.copy], label),
-      );
-    }
-    return copy;
   }
 
   private createBuffer(size: number, purpose: string): GPUBuffer {
@@ -459,9 +392,4 @@ export class Device implements TensorDevice {
     const buffer = this.failures.watchMemory(purpose, watched, undo);
     return buffer;
   }
-}
-
-/** Callbacks that return promises pass for those that return nothing. */
-function needDone(operation: string, result: unknown): void {
-  if (result instanceof Promise) throw new EngineError(`${operation}: the work cannot wait for anything`);
 }

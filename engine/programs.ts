@@ -64,21 +64,7 @@ export class ProgramCache {
     const key = programKey(launch);
     const known = this.programs.has(key) ? Promise.resolve() : this.pending.get(key);
     if (known) return known;
-    // Errors of the module are those of the pipeline too.
-    this.gpu.pushErrorScope('validation');
-    let described: ReturnType<ProgramCache['describe']>;
-    try {
-      described = this.describe(launch);
-    } finally {
-      this.gpu.popErrorScope().catch(() => {});
-    }
-    const { layout, parameterBytes: bytes, descriptor } = described;
-    const pending = this.gpu
-      .createComputePipelineAsync(descriptor)
-      .then((pipeline) => {
-        if (this.programs.has(key)) return;
-        this.programs.set(key, { id: this.nextId++, pipeline, layout, parameterBytes: bytes });
-      })
+    const pending = this.compileBeside(key, launch)
       .catch(() => {})
       .finally(() => this.pending.delete(key));
     this.pending.set(key, pending);
@@ -137,6 +123,21 @@ export class ProgramCache {
     const { layout, parameterBytes: bytes, descriptor } = this.describe(launch);
     const pipeline = this.gpu.createComputePipeline(descriptor);
     return { id: this.nextId++, pipeline, layout, parameterBytes: bytes };
+  }
+
+  private async compileBeside(key: string, launch: Launch): Promise<void> {
+    // Errors of the module are those of the pipeline too.
+    this.gpu.pushErrorScope('validation');
+    let described: ReturnType<ProgramCache['describe']>;
+    try {
+      described = this.describe(launch);
+    } finally {
+      this.gpu.popErrorScope().catch(() => {});
+    }
+    const { layout, parameterBytes: bytes, descriptor } = described;
+    const pipeline = await this.gpu.createComputePipelineAsync(descriptor);
+    if (this.programs.has(key)) return;
+    this.programs.set(key, { id: this.nextId++, pipeline, layout, parameterBytes: bytes });
   }
 
   private describe(

@@ -9,8 +9,8 @@ export interface RecordingOwner {
   record(target: RecordingTarget, work: () => void): void;
   repeat(list: CommandList): void;
   closeArena(arena: Arena): void;
-  /** Differs once what was recorded is no longer what would be dispatched now. */
-  recordingEra(): unknown;
+  /** Another number once what was recorded is no longer what would be dispatched now. */
+  generation(): number;
 }
 
 /** Where work is taken down. */
@@ -29,15 +29,15 @@ export interface RecordingTarget {
  * until the recording is disposed.
  */
 export class Recording {
-  private readonly parts = new Map<number, CommandList>();
+  private readonly parts = new Map<string | number, CommandList>();
   private readonly arena: Arena = { free: new Map(), buffers: new Set() };
   private readonly retained = new Map<number, Tensor>();
-  private readonly era: unknown;
+  private readonly generation: number;
   private disposed = false;
 
   /** @internal Use `device.newRecording()`. */
   constructor(private readonly owner: RecordingOwner) {
-    this.era = owner.recordingEra();
+    this.generation = owner.generation();
   }
 
   /**
@@ -45,7 +45,7 @@ export class Recording {
    * kernels were chosen since ({@link Device.tune}).
    */
   get usable(): boolean {
-    return this.owner.recordingEra() === this.era;
+    return this.owner.generation() === this.generation;
   }
 
   /** Bytes that stay taken, without those of tensors that were there before. */
@@ -55,12 +55,12 @@ export class Recording {
 
   /**
    * Does a part of the work.
-   * @param part its number
+   * @param part its name or number
    * @param work records operations on the device, the same each time: it is called the first time alone. Tensors made in it
    *   are disposed at its end; those that it keeps must be kept as long as parts use them
    * @throws EngineError where it writes values of the host, reads any or repeats other work: these would not come again
    */
-  run(part: number, work: () => void): void {
+  run(part: string | number, work: () => void): void {
     if (this.disposed) throw new DisposedError('a recording was used after dispose');
     const known = this.parts.get(part);
     if (known) {

@@ -96,7 +96,7 @@ export class KeptLoop {
       copyInto(key, this.memory[layer]!.key);
       copyInto(value, this.memory[layer]!.value);
     });
-    this.recording.run(-1, () => this.loop.begin());
+    this.recording.run('begin', () => this.loop.begin());
   }
 
   step(step: number): void {

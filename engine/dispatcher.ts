@@ -1,0 +1,107 @@
+import type { Launch } from '../kernels/index.js';
+import type { CommandList, CommandQueue } from './commands.js';
+import { EngineError } from './errors.js';
+import type { Arena } from './memory.js';
+import { beginWait } from './patient_polling.js';
+import type { Binding, ProgramCache } from './programs.js';
+import type { RecordingTarget } from './recording.js';
+import type { Scopes } from './scopes.js';
+import type { Tensor } from './tensor.js';
+
+/** What becomes of a dispatch: it is sent to the GPU, taken down by a recording as well, or only compiled. */
+export class Dispatcher {
+  /** Names the work that was dispatched last. */
+  lastWork: (() => string) | undefined;
+  /** Counts how often recorded work became what would not be dispatched now. */
+  generation = 0;
+  private recording: RecordingTarget | undefined;
+  /** Launches to be compiled, while work is gone through without doing it. */
+  private toCompile: Launch[] | undefined;
+
+  constructor(
+    private readonly queue: CommandQueue,
+    private readonly programs: ProgramCache,
+    private readonly scopes: Scopes,
+  ) {}
+
+  /** Whether work is gone through without doing it. */
+  get onlyCompiles(): boolean {
+    return this.toCompile !== undefined;
+  }
+
+  /** Where new buffers belong while work is recorded. */
+  get arena(): Arena | undefined {
+    return this.recording?.arena;
+  }
+
+  /** @param bindings where `tensors` lie */
+  dispatch(
+    launch: Launch,
+    bindings: readonly Binding[],
+    tensors: readonly Tensor[],
+    label: () => string,
+  ): void {
+    if (this.toCompile) {
+      this.toCompile.push(launch);
+      return;
+    }
+    this.lastWork = label;
+    this.queue.dispatch(launch, bindings, label, this.recording?.list);
+    if (!this.recording) return;
+    this.recording.list.lastWork = label;
+    for (const tensor of tensors) this.recording.retain(tensor);
+  }
+
+  countFlops(flops: number): void {
+    if (this.onlyCompiles) return;
+    this.queue.counts.flops += flops;
+    if (this.recording) this.recording.list.flops += flops;
+  }
+
+  /** Does work in a scope, and takes it down. */
+  record(target: RecordingTarget, work: () => void): void {
+    this.needDirect('record');
+    this.recording = target;
+    try {
+      this.scopes.run(() => needDone('record', work()));
+    } finally {
+      this.recording = undefined;
+    }
+  }
+
+  repeat(list: CommandList): void {
+    this.needDirect('repeat');
+    this.lastWork = list.lastWork;
+    this.queue.repeat(list);
+  }
+
+  /** Goes through work in a scope without doing it, and compiles what it would have dispatched side by side. */
+  async compile(work: () => void): Promise<void> {
+    this.needDirect('compile');
+    const launches: Launch[] = [];
+    this.toCompile = launches;
+    try {
+      this.scopes.run(() => needDone('compile', work()));
+    } finally {
+      this.toCompile = undefined;
+    }
+    beginWait();
+    await Promise.all(launches.map((launch) => this.programs.prepare(launch)));
+  }
+
+  /** @throws EngineError within work that is recorded or only compiled, for what is no dispatch and would not come again */
+  needDirect(operation: string): void {
+    if (this.onlyCompiles) {
+      throw new EngineError(`${operation}: cannot be part of work that is only compiled`);
+    }
+    if (!this.recording) return;
+    throw new EngineError(
+      `${operation}: cannot be part of a recording, which repeats kernels alone; do it before`,
+    );
+  }
+}
+
+/** Callbacks that return promises pass for those that return nothing. */
+function needDone(operation: string, result: unknown): void {
+  if (result instanceof Promise) throw new EngineError(`${operation}: the work cannot wait for anything`);
+}
