@@ -1,25 +1,23 @@
+import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ModelName, modelNames, usualModels } from '../bench/kernels/shapes.js';
 import { defaultPython } from '../bench/peers/torch_process.js';
 import { precisions, presetNames } from '../model/index.js';
 import { trainingPresetNames } from '../train/presets.js';
-import { runKernelBench } from './bench_kernels.js';
-import { runModelBench } from './bench_model.js';
 import type { BenchOptions } from './bench_options.js';
-import { exportScript, runReferenceBench } from './bench_reference.js';
-import { runScalingBench } from './bench_scaling.js';
-import { runTrainingBench } from './bench_training.js';
 import { type ExitCode, UsageError } from './errors.js';
 import { deviceOption, htmlFile, presetOption, wholeNumber } from './options.js';
 
-/** What each mode does: one file a mode. */
+type RunMode = (options: BenchOptions) => Promise<ExitCode>;
+
+/** What each mode does: one file a mode, of which the one that is given is loaded. */
 const modes = {
-  kernels: runKernelBench,
-  model: runModelBench,
-  training: runTrainingBench,
-  scaling: runScalingBench,
-  reference: runReferenceBench,
-} as const satisfies Partial<Record<keyof BenchOptions, (options: BenchOptions) => Promise<ExitCode>>>;
+  kernels: async () => (await import('./bench_kernels.js')).runKernelBench,
+  model: async () => (await import('./bench_model.js')).runModelBench,
+  training: async () => (await import('./bench_training.js')).runTrainingBench,
+  scaling: async () => (await import('./bench_scaling.js')).runScalingBench,
+  reference: async () => (await import('./bench_reference.js')).runReferenceBench,
+} as const satisfies Partial<Record<keyof BenchOptions, () => Promise<RunMode>>>;
 
 const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
@@ -31,6 +29,9 @@ const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOption
   scaling: [],
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
 };
+
+/** Path of the script that writes references. */
+const exportScript = fileURLToPath(new URL('../bench/reference/export.py', import.meta.url));
 
 const examples = `
 Modes, of which one is given:
@@ -80,11 +81,9 @@ is CLIP4STR with the same weights, computed as the original code does, which kee
 
 Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
 
-/** Adds `bench`. */
-export function addBench(program: Command): void {
-  program
-    .command('bench')
-    .summary('measure kernels and models, and compare with references')
+/** What `bench` takes and does. */
+export function defineBench(command: Command): void {
+  command
     .description('Measure this device and this program: one mode at a time.')
     .option('--kernels', 'time every kernel')
     .option('--model', 'time reading with a model')
@@ -151,7 +150,8 @@ export function addBench(program: Command): void {
     .action(async (options: BenchOptions) => {
       const mode = modeOf(options);
       refuseOthers(mode, options);
-      process.exitCode = await modes[mode](options);
+      const run = await modes[mode]();
+      process.exitCode = await run(options);
     });
 }
 
