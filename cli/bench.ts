@@ -36,7 +36,8 @@ const exportScript = fileURLToPath(new URL('../bench/reference/export.py', impor
 const examples = `
 Modes, of which one is given:
   --kernels     time, speed and error of every kernel at the sizes that the models give it, in every variant
-  --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs
+  --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs; and how long
+                a whole read takes to its first text
   --training    training steps of a preset on rendered words: time, wait for data, memory, dispatches and submits
   --scaling     how the cost of transformer blocks grows with batch, tokens, width and depth, and where it jumps
   --reference   what every stage of reading computes, against tensors of the original PyTorch code

@@ -21,6 +21,7 @@ import {
   twinnedModel,
   withTwin,
 } from './bench_torch.js';
+import { measureStartUp, startUpText } from './bench_start_up.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
@@ -57,6 +58,11 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       : initialWeights(presetOf(untrained), 0);
   await installWanted(options, signal);
   if (options.peers) needInstalled(onnxRuntimes);
+  const image = await testImageFile();
+  const startUp =
+    typeof checkpoint === 'string'
+      ? await measureStartUp(image, checkpoint, options, signal)
+      : { unable: 'read takes files, and this model is made up.' };
   return withTwin(options.torch, signal, (twin) =>
     withDevice(options.device, async (device): Promise<ExitCode> => {
       requirePrecision(device, precision);
@@ -66,7 +72,6 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       await device.finish();
       const loadMs = performance.now() - start;
       const compare = twin && (await readingComparer(device, reader, twin, precision));
-      const image = await testImageFile();
       const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
@@ -88,6 +93,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         machine: machineOf(device, packageVersions()),
         checkpoint: reader.checkpointName,
         precision,
+        startUp,
         loadMs,
         peakFlopsPerSecond,
         readings: measured.done.map(({ times }) => times),
@@ -95,6 +101,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         ...torchReport(twin, measured.done),
       };
       await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+      if (!json) await print(startUpText(startUp));
       if (!json && encoders) await print(encoderText(encoders.done));
       if (!json && report.torch) await print(readingComparisonText(report.torch));
       const failure = measured.failure ?? encoders?.failure;

@@ -188,6 +188,7 @@ async function load(
         progress.update(done, total);
       },
     });
+    performance.mark('model loaded');
     progress.stop();
     if (!quiet && (verbose || process.stderr.isTTY)) {
       tell(`${reader.checkpointName} on ${printable(device.adapter.name)}, ${precision}`);
