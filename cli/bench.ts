@@ -70,7 +70,7 @@ Of a row of --kernels: ms is the middle one of up to seven samples, which the va
 middle half of them lies apart; "of peak" is the share of the multiply-adds or the bytes a second that this device was seen
 to reach in the same run, whichever is nearer; error is the largest difference from double precision over the largest
 result, over a few hundred results; ratio is the time over that of the fastest variant. Work that occurs at several places
-is done once.
+is done once. Of dropout by others, whose random numbers are not ours, the scale of what they keep is compared.
 
 --tune keeps, for each kind of work measured, the variant that is the fastest where that is 5 % faster than the one expected
 to be, in a file in the folder for caches; kinds that are not measured keep what they have. Sizes are told apart to the
