@@ -11,7 +11,7 @@ import { Clip4Str, Clip4StrModel, type Precision, presetOf } from '../model/inde
 import { initialWeights } from '../train/initial_weights.js';
 import type { ParameterSource } from '../weights/index.js';
 import { type Measured, measureEach } from './bench_each.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, wantsPeers } from './bench_options.js';
 import { encoderText, installWanted, needInstalled, openWanted, withPeers } from './bench_peers.js';
 import {
   type Compared,
@@ -42,7 +42,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
   if (precision === 'int8' && options.torch !== undefined) {
     throw new UsageError('--torch: the model in PyTorch has no int8; give --precision f32 or f16.');
   }
-  if (precision !== 'f32' && (options.peers ?? options.installPeers)) {
+  if (precision !== 'f32' && wantsPeers(options)) {
     throw new UsageError(
       `--peers: the image encoder is compared in f32; leave out --precision ${precision}.`,
     );
@@ -72,7 +72,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       await device.finish();
       const loadMs = performance.now() - start;
       const compare = twin && (await readingComparer(device, reader, twin, precision));
-      const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
+      const encoder = wantsPeers(options) ? encoderOf(reader) : undefined;
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
