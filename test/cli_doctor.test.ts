@@ -68,9 +68,9 @@ describe('the program', () => {
       runCommand(['--', 'read', '--help']),
     ]);
     expect(plain.stdout).toContain('--attention <folder>');
-    expect(others[0]!.stdout).toBe(plain.stdout);
+    expect(others[0].stdout).toBe(plain.stdout);
     // After -- all are operands: read is given an image of that name.
-    expect(others[1]!.errors).toEqual([expect.stringMatching(/^--help: /)]);
+    expect(others[1].errors).toEqual([expect.stringMatching(/^--help: /)]);
   });
 
   test('suggests the command that was meant', async () => {
