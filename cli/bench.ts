@@ -1,25 +1,23 @@
+import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ModelName, modelNames, usualModels } from '../bench/kernels/shapes.js';
 import { defaultPython } from '../bench/peers/torch_process.js';
 import { precisions, presetNames } from '../model/index.js';
 import { trainingPresetNames } from '../train/presets.js';
-import { runKernelBench } from './bench_kernels.js';
-import { runModelBench } from './bench_model.js';
 import type { BenchOptions } from './bench_options.js';
-import { exportScript, runReferenceBench } from './bench_reference.js';
-import { runScalingBench } from './bench_scaling.js';
-import { runTrainingBench } from './bench_training.js';
 import { type ExitCode, UsageError } from './errors.js';
 import { deviceOption, htmlFile, presetOption, wholeNumber } from './options.js';
 
-/** What each mode does: one file a mode. */
+type RunMode = (options: BenchOptions) => Promise<ExitCode>;
+
+/** What each mode does: one file a mode, of which the one that is given is loaded. */
 const modes = {
-  kernels: runKernelBench,
-  model: runModelBench,
-  training: runTrainingBench,
-  scaling: runScalingBench,
-  reference: runReferenceBench,
-} as const satisfies Partial<Record<keyof BenchOptions, (options: BenchOptions) => Promise<ExitCode>>>;
+  kernels: async () => (await import('./bench_kernels.js')).runKernelBench,
+  model: async () => (await import('./bench_model.js')).runModelBench,
+  training: async () => (await import('./bench_training.js')).runTrainingBench,
+  scaling: async () => (await import('./bench_scaling.js')).runScalingBench,
+  reference: async () => (await import('./bench_reference.js')).runReferenceBench,
+} as const satisfies Partial<Record<keyof BenchOptions, () => Promise<RunMode>>>;
 
 const modeNames = Object.keys(modes) as (keyof typeof modes)[];
 
@@ -32,10 +30,14 @@ const optionsOf: Readonly<Record<keyof typeof modes, readonly (keyof BenchOption
   reference: ['checkpoint', 'preset', 'batchSize', 'tolerance', 'check'],
 };
 
+/** Path of the script that writes references. */
+const exportScript = fileURLToPath(new URL('../bench/reference/export.py', import.meta.url));
+
 const examples = `
 Modes, of which one is given:
   --kernels     time, speed and error of every kernel at the sizes that the models give it, in every variant
-  --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs
+  --model       reading: images a second, the time of each stage, memory, dispatches, submits and read-backs; and how long
+                a whole read takes to its first text
   --training    training steps of a preset on rendered words: time, wait for data, memory, dispatches and submits
   --scaling     how the cost of transformer blocks grows with batch, tokens, width and depth, and where it jumps
   --reference   what every stage of reading computes, against tensors of the original PyTorch code
@@ -68,7 +70,7 @@ Of a row of --kernels: ms is the middle one of up to seven samples, which the va
 middle half of them lies apart; "of peak" is the share of the multiply-adds or the bytes a second that this device was seen
 to reach in the same run, whichever is nearer; error is the largest difference from double precision over the largest
 result, over a few hundred results; ratio is the time over that of the fastest variant. Work that occurs at several places
-is done once.
+is done once. Of dropout by others, whose random numbers are not ours, the scale of what they keep is compared.
 
 --tune keeps, for each kind of work measured, the variant that is the fastest where that is 5 % faster than the one expected
 to be, in a file in the folder for caches; kinds that are not measured keep what they have. Sizes are told apart to the
@@ -80,11 +82,9 @@ is CLIP4STR with the same weights, computed as the original code does, which kee
 
 Exit code: 0 done, 1 wrong usage, nothing measured or compared, or --check found an error past the tolerance.`;
 
-/** Adds `bench`. */
-export function addBench(program: Command): void {
-  program
-    .command('bench')
-    .summary('measure kernels and models, and compare with references')
+/** What `bench` takes and does. */
+export function defineBench(command: Command): void {
+  command
     .description('Measure this device and this program: one mode at a time.')
     .option('--kernels', 'time every kernel')
     .option('--model', 'time reading with a model')
@@ -151,7 +151,8 @@ export function addBench(program: Command): void {
     .action(async (options: BenchOptions) => {
       const mode = modeOf(options);
       refuseOthers(mode, options);
-      process.exitCode = await modes[mode](options);
+      const run = await modes[mode]();
+      process.exitCode = await run(options);
     });
 }
 

@@ -11,7 +11,7 @@ import { Clip4Str, Clip4StrModel, type Precision, presetOf } from '../model/inde
 import { initialWeights } from '../train/initial_weights.js';
 import type { ParameterSource } from '../weights/index.js';
 import { type Measured, measureEach } from './bench_each.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, wantsPeers } from './bench_options.js';
 import { encoderText, installWanted, needInstalled, openWanted, withPeers } from './bench_peers.js';
 import {
   type Compared,
@@ -21,6 +21,7 @@ import {
   twinnedModel,
   withTwin,
 } from './bench_torch.js';
+import { measureStartUp, startUpText } from './bench_start_up.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
@@ -41,7 +42,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
   if (precision === 'int8' && options.torch !== undefined) {
     throw new UsageError('--torch: the model in PyTorch has no int8; give --precision f32 or f16.');
   }
-  if (precision !== 'f32' && (options.peers ?? options.installPeers)) {
+  if (precision !== 'f32' && wantsPeers(options)) {
     throw new UsageError(
       `--peers: the image encoder is compared in f32; leave out --precision ${precision}.`,
     );
@@ -57,6 +58,11 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       : initialWeights(presetOf(untrained), 0);
   await installWanted(options, signal);
   if (options.peers) needInstalled(onnxRuntimes);
+  const image = await testImageFile();
+  const startUp =
+    typeof checkpoint === 'string'
+      ? await measureStartUp(image, checkpoint, options, signal)
+      : { unable: 'read takes files, and this model is made up.' };
   return withTwin(options.torch, signal, (twin) =>
     withDevice(options.device, async (device): Promise<ExitCode> => {
       requirePrecision(device, precision);
@@ -66,8 +72,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       await device.finish();
       const loadMs = performance.now() - start;
       const compare = twin && (await readingComparer(device, reader, twin, precision));
-      const image = await testImageFile();
-      const encoder = (options.peers ?? options.installPeers) && encoderOf(reader);
+      const encoder = wantsPeers(options) ? encoderOf(reader) : undefined;
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
@@ -88,6 +93,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         machine: machineOf(device, packageVersions()),
         checkpoint: reader.checkpointName,
         precision,
+        startUp,
         loadMs,
         peakFlopsPerSecond,
         readings: measured.done.map(({ times }) => times),
@@ -95,6 +101,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         ...torchReport(twin, measured.done),
       };
       await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+      if (!json) await print(startUpText(startUp));
       if (!json && encoders) await print(encoderText(encoders.done));
       if (!json && report.torch) await print(readingComparisonText(report.torch));
       const failure = measured.failure ?? encoders?.failure;

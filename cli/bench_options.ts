@@ -36,6 +36,11 @@ export interface BenchOptions {
   readonly check?: true;
 }
 
+/** Whether other runtimes are to take part. */
+export function wantsPeers({ peers, installPeers }: BenchOptions): boolean {
+  return peers === true || installPeers === true;
+}
+
 /** @throws UsageError for a precision that only reading has */
 export function floatPrecision({ precision }: BenchOptions): 'f32' | 'f16' | undefined {
   if (precision !== 'int8') return precision;

@@ -12,7 +12,7 @@ import {
 } from '../bench/peers/index.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder } from '../weights/index.js';
-import type { BenchOptions } from './bench_options.js';
+import { type BenchOptions, wantsPeers } from './bench_options.js';
 import { UsageError, printable } from './errors.js';
 import { deviceOptions } from './options.js';
 import { formatTable, tell } from './output.js';
@@ -46,7 +46,7 @@ export async function openWanted(
   options: BenchOptions,
   names?: readonly PeerName[],
 ): Promise<OpenedPeers> {
-  if (!options.peers && !options.installPeers) return { peers: [], missing: [] };
+  if (!wantsPeers(options)) return { peers: [], missing: [] };
   const opened = await openPeers(peersFolder(), adapter.name, names, deviceOptions(undefined));
   const { peers, missing } = opened;
   if (peers.length === 0) throw noneCanTakePart(missing);

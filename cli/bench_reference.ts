@@ -1,5 +1,4 @@
 /** `bench --reference`: how far what is computed lies from what the original PyTorch code computed. */
-import { fileURLToPath } from 'node:url';
 import {
   type Place,
   ReferenceFile,
@@ -16,9 +15,6 @@ import { watchForInterruption } from './interruption.js';
 import { requirePrecision, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { showProgress } from './progress.js';
-
-/** Path of the script that writes references. */
-export const exportScript = fileURLToPath(new URL('../bench/reference/export.py', import.meta.url));
 
 /** Largest absolute errors that agree, unless told otherwise: rounding of sums, and of weights to half precision. */
 const defaultTolerances: Readonly<Record<Precision, number>> = {

@@ -51,11 +51,9 @@ Examples:
 
 The result has the original's names and carries its configuration, so it loads without options.`;
 
-/** Adds `convert`. */
-export function addConvert(program: Command): void {
-  program
-    .command('convert')
-    .summary('convert a model file to safetensors')
+/** What `convert` takes and does. */
+export function defineConvert(command: Command): void {
+  command
     .description('Convert a model file of any supported format to safetensors with canonical names.')
     .argument('<in>', 'model file, or a name that download lists')
     .argument('<out>', 'file to write, which must end in .safetensors')

@@ -12,11 +12,9 @@ A list may be named itself. Of other folders the data sets in them and below are
 
 Help for a command: clip4str-engine dataset help create`;
 
-/** Adds `dataset` and its commands. */
-export function addDataset(program: Command): void {
-  const dataset = program
-    .command('dataset')
-    .summary('make, look at and sift data sets of word images')
+/** What `dataset` takes: its commands. */
+export function defineDataset(dataset: Command): void {
+  dataset
     .description('Make, look at and sift data sets of word images, for training and evaluation.')
     .addHelpText('after', after);
   addDatasetCreate(dataset);

@@ -12,11 +12,9 @@ Examples:
 
 Exit code: 0 this machine can read images, 1 it cannot.`;
 
-/** Adds `doctor`. */
-export function addDoctor(program: Command): void {
-  program
-    .command('doctor')
-    .summary('check whether this machine can compute, and what to do where it cannot')
+/** What `doctor` takes and does. */
+export function defineDoctor(command: Command): void {
+  command
     .description(
       'Check adapters, driver, kernels and the included model, and say what to do about each problem.',
     )

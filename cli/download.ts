@@ -20,11 +20,9 @@ Examples:
 
 A download that was cut off goes on where it stopped. The file is in its place only once its SHA-256 is right.`;
 
-/** Adds `download`. */
-export function addDownload(program: Command): void {
-  program
-    .command('download')
-    .summary('download published models')
+/** What `download` takes and does. */
+export function defineDownload(command: Command): void {
+  command
     .description(
       'Download a published CLIP4STR, PARSeq or CLIP model and print its path; without a name, list them.',
     )

@@ -59,11 +59,9 @@ without any left out. Accuracy and 1 - NED (ICDAR 2019) are percentages.
 
 Exit code: 0 done, 1 nothing was read, 2 some images could not be read.`;
 
-/** Adds `eval`. */
-export function addEval(program: Command): void {
-  program
-    .command('eval')
-    .summary('measure how well labelled words are read')
+/** What `eval` takes and does. */
+export function defineEval(command: Command): void {
+  command
     .description('Read labelled data sets and tell how many words were right: the tables of the original.')
     .requiredOption('--data <folder>', 'root with the sets below test/, or a folder or list of words')
     .option(

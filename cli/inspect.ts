@@ -60,11 +60,9 @@ export interface Inspection {
   readonly ignored: readonly string[];
 }
 
-/** Adds `inspect`. */
-export function addInspect(program: Command): void {
-  program
-    .command('inspect')
-    .summary('show what a model file holds')
+/** What `inspect` takes and does. */
+export function defineInspect(command: Command): void {
+  command
     .description(
       'Show what a model file holds: format, model, configuration, tensors, and what is wrong with it.',
     )

@@ -53,6 +53,7 @@ export async function openTunedDevice(wanted: string | undefined): Promise<Devic
   const device = await openDevice(deviceOptions(wanted));
   const tuning = await storedTuning(device);
   if (tuning) device.tune(tuning);
+  performance.mark('device opened');
   return device;
 }
 

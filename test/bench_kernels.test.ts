@@ -134,6 +134,25 @@ describe('with others', () => {
     expect(Math.max(...numberColumns)).toBe(tableHead.length - 1);
   });
 
+  test('random numbers of others count, as far as they keep the scale', async () => {
+    const bench = await openBench();
+    const drawing = (name: string, scale: number): Runner => ({
+      ...peer(name, 1),
+      prepare: async (_, __, { x }) => ({
+        run: async () => {},
+        results: async () => ({ result: Float32Array.from(x!, (value, i) => (i % 3 ? scale * value : 0)) }),
+        dispose: async () => {},
+      }),
+    });
+    const peers = [drawing('right', 1 / 0.9), drawing('unscaled', 1)];
+    const { times } = await bench.row(used({ kernel: 'dropout', count: 1003 }), 'f32', peers);
+    const [own, right, unscaled] = times.map(({ error }) => error);
+    // Ours has to keep just what the stream keeps.
+    expect(own).toBeLessThan(1e-6);
+    expect(right).toBeLessThan(1e-6);
+    expect(unscaled).toBeCloseTo(0.1, 2);
+  });
+
   test('operands beyond a binding are told, not tried', async () => {
     const bench = await openBench();
     const row = await bench.row(used({ kernel: 'copy', count: 2 ** 33 }), 'f32');
@@ -190,6 +209,8 @@ describe('rows', () => {
       flops: 0,
       bytes: 4 * (6 + 2 + 6),
     });
+    expect(workCost({ kernel: 'gather', rows: 2, tableRows: 100, width: 3 }, 'f16').bytes).toBe(2 * 12 + 8);
+    expect(workCost({ kernel: 'mean', rows: 5, width: 7 }, 'f16').bytes).toBe(2 * (35 + 5));
   });
 
   test('have inputs that f16 holds as they are', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { type EncoderPeer, compareEncoder } from '../bench/model/encoder_comparison.js';
 import type { ReadingTimes } from '../bench/model/reading.js';
+import type { StartUp } from '../bench/model/start_up.js';
 import { timeTraining } from '../bench/model/training.js';
 import type { OnnxModel } from '../bench/peers/onnx_model.js';
 import { type Peer, PeerUnable } from '../bench/peers/index.js';
@@ -26,7 +27,7 @@ describe('reading', () => {
     const bench = ['bench', '--model', '--device', 'software', '--batches', '1,3'];
     const { code, errors, stdout } = await runCommand([...bench, '--json']);
     expect([code, errors]).toEqual([0, []]);
-    const report = JSON.parse(stdout) as { readings: ReadingTimes[] };
+    const report = JSON.parse(stdout) as { readings: ReadingTimes[]; startUp: StartUp };
     expect(report).toMatchObject({
       kind: 'model',
       checkpoint: 'clip4str_tiny.safetensors',
@@ -61,6 +62,12 @@ describe('reading', () => {
       expect(times.stages['visual decoder']).toMatchObject({ steps: 26 });
       expect(times.stages['visual decoder']!.dispatches).toBeGreaterThan(26 * 10);
     }
+    const { first, then, fastestMs, slowestMs, rounds } = report.startUp;
+    const stages = ['Node started', 'modules loaded', 'device opened', 'model loaded', 'first text'];
+    for (const start of [first, then]) expect(Object.keys(start.stages)).toEqual(stages);
+    expect(rounds).toBe(3);
+    expect(fastestMs).toBeLessThanOrEqual(then.firstTextMs);
+    expect(then.firstTextMs).toBeLessThanOrEqual(slowestMs);
     const [one, three] = report.readings as [ReadingTimes, ReadingTimes];
     // Ids of several images are made dense to be read.
     expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(1);
@@ -72,7 +79,10 @@ describe('reading', () => {
     );
     expect(table.stdout).toMatch(/\nms an image, by stage +1\ndecode +\d/);
     expect(table.stdout).toMatch(
-      /\nvisual decoder, 1 at once: a character takes 15 dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n$/,
+      /\nvisual decoder, 1 at once: a character takes 15 dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n/,
+    );
+    expect(table.stdout).toMatch(
+      /\nA whole read of one image, .*: \d+ ms with the caches as they were, then \d+ ms \(\d+ to \d+, 3 starts\)\.\nms until /,
     );
   }, 240_000);
 });
@@ -177,7 +187,11 @@ test('a model is made up where none is at hand', async () => {
   ]);
   expect([made.code, made.errors]).toEqual([0, []]);
   const { readings, ...report } = JSON.parse(made.stdout) as { readings: ReadingTimes[] };
-  expect(report).toMatchObject({ checkpoint: 'random weights', precision: 'int8' });
+  expect(report).toMatchObject({
+    checkpoint: 'random weights',
+    precision: 'int8',
+    startUp: { unable: expect.stringMatching(/made up/) },
+  });
   expect(readings[0]!.readBacks).toBe(1);
   expect([both.code, both.errors]).toEqual([1, [expect.stringMatching(/leave out --checkpoint/)]]);
 }, 240_000);

@@ -216,6 +216,20 @@ describe('ONNX models', () => {
     expect(outputs[0]!.shape).toEqual([2, 4, 18]);
   });
 
+  test('pick from any tensor, and take means of rows', () => {
+    const gather: Work = { kernel: 'gather', rows: 4, tableRows: 3, width: 2 };
+    const { inputs, outputs } = onnxModel(gather, 'f32', inputValues(gather, 'f32'));
+    expect(inputs.map(({ name, shape }) => [name, shape])).toEqual([
+      ['table', [3, 2]],
+      ['index', [4]],
+    ]);
+    expect(outputs[0]!.shape).toEqual([4, 2]);
+    const mean: Work = { kernel: 'mean', rows: 4, width: 3 };
+    const model = onnxModel(mean, 'f16', inputValues(mean, 'f16'));
+    expect(Buffer.from(model.bytes).toString('latin1')).toContain('ReduceMean');
+    expect(model.outputs).toEqual([{ name: 'result', shape: [4], type: 'float16' }]);
+  });
+
   test('are refused for gradients', () => {
     const work: Work = { kernel: 'softmax_gradient', rows: 2, width: 3 };
     expect(() => onnxModel(work, 'f32', inputValues(work, 'f32'))).toThrow(new PeerUnable('no gradients'));

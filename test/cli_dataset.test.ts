@@ -2,16 +2,14 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { keepLabel, openDataSets } from '../train/data/index.js';
-import { runCommand, samplePath } from './support/command.js';
+import { main, runCommand, samplePath } from './support/command.js';
 import { noisePng, wordEntries, writeLmdb } from './support/data_sets.js';
 import { fixturePath, readJsonFixture } from './support/fixtures.js';
 import { Random } from './support/numbers.js';
 import { withFolder } from './support/weights_files.js';
 
-const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 const words = fixturePath('lmdb/words');
 const { words: reference } = readJsonFixture<{
   words: { raw: { label: string; image_bytes: number; size_wh: [number, number] }[] };

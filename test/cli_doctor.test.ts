@@ -61,6 +61,18 @@ describe('the program', () => {
     expect([version, help, ...each].map(({ code }) => code)).toEqual(Array.from({ length: 7 }, () => 0));
   });
 
+  test('knows a command wherever it is named', async () => {
+    const [plain, ...others] = await Promise.all([
+      runCommand(['read', '--help']),
+      runCommand(['help', 'read']),
+      runCommand(['--', 'read', '--help']),
+    ]);
+    expect(plain.stdout).toContain('--attention <folder>');
+    expect(others[0].stdout).toBe(plain.stdout);
+    // After -- all are operands: read is given an image of that name.
+    expect(others[1].errors).toEqual([expect.stringMatching(/^--help: /)]);
+  });
+
   test('suggests the command that was meant', async () => {
     const [wrong, none] = await Promise.all([runCommand(['dowload', 'x']), runCommand([])]);
     expect([wrong.code, wrong.errors]).toEqual([

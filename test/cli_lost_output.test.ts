@@ -1,10 +1,9 @@
 /** Output that cannot be written: a full disk is a failure, a reader that has seen enough is none. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
+import { main } from './support/command.js';
 
-const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 const whereFull = existsSync('/dev/full') ? test : test.skip;
 
 function inShell(script: string): { status: number | null; stderr: string } {

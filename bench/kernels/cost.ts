@@ -19,7 +19,10 @@ export function workCost(work: Work, dtype: FloatType): WorkCost {
     0,
   );
   // Of a table only the rows that are asked for are read; its gradient is written whole.
-  const unread = work.kernel === 'embedding' ? Math.max(0, work.tableRows - work.rows) * work.width : 0;
+  const unread =
+    work.kernel === 'embedding' || work.kernel === 'gather'
+      ? Math.max(0, work.tableRows - work.rows) * work.width
+      : 0;
   return { flops: flopsOf(work), bytes: bytes - unread * (dtype === 'f16' ? 2 : 4) };
 }
 

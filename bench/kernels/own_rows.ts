@@ -8,14 +8,17 @@ import {
   launchColumnSum,
   launchCrossEntropy,
   launchCrossEntropyGradient,
+  launchDropout,
   launchEmbedding,
   launchFill,
+  launchGather,
   launchLayerNorm,
   launchLayerNormGradient,
   launchLayerNormWeightGradient,
   launchLerp,
   launchMomentum,
   launchPartsSum,
+  launchReduce,
   launchScatter,
   launchSoftmax,
   launchSoftmaxGradient,
@@ -26,7 +29,14 @@ import {
   squareSumParts,
 } from '../../kernels/index.js';
 import { type Bench, type OwnWork, launch, operandOf } from './own_work.js';
-import { adamwSettings, layerNormEpsilon, lerpWeight, momentumFactor } from './settings.js';
+import {
+  adamwSettings,
+  dropoutProbability,
+  dropoutStream,
+  layerNormEpsilon,
+  lerpWeight,
+  momentumFactor,
+} from './settings.js';
 import type { ElementWork, EmbeddingWork, RowWork } from './work.js';
 
 /** @param outputs names of the tensors that are the work's outputs */
@@ -70,6 +80,12 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
     case 'argmax':
       return single(bench, kernel, () =>
         launch(device, tensors, ['x', 'result'], ({ x, result }) => launchArgmax(x, result, traits)),
+      );
+    case 'mean':
+      return single(bench, kernel, () =>
+        launch(device, tensors, ['x', 'result'], ({ x, result }) =>
+          launchReduce('sum', width, x, result, traits),
+        ),
       );
     case 'column_sum': {
       const groups = columnSumGroups(rows, width, traits);
@@ -159,6 +175,18 @@ export function ownEmbedding(bench: Bench, { kernel, rows, tableRows }: Embeddin
     );
   }
   const outer = (tensor: Tensor): Tensor => tensor.reshape([1, ...tensor.shape]);
+  if (kernel === 'gather') {
+    const views = {
+      x: outer(tensors['table']!),
+      index: outer(tensors['index']!),
+      result: outer(tensors['result']!),
+    };
+    return single(bench, kernel, () =>
+      launch(device, views, ['x', 'index', 'result'], (operands) =>
+        launchGather({ ...operands, windowStart: 0, axis: tableRows }, traits),
+      ),
+    );
+  }
   const views = {
     gradient: outer(tensors['gradient']!),
     index: outer(tensors['index']!),
@@ -220,6 +248,14 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
           launchBinary('add', x, y, result, traits),
         ),
       );
+    case 'dropout': {
+      const settings = { probability: dropoutProbability, stream: dropoutStream, first: 0 };
+      return single(bench, kernel, () =>
+        launch(device, tensors, ['x', 'result'], (operands) =>
+          launchDropout({ ...operands, ...settings }, traits),
+        ),
+      );
+    }
     case 'gelu_gradient':
     case 'quick_gelu_gradient':
       return single(bench, kernel, () =>

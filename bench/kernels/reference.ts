@@ -1,6 +1,14 @@
 /** What some of the results of work must be, in double precision, from the definitions. */
+import { randomWord } from '../../kernels/index.js';
 import { erfc } from './error_function.js';
-import { adamwSettings, layerNormEpsilon, lerpWeight, momentumFactor } from './settings.js';
+import {
+  adamwSettings,
+  dropoutProbability,
+  dropoutStream,
+  layerNormEpsilon,
+  lerpWeight,
+  momentumFactor,
+} from './settings.js';
 import type { OperandValues } from './values.js';
 import type { AttentionWork, ElementWork, EmbeddingWork, MatmulWork, RowWork, Work } from './work.js';
 
@@ -9,6 +17,8 @@ export interface Sample {
   readonly output: string;
   readonly index: number;
   readonly expected: number;
+  /** What is as right where random numbers are not our own. */
+  readonly otherwise?: number;
 }
 
 /** Samples of every output: its ends, and some between, so that edges of tiles are among them. */
@@ -120,7 +130,7 @@ function embeddingSamples(
   values: OperandValues,
 ): Sample[] {
   const { table, gradient, index } = values;
-  if (kernel === 'embedding') {
+  if (kernel !== 'embedding_gradient') {
     return spread(rows, 16).flatMap((row) =>
       spread(width, 16).map((column) => ({
         output: 'result',
@@ -188,6 +198,8 @@ function rowSamples({ kernel, rows, width }: RowWork, values: OperandValues): Sa
       });
     case 'argmax':
       return oneEach((row) => slice('x', row).reduce((best, x, i, all) => (x > all[best]! ? i : best), 0));
+    case 'mean':
+      return oneEach((row) => slice('x', row).reduce((sum, value) => sum + value, 0) / width);
     case 'column_sum':
       return spread(width, 16).map((column) => {
         let expected = 0;
@@ -256,6 +268,11 @@ function elementSamples({ kernel, count }: ElementWork, values: OperandValues): 
       return samplesOf((i) => x![i]!);
     case 'add':
       return samplesOf((i) => x![i]! + y![i]!);
+    case 'dropout':
+      return samplesOf((i) => x![i]! / (1 - dropoutProbability)).map((sample) => {
+        const kept = randomWord(dropoutStream, sample.index) >>> 1 >= dropoutProbability * 2 ** 31;
+        return kept ? { ...sample, otherwise: 0 } : { ...sample, expected: 0, otherwise: sample.expected };
+      });
     case 'gelu':
     case 'quick_gelu':
       return samplesOf((i) => activations[kernel](x![i]!));

@@ -8,6 +8,10 @@ export const momentumFactor = 0.95;
 /** Part that a value has in a moving average. */
 export const lerpWeight = 0.125;
 
+/** As the original trains; of our own random numbers a stream of some seed. */
+export const dropoutProbability = 0.1;
+export const dropoutStream = { seed: [3, 5], offset: 7 } as const;
+
 /** As the original trains, at some step. */
 export const adamwSettings = {
   learningRate: 1e-3,

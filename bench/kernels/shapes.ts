@@ -165,6 +165,11 @@ function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
       work: { kernel: 'embedding', rows: captionRows, tableRows: text.vocabulary, width: text.width },
     },
     ...blockUses('text encoder', text, [batch, text.contextLength], true),
+    {
+      ...encode,
+      purpose: 'text encoder, features at the ends of texts',
+      work: { kernel: 'gather', rows: batch, tableRows: captionRows, width: embedWidth },
+    },
   ];
 }
 
@@ -200,7 +205,7 @@ function decoderLayerUses(
 
 function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
   const positions = model.visualDecoder.maxLabelLength + 1;
-  const { width } = model.visualDecoder;
+  const { width, heads } = model.visualDecoder;
   return [
     {
       work: linear(batch * imageTokens(model), width, 2 * width),
@@ -211,6 +216,13 @@ function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
     // Content of half the length stands for all steps.
     ...decoderLayerUses(model, 'decoding', batch, [1, positions >> 1, 2 * positions]),
     ...decoderLayerUses(model, 'refining', batch, [positions, positions, 2]),
+    // Heads come last when they are added up.
+    {
+      work: rows('mean', batch * positions * imageTokens(model), heads),
+      stage: 'refining',
+      purpose: 'decoder, where it looked: mean of the heads (--attention)',
+      occurrences: 2,
+    },
   ];
 }
 
@@ -261,6 +273,8 @@ function trainingUses(model: Clip4StrConfiguration, batch: number): Use[] {
     ...forward.flatMap(gradientsOf),
     use('decoder, attention weights where they are dropped', rows('softmax', all * heads, positions), 2),
     use('decoder, attention weights, gradient', rows('softmax_gradient', all * heads, positions), 2),
+    use('decoder, dropout of attention weights', { kernel: 'dropout', count: all * heads * positions }, 2),
+    use('decoder, dropout after attention and feed-forward', { kernel: 'dropout', count: all * width }, 6),
     use('decoder, loss', rows('cross_entropy', all, classes), 2),
     use('decoder, loss, gradient', rows('cross_entropy_gradient', all, classes), 2),
     use('decoder, sum of gradients', { kernel: 'add', count: all * width }, 2),

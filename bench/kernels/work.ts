@@ -41,6 +41,7 @@ export interface RowWork {
     | 'softmax'
     | 'softmax_gradient'
     | 'argmax'
+    | 'mean'
     | 'column_sum'
     | 'cross_entropy'
     | 'cross_entropy_gradient';
@@ -48,9 +49,9 @@ export interface RowWork {
   readonly width: number;
 }
 
-/** Rows of `[tableRows, width]` by `rows` ids, or their gradients added up where they came from. */
+/** Rows of `[tableRows, width]` by `rows` ids, from a table of embeddings or any tensor, or their gradients added up where they came from. */
 export interface EmbeddingWork {
-  readonly kernel: 'embedding' | 'embedding_gradient';
+  readonly kernel: 'embedding' | 'embedding_gradient' | 'gather';
   readonly rows: number;
   readonly tableRows: number;
   readonly width: number;
@@ -62,6 +63,7 @@ export interface ElementWork {
     | 'fill'
     | 'copy'
     | 'add'
+    | 'dropout'
     | 'gelu'
     | 'quick_gelu'
     | 'gelu_gradient'
@@ -143,6 +145,8 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
     }
     case 'argmax':
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: ids(work.rows) } };
+    case 'mean':
+      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: floats(work.rows) } };
     case 'column_sum':
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: sums(work.width) } };
     case 'cross_entropy':
@@ -154,16 +158,18 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
       };
     }
     case 'embedding':
+    case 'gather':
     case 'embedding_gradient': {
       const [table, index] = [floats(work.tableRows, work.width), ids(work.rows)];
       const rows = floats(work.rows, work.width);
-      return work.kernel === 'embedding'
-        ? { inputs: { table, index }, outputs: { result: rows } }
-        : { inputs: { gradient: rows, index }, outputs: { result: table } };
+      return work.kernel === 'embedding_gradient'
+        ? { inputs: { gradient: rows, index }, outputs: { result: table } }
+        : { inputs: { table, index }, outputs: { result: rows } };
     }
     case 'fill':
       return { inputs: {}, outputs: { result: floats(work.count) } };
     case 'copy':
+    case 'dropout':
     case 'gelu':
     case 'quick_gelu':
       return { inputs: { x: floats(work.count) }, outputs: { result: floats(work.count) } };

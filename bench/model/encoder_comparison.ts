@@ -51,25 +51,24 @@ export async function compareEncoder(
       prepared.push({ name, work: await prepareModel(encoder).catch(reasonOfPeer) });
     }
     const expected = (await own.results()).features as Float32Array;
-    const runners = [{ name: '', work: own as PreparedWork | string }, ...prepared];
-    const times = new Map(runners.map(({ name }) => [name, [] as number[]]));
+    const works = [own, ...prepared.flatMap(({ work }) => (typeof work === 'string' ? [] : work))];
+    const times = new Map(works.map((work) => [work, [] as number[]]));
     for (let rounds = mostRounds, round = 0; round < rounds; round++) {
-      for (const { name, work } of runners) {
-        if (typeof work === 'string') continue;
+      for (const [work, taken] of times) {
         const start = performance.now();
         await work.run(1);
-        times.get(name)!.push(performance.now() - start);
+        taken.push(performance.now() - start);
       }
       if (Math.max(...[...times.values()].flat()) > longMs) rounds = fewRounds;
     }
-    const ownMs = median(times.get('')!);
+    const ownMs = median(times.get(own)!);
     const compared = prepared.map(async ({ name, work }): Promise<EncoderPeer | UnableEncoderPeer> => {
       if (typeof work === 'string') return { name, unable: work };
-      const ms = median(times.get(name)!);
+      const ms = median(times.get(work)!);
       const { features } = await work.results();
       return { name, ms, ratio: ms / ownMs, difference: difference(features as Float32Array, expected) };
     });
-    return { batchSize, rounds: times.get('')!.length, ownMs, peers: await Promise.all(compared) };
+    return { batchSize, rounds: times.get(own)!.length, ownMs, peers: await Promise.all(compared) };
   } finally {
     await own.dispose();
     for (const { work } of prepared) if (typeof work !== 'string') await work.dispose();

@@ -130,18 +130,28 @@ function compile(jax: Jax, work: Work, dtype: FloatType, operands: JaxArrays): C
   const floats = dtype === 'f16' ? 'float16' : 'float32';
   const { call, inputs, resultGradient, note } = jaxWork(jax, work, floats, operands);
   const noted = note === undefined ? {} : { note };
+  const given = new Set(Object.values(operands));
+  const own = [...inputs, ...(resultGradient ? [resultGradient] : [])].filter((array) => !given.has(array));
+  const disposeOwn = (): void => {
+    for (const array of own) array.dispose();
+  };
   if (!resultGradient) {
     const compiled = jax.jit(call);
     const compute = (): JaxArray[] => [compiled(...inputs.map((array) => array.ref))];
-    return { compute, ...noted, dispose: () => compiled.dispose() };
+    return {
+      compute,
+      ...noted,
+      dispose() {
+        compiled.dispose();
+        disposeOwn();
+      },
+    };
   }
   const [result, backward] = jax.vjp(
     call,
     inputs.map((array) => array.ref),
   );
   result.dispose();
-  const given = new Set(Object.values(operands));
-  const own = [...inputs, resultGradient].filter((array) => !given.has(array));
   const compiled = jax.jit((gradient) => backward(gradient));
   return {
     compute: () => compiled(resultGradient.ref),
@@ -149,7 +159,7 @@ function compile(jax: Jax, work: Work, dtype: FloatType, operands: JaxArrays): C
     dispose() {
       compiled.dispose();
       backward.dispose();
-      for (const array of own) array.dispose();
+      disposeOwn();
     },
   };
 }

@@ -37,9 +37,15 @@ export interface Jax {
     matrixTranspose(a: JaxArray): JaxArray;
     argmax(a: JaxArray, axis: number): JaxArray;
     sum(a: JaxArray, axis: number): JaxArray;
+    mean(a: JaxArray, axis: number): JaxArray;
+    where(condition: JaxArray, x: JaxArray, y: JaxArray | number): JaxArray;
     minimum(a: JaxArray, b: JaxArray | number): JaxArray;
     negative(a: JaxArray): JaxArray;
     take(a: JaxArray, indices: JaxArray, axis: number): JaxArray;
+  };
+  readonly random: {
+    key(seed: number): JaxArray;
+    bernoulli(key: JaxArray, probability: number, shape: readonly number[]): JaxArray;
   };
   readonly nn: {
     gelu(x: JaxArray, options: { readonly approximate: boolean }): JaxArray;

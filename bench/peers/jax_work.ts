@@ -1,7 +1,7 @@
 /** Pieces of work by jax-js's functions. */
 import type { MatmulWork, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
-import { layerNormEpsilon, lerpWeight } from '../kernels/settings.js';
+import { dropoutProbability, layerNormEpsilon, lerpWeight } from '../kernels/settings.js';
 import { PeerUnable } from './peer.js';
 
 export type JaxArrays = Readonly<Record<string, JaxArray>>;
@@ -27,7 +27,7 @@ export interface JaxWork {
  * @throws PeerUnable where jax-js cannot
  */
 export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxArrays): JaxWork {
-  const { numpy: np, nn } = jax;
+  const { numpy: np, nn, random } = jax;
   const given = (...names: string[]): JaxArray[] => names.map((name) => operands[name]!);
   const forward = (call: Call, ...names: string[]): JaxWork => ({
     call,
@@ -75,6 +75,8 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
       return backward((x) => nn.softmax(x, -1), given('x'), operands['gradient']!);
     case 'argmax':
       return forward((x) => np.argmax(x, 1), 'x');
+    case 'mean':
+      return forward((x) => np.mean(x, 1), 'x');
     case 'column_sum':
       return forward((x) => np.sum(x, 0), 'x');
     case 'cross_entropy':
@@ -89,6 +91,7 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
       return backward(call, [logits!], np.ones([work.rows]).astype(floats));
     }
     case 'embedding':
+    case 'gather':
       return forward((table, index) => np.take(table, index, 0), 'table', 'index');
     case 'embedding_gradient': {
       const [gradient, index] = given('gradient', 'index');
@@ -102,6 +105,15 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
       };
     case 'add':
       return forward((x, y) => x.add(y), 'x', 'y');
+    case 'dropout':
+      return {
+        call: (x, key) => {
+          const kept = random.bernoulli(key, 1 - dropoutProbability, [work.count]);
+          return np.where(kept, x.mul(1 / (1 - dropoutProbability)), 0);
+        },
+        inputs: [...given('x'), random.key(1)],
+        outputs: ['result'],
+      };
     case 'gelu':
     case 'quick_gelu':
       return forward((x) => activation(jax, work.kernel === 'gelu', x), 'x');

@@ -135,6 +135,9 @@ function build(graph: Graph, work: Work): void {
     case 'argmax':
       graph.add('ArgMax', ['x'], { attributes: { axis: -1, keepdims: 0 } });
       return;
+    case 'mean':
+      graph.add('ReduceMean', ['x', graph.integers('axes', [-1])], { attributes: { keepdims: 0 } });
+      return;
     case 'column_sum':
       graph.add('ReduceSum', ['x', graph.integers('axes', [0])], { attributes: { keepdims: 0 } });
       return;
@@ -142,6 +145,7 @@ function build(graph: Graph, work: Work): void {
       buildCrossEntropy(graph);
       return;
     case 'embedding':
+    case 'gather':
       graph.add('Gather', ['table', 'index'], { attributes: { axis: 0 } });
       return;
     case 'copy':
@@ -163,6 +167,8 @@ function build(graph: Graph, work: Work): void {
     case 'momentum':
     case 'lerp':
       throw new PeerUnable('no optimizers in inference packages');
+    case 'dropout':
+      throw new PeerUnable('no dropout in inference packages');
     case 'attention_gradient':
     case 'layernorm_gradient':
     case 'softmax_gradient':

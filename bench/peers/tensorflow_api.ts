@@ -63,12 +63,14 @@ export interface TensorFlow {
   readonly sigmoid: Unary;
   readonly softmax: Unary;
   readonly sum: Reduction;
+  readonly mean: Reduction;
   readonly argMax: Reduction;
   moments(
     x: TensorFlowTensor,
     axis: number,
     keepDimensions: boolean,
   ): { readonly mean: TensorFlowTensor; readonly variance: TensorFlowTensor };
+  dropout(x: TensorFlowTensor, rate: number): TensorFlowTensor;
   gather(table: TensorFlowTensor, index: TensorFlowTensor): TensorFlowTensor;
   oneHot(index: TensorFlowTensor, classes: number): TensorFlowTensor;
 }

@@ -1,6 +1,6 @@
 /** Pieces of work by TensorFlow.js's operations, as its layers compose them. */
 import type { AttentionWork, MatmulWork, Work } from '../kernels/work.js';
-import { layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
+import { dropoutProbability, layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
 import { PeerUnable } from './peer.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 
@@ -77,6 +77,8 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
       );
     case 'argmax':
       return forward(({ x }) => tf.argMax(x!, 1));
+    case 'mean':
+      return forward(({ x }) => tf.mean(x!, 1));
     case 'column_sum':
       return forward(({ x }) => tf.sum(x!, 0));
     case 'cross_entropy':
@@ -91,6 +93,7 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
         note: bothWays,
       };
     case 'embedding':
+    case 'gather':
       return forward(({ table, index }) => tf.gather(table!, index!));
     case 'embedding_gradient':
       return {
@@ -104,6 +107,8 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
       return forward(({ x }) => tf.add(x!, 0), { note: 'x + 0: its copies share their memory' });
     case 'add':
       return forward(({ x, y }) => tf.add(x!, y!));
+    case 'dropout':
+      return forward(({ x }) => tf.dropout(x!, dropoutProbability));
     case 'gelu':
     case 'quick_gelu': {
       const kind = work.kernel;

@@ -1,6 +1,12 @@
 /** PyTorch, on a GPU by CUDA or ROCm where it has one, else on the CPU: a peer in another process. */
 import { z } from 'zod';
-import { adamwSettings, layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
+import {
+  adamwSettings,
+  dropoutProbability,
+  layerNormEpsilon,
+  lerpWeight,
+  momentumFactor,
+} from '../kernels/settings.js';
 import type { OperandValues } from '../kernels/values.js';
 import type { FloatType, Work } from '../kernels/work.js';
 import { peerOperands } from './operands.js';
@@ -45,7 +51,7 @@ async function prepare(
     storedAs,
     values: values[name]!,
   }));
-  const settings = { layerNormEpsilon, adamw: adamwSettings, momentumFactor, lerpWeight };
+  const settings = { layerNormEpsilon, adamw: adamwSettings, momentumFactor, lerpWeight, dropoutProbability };
   const { answer } = await process.request(
     preparation,
     { op: 'prepare', work, dtype, outputs, settings },

@@ -107,6 +107,8 @@ def cross_entropy(work, given):
 
 def embedding(work, given):
     index = given["index"]
+    if work["kernel"] == "gather":
+        return forward(lambda: given["table"].index_select(0, index))
     if work["kernel"] == "embedding":
         return forward(lambda: F.embedding(index, given["table"]))
     gradient = given["gradient"]
@@ -166,10 +168,12 @@ def in_place(work, given, settings):
     return prepared
 
 
-def elements(work, given):
+def elements(work, given, settings):
     x, kernel = given["x"], work["kernel"]
     if kernel == "square_sum":
         return forward(lambda: x.float().square().sum().reshape(1))
+    if kernel == "dropout":
+        return forward(lambda: F.dropout(x, settings["dropoutProbability"]))
     if kernel == "copy":
         return forward(x.clone)
     if kernel == "add":
@@ -188,6 +192,8 @@ def rows(work, given):
         return gradients(torch.softmax(*require_gradients(x), -1), (x,), given["gradient"])
     if kernel == "argmax":
         return forward(lambda: torch.argmax(x, -1))
+    if kernel == "mean":
+        return forward(lambda: torch.mean(x, -1))
     return forward(lambda: torch.sum(x, 0, dtype=torch.float32))
 
 
@@ -208,7 +214,7 @@ def prepared_work(work, dtype, given, settings):
         return layernorm(work, given, settings)
     if kernel in ("cross_entropy", "cross_entropy_gradient"):
         return cross_entropy(work, given)
-    if kernel in ("embedding", "embedding_gradient"):
+    if kernel in ("embedding", "embedding_gradient", "gather"):
         return embedding(work, given)
     if kernel == "adamw":
         return adamw(given, settings)
@@ -216,10 +222,10 @@ def prepared_work(work, dtype, given, settings):
         return in_place(work, given, settings)
     if kernel == "fill":
         return forward(lambda: torch.zeros(work["count"], device=device, dtype=FLOATS[dtype]))
-    if kernel in ("softmax", "softmax_gradient", "argmax", "column_sum"):
+    if kernel in ("softmax", "softmax_gradient", "argmax", "mean", "column_sum"):
         return rows(work, given)
-    if kernel in ("copy", "add", "square_sum", "gelu", "quick_gelu", "gelu_gradient", "quick_gelu_gradient"):
-        return elements(work, given)
+    if kernel in ("copy", "add", "dropout", "square_sum") or kernel.replace("_gradient", "") in ACTIVATIONS:
+        return elements(work, given, settings)
     raise ValueError("no work is called {}".format(kernel))
 
 

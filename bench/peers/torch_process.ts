@@ -3,6 +3,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { processEnd } from '../report/process_end.js';
 import { PeerUnable, orUnable } from './peer.js';
 import { type Frame, FrameReader, type PipedTensor, frameBytes } from './torch_frames.js';
 
@@ -73,7 +74,7 @@ export class TorchProcess {
       // After the last piece of its output.
       child.once('close', (code, killedBy) => {
         signal?.removeEventListener('abort', abort);
-        this.end(new PeerUnable(this.endingOf(code, killedBy)));
+        this.end(new PeerUnable(processEnd(python, code, killedBy, this.errors)));
         resolve();
       });
     });
@@ -152,12 +153,6 @@ export class TorchProcess {
     this.waiting?.reject(reason);
     this.waiting = undefined;
     this.child.kill('SIGKILL');
-  }
-
-  private endingOf(code: number | null, killedBy: NodeJS.Signals | null): string {
-    const how = killedBy === null ? `with exit code ${code}` : `by ${killedBy}`;
-    const last = this.errors.trimEnd().split('\n').at(-1)!.trim();
-    return `${this.python} ended ${how}${last === '' ? '' : `: ${last}`}`;
   }
 }
 

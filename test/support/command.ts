@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+/** Path of the command line. */
+export const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
 /** Path of one of the sample images, from the compiled tests. */
 export function samplePath(name: string): string {

@@ -36,18 +36,21 @@ export const oddWork: readonly Work[] = [
       'softmax',
       'softmax_gradient',
       'argmax',
+      'mean',
       'column_sum',
       'cross_entropy',
       'cross_entropy_gradient',
     ] as const
   ).map((kernel): Work => ({ kernel, rows: 301, width: 95 })),
   { kernel: 'embedding', rows: 43, tableRows: 31, width: 20 },
+  { kernel: 'gather', rows: 43, tableRows: 31, width: 20 },
   { kernel: 'embedding_gradient', rows: 43, tableRows: 31, width: 20 },
   ...(
     [
       'fill',
       'copy',
       'add',
+      'dropout',
       'gelu',
       'quick_gelu',
       'gelu_gradient',

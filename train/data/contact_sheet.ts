@@ -1,5 +1,6 @@
 /** A page that shows images of a data set above their labels. */
-import { escapeHtml, thumbnail } from '../html.js';
+import { escapeHtml } from '../../common/html.js';
+import { thumbnail } from '../thumbnail.js';
 import { problemOf } from './errors.js';
 import { evenlySpread } from './inspect_data_set.js';
 import type { WordDataSet } from './word_data_set.js';

@@ -1,0 +1,11 @@
+/** How a process ended, with the last line that it wrote to its standard error. */
+export function processEnd(
+  program: string,
+  code: number | null,
+  killedBy: NodeJS.Signals | null,
+  errors: string,
+): string {
+  const how = killedBy === null ? `with exit code ${code}` : `by ${killedBy}`;
+  const last = errors.trimEnd().split('\n').at(-1)!.trim();
+  return `${program} ended ${how}${last === '' ? '' : `: ${last}`}`;
+}

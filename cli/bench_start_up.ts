@@ -1,0 +1,64 @@
+/** `bench --model`: how long a whole `read` takes to its first text. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type StartUp, startUpOf, timeStart } from '../bench/model/start_up.js';
+import { measureEach } from './bench_each.js';
+import type { BenchOptions } from './bench_options.js';
+import { formatTable } from './output.js';
+
+const main = fileURLToPath(new URL('./main.js', import.meta.url));
+/** The first, and those that find what it left in the caches. */
+const starts = 4;
+
+/** Why no start is timed. */
+export interface UnableStartUp {
+  readonly unable: string;
+}
+
+/**
+ * Starts `read` again and again on one image, as a user does. To be called before this process compiles anything, which would
+ * fill the driver's cache.
+ * @param image content of an image file
+ * @param checkpoint file of the model
+ * @throws Error with what `read` told where it fails
+ */
+export async function measureStartUp(
+  image: Uint8Array,
+  checkpoint: string,
+  { preset, precision, device, quiet }: BenchOptions,
+  signal: AbortSignal,
+): Promise<StartUp> {
+  const folder = await mkdtemp(join(tmpdir(), 'clip4str-start-'));
+  try {
+    const file = join(folder, 'word.png');
+    await writeFile(file, image);
+    const options = Object.entries({ checkpoint, preset, precision, device });
+    const given = options.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+    const args = ['read', file, '--quiet', ...given];
+    const each = { counted: 'starts', signal, quiet };
+    const { done, failure } = await measureEach(Array.from({ length: starts }), each, () =>
+      timeStart(main, args, signal),
+    );
+    if (failure) throw failure;
+    return startUpOf(done);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+export function startUpText(startUp: StartUp | UnableStartUp): string {
+  if ('unable' in startUp) return `\nNo start of read was timed: ${startUp.unable}\n`;
+  const { first, then, fastestMs, slowestMs, rounds } = startUp;
+  const whole = (ms: number): string => ms.toFixed(0);
+  const rows = Object.keys(then.stages).map((stage) => [
+    stage,
+    ...[first, then].map(({ stages }) => whole(stages[stage]!)),
+  ]);
+  return (
+    `\nA whole read of one image, from the start of its process to the first text: ${whole(first.firstTextMs)} ms with the caches ` +
+    `as they were, then ${whole(then.firstTextMs)} ms (${whole(fastestMs)} to ${whole(slowestMs)}, ${rounds} starts).\n` +
+    formatTable([['ms until', 'first', 'then'], ...rows], [1, 2])
+  );
+}
