@@ -27,7 +27,7 @@ const REQUIRED = [
   'dist/bench/peers/torch_model.py',
 ];
 const ALLOWED =
-  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|common|train|cli|bench\/(kernels|model|peers|reference|report|scaling))\/))/;
+  /^(LICENSE|README\.md|NOTICE|package\.json|dist\/(index\.|(engine|kernels|model|weights|train|cli|bench\/(kernels|model|peers|reference|report|scaling))\/))/;
 
 const faults = [];
 

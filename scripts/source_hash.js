@@ -3,18 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const FOLDERS = [
-  'engine',
-  'kernels',
-  'model',
-  'weights',
-  'common',
-  'train',
-  'bench',
-  'cli',
-  'test',
-  'scripts',
-];
+const FOLDERS = ['engine', 'kernels', 'model', 'weights', 'train', 'bench', 'cli', 'test', 'scripts'];
 const FILES = ['index.ts', 'package-lock.json', 'package.json', 'tsconfig.json'];
 const EXTENSIONS = /\.(ts|js|wgsl|css|json|safetensors|yaml|py)$/;
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { TrainingHistory } from '../train/logs/history.js';
-import { escapeHtml } from '../common/html.js';
+import { escapeHtml } from '../train/html.js';
 import { imageDataUri, scriptJson, scriptText } from '../train/logs/html.js';
 import { MetricsFile } from '../train/logs/metrics_file.js';
 import { TrainingReport } from '../train/logs/report.js';

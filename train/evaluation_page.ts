@@ -1,8 +1,7 @@
 /** A page that shows how data sets were read, and what was read wrong. */
-import { escapeHtml } from '../common/html.js';
 import { combinedResult } from './accuracy.js';
 import type { SetEvaluation, WrongReading } from './evaluate.js';
-import { thumbnail } from './thumbnail.js';
+import { escapeHtml, thumbnail } from './html.js';
 
 const style = `
   body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #f4f4f6; color: #1c1c22; }

@@ -1,4 +1,4 @@
-import { escapeHtml } from '../../common/html.js';
+import { escapeHtml } from '../../train/html.js';
 import { type KernelReport, bestOwn, rowTitle } from './report.js';
 import { roofline } from './roofline.js';
 import { ownName } from './run.js';

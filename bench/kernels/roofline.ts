@@ -1,4 +1,4 @@
-import { escapeHtml } from '../../common/html.js';
+import { escapeHtml } from '../../train/html.js';
 import { type KernelReport, bestOwn, bestPeer, rowTitle, webgpuPeers } from './report.js';
 import type { KernelTimes } from './run.js';
 

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type NpmOptions, installNpmFolder, installedManifest } from '../../common/npm_folder.js';
+import { type NpmOptions, installNpmFolder, installedManifest } from '../../train/npm_folder.js';
 import { PeerUnable } from './peer.js';
 
 /**

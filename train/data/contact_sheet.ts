@@ -1,6 +1,5 @@
 /** A page that shows images of a data set above their labels. */
-import { escapeHtml } from '../../common/html.js';
-import { thumbnail } from '../thumbnail.js';
+import { escapeHtml, thumbnail } from '../html.js';
 import { problemOf } from './errors.js';
 import { evenlySpread } from './inspect_data_set.js';
 import type { WordDataSet } from './word_data_set.js';

@@ -7,7 +7,7 @@ import { formatBytes } from '../../weights/format_bytes.js';
 import type { SetResult } from '../accuracy.js';
 import type { EndEvent, ValidationEvent, ValidationSample } from '../events.js';
 import type { TrainingHistory, ValidationResults } from './history.js';
-import { escapeHtml } from '../../common/html.js';
+import { escapeHtml } from '../html.js';
 import { imageDataUri, scriptJson, scriptText } from './html.js';
 import { formatDuration, formatMeasure, formatPercent, formatSpeed } from './quantities.js';
 import { type Chart, chartsOf } from './report_charts.js';

@@ -1,5 +1,5 @@
 /** Installs font families with npm into a folder of the user's. */
-import { type NpmOptions, installNpmFolder } from '../../../common/npm_folder.js';
+import { type NpmOptions, installNpmFolder } from '../../npm_folder.js';
 import { recommendedFamilies } from './font_families.js';
 
 const manifestName = 'clip4str-engine-fonts';

@@ -1,4 +1,4 @@
-/** Images in pages of HTML, which need nothing beside them. */
+/** What pages of HTML that show images have in common. They need nothing beside them and run no scripts of others. */
 import sharp from 'sharp';
 import { decodeImage } from '../model/decode_image.js';
 
@@ -17,4 +17,17 @@ export async function thumbnail(image: Uint8Array): Promise<string> {
     .jpeg({ quality: 85 })
     .toBuffer();
   return `<img alt="" src="data:image/jpeg;base64,${jpeg.toString('base64')}">`;
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Text that means itself in HTML; control characters, which have no place there, become a sign that stands for them. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[^\P{Cc}\t\n]/gu, '\ufffd').replace(/[&<>"']/g, (character) => entities[character]!);
 }
