@@ -21,11 +21,10 @@ const device = useDevice({ device: 'software' });
 const emulated = useEmulatedMatrices();
 const real = attentionFamily.variants.find(({ byMatrixUnits }) => byMatrixUnits)!;
 
-/** Of subgroups that are as large as matrices have rows, or larger: 8 lanes of the adapter still make a subgroup. */
+/** Lanes of a workgroup, 8 of which are a subgroup of the adapter; few and large matrices compile the fastest. */
 const units = {
-  square: { rows: 16, columns: 16, depth: 16, lanes: 64 },
-  low: { rows: 8, columns: 16, depth: 8, lanes: 16 },
-  large: { rows: 32, columns: 32, depth: 32, lanes: 32 },
+  large: { rows: 16, columns: 32, depth: 32, lanes: 128 },
+  square: { rows: 16, columns: 16, depth: 16, lanes: 128 },
 } as const satisfies Record<string, MatrixUnits>;
 
 const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
@@ -45,7 +44,7 @@ interface Form {
   readonly change?: (operand: Tensor) => Tensor;
 }
 
-async function attended(options: AttentionCase, { unit = 'square', ...form }: Form = {}): Promise<Tensor> {
+async function attended(options: AttentionCase, { unit = 'large', ...form }: Form = {}): Promise<Tensor> {
   const { seed = 1, change = (operand) => operand } = form;
   const given = await attentionOperands(device(), options, 'f16', seed);
   const operands = {
@@ -68,33 +67,32 @@ const hiding = {
 };
 
 const cases: [string, AttentionCase, Form][] = [
-  ['one tile and block', { batch: 1, heads: 1, queries: 32, keys: 32, width: 16 }, {}],
-  ['odd numbers of queries and keys', { batch: 2, heads: 3, queries: 45, keys: 71, width: 16 }, {}],
-  ['one key', { batch: 1, heads: 2, queries: 33, keys: 1, width: 16 }, {}],
-  ['a key more than a block', { batch: 1, heads: 2, queries: 32, keys: 33, width: 16 }, {}],
-  ['many keys', { batch: 1, heads: 1, queries: 32, keys: 1000, width: 16 }, {}],
-  ['large scores', { batch: 1, heads: 2, queries: 40, keys: 50, width: 16, scale: 6 }, {}],
-  ['causal', { batch: 2, heads: 2, queries: 70, keys: 70, width: 16, causal: true }, {}],
-  ['all that hides keys', { batch: 2, heads: 2, queries: 67, keys: 67, width: 16, ...hiding }, {}],
-  ['f16 results', { batch: 1, heads: 2, queries: 40, keys: 50, width: 32 }, { result: 'f16' }],
-  ['low matrices', { batch: 1, heads: 2, queries: 37, keys: 53, width: 16 }, { unit: 'low' }],
-  ['large matrices', { batch: 1, heads: 1, queries: 35, keys: 65, width: 32 }, { unit: 'large' }],
-  ['the widest heads', { batch: 1, heads: 1, queries: 19, keys: 35, width: 128 }, {}],
+  ['one tile and block', { batch: 1, heads: 1, queries: 32, keys: 32, width: 32 }, {}],
+  ['odd numbers of queries and keys', { batch: 2, heads: 3, queries: 45, keys: 71, width: 32 }, {}],
+  ['one key', { batch: 1, heads: 2, queries: 33, keys: 1, width: 32 }, {}],
+  ['a key more than a block', { batch: 1, heads: 2, queries: 32, keys: 33, width: 32 }, {}],
+  ['many keys', { batch: 1, heads: 1, queries: 32, keys: 1000, width: 32 }, {}],
+  ['large scores', { batch: 1, heads: 2, queries: 40, keys: 50, width: 32, scale: 6 }, {}],
+  ['all that hides keys', { batch: 2, heads: 2, queries: 67, keys: 67, width: 32, ...hiding }, {}],
+  // Several matrices along each dimension.
+  ['causal', { batch: 2, heads: 2, queries: 70, keys: 70, width: 32, causal: true }, { unit: 'square' }],
+  ['fewer queries than keys a tile', { batch: 1, heads: 1, queries: 19, keys: 35, width: 96 }, {}],
 ];
 
 test.each(cases)('%s', async (_, options, form) => void (await attended(options, form)));
 
-test('a query whose keys are all hidden gives NaN, as do those of an entry that is all padding', async () => {
-  const mask = (_b: number, _h: number, i: number): number => (i === 1 ? -Infinity : 0);
-  await attended({ batch: 1, heads: 1, queries: 33, keys: 40, width: 16, mask });
-  await attended({ batch: 2, heads: 1, queries: 33, keys: 40, width: 16, padded: (b) => b === 1 });
+test('queries whose keys are all hidden give NaN', async () => {
+  const shape = { batch: 2, heads: 1, queries: 40, keys: 40, width: 32, causal: true };
+  const mask = (b: number, _h: number, i: number): number => (b === 0 && i === 1 ? -Infinity : 0);
+  await attended({ ...shape, mask, padded: (b) => b === 1 });
 });
 
-test('keys that follow more than a block of hidden ones', async () => {
-  await attended({ batch: 1, heads: 1, queries: 33, keys: 70, width: 16, padded: (_, j) => j < 66 });
+test('keys that follow more than a block of hidden ones are found', async () => {
+  const shape = { batch: 1, heads: 1, queries: 70, keys: 70, width: 32, causal: true };
+  await attended({ ...shape, mask: () => 0, padded: (_, j) => j < 66 });
 });
 
-test('rows that begin anywhere, among others', async () => {
+test('rows that begin anywhere, among others, into f16', async () => {
   const oddly = (operand: Tensor): Tensor => {
     const [batch, heads, tokens, width] = operand.shape as [number, number, number, number];
     const around = poisoned(device(), [batch, tokens, heads * width + 3], 'f16');
@@ -102,13 +100,13 @@ test('rows that begin anywhere, among others', async () => {
     copyInto(operand, into);
     return into;
   };
-  await attended({ batch: 2, heads: 2, queries: 35, keys: 41, width: 16 }, { change: oddly });
+  await attended({ batch: 2, heads: 2, queries: 35, keys: 41, width: 32 }, { change: oddly, result: 'f16' });
 });
 
 test('an entry of a batch gets what it gets alone, to the bit', async () => {
-  const shape = { heads: 2, queries: 33, keys: 40, width: 16 };
+  const shape = { heads: 2, queries: 33, keys: 40, width: 32 };
   const variant = withLaunches(real, emulated);
-  const traits = traitsWith(units.square);
+  const traits = traitsWith(units.large);
   const options = { ...shape, batch: 3 };
   const operands = await attentionOperands(device(), options, 'f16');
   const all = await attendBy(device(), variant, traits, options, operands).read();
