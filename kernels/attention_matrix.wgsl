@@ -111,7 +111,7 @@ fn main(
       write_part(i / $PARTS, i % $PARTS, key_part(at, i % $PARTS));
     }
     workgroupBarrier();
-    // Zeros by name: variables of a loop that were given none kept what they held before, on the software adapter.
+    // Zeros by name: Dawn's SPIR-V gives them to a loop's variables once, not in each iteration.
 #for c in 0..KEYS/MATRIX_COLUMNS
     var scores_$c = SumMatrix();
 #for s in 0..WIDTH/MATRIX_DEPTH

@@ -107,22 +107,22 @@ describe('multiplying and attending are tried', () => {
     expect(device().memory.liveBytes).toBe(live);
   });
 
-  test('and done where the shaders compute as they should', async () => {
-    // A tile that is one matrix compiles the fastest, and sums that many lanes have few of each.
-    const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 256 };
+  // A tile that is one matrix compiles the fastest, and one form of attention; others are in attention_matrix.test.ts.
+  test('and done where the shaders of products compute as they should', async () => {
+    const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 8 };
     const smallest = matmulFamily.variants.find(({ name }) => name === 'matmul_matrix_32')!;
-    const attention = withLaunches(realAttention, emulated);
-    // One form alone, for the same reason; others are in attention_matrix.test.ts.
-    const narrow: AttentionVariant = {
-      ...attention,
-      canApply: (problem, traits) =>
-        problem.query.shape[3] === 64 && !problem.mask && attention.canApply(problem, traits),
+    const products = [withLaunches(smallest, emulated), plain];
+    expect(await computesRightly(device(), large, { products, attentions: [plainAttention] })).toBe(true);
+  }, 120_000);
+
+  test('and done where that of attention does', async () => {
+    const large: MatrixUnits = { rows: 16, columns: 32, depth: 32, lanes: 128 };
+    const attention: AttentionVariant = {
+      ...withLaunches(realAttention, emulated),
+      canApply: ({ query, mask }) => query.shape[3] === 64 && !mask,
     };
-    const ways: Ways = {
-      products: [withLaunches(smallest, emulated), plain],
-      attentions: [narrow, plainAttention],
-    };
-    expect(await computesRightly(device(), large, ways)).toBe(true);
+    const attentions = [attention, plainAttention];
+    expect(await computesRightly(device(), large, { products: multiplying(), attentions })).toBe(true);
   }, 120_000);
 
   test.each<[string, Partial<Ways>]>([
