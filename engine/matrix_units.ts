@@ -1,9 +1,15 @@
 /** Units that multiply small matrices: what an adapter offers, and whether it computes rightly. */
 import {
   type AdapterTraits,
+  type AttentionProblem,
+  type AttentionVariant,
+  type Launch,
   type MatmulProblem,
   type MatmulVariant,
   type MatrixUnits,
+  type Operand,
+  type Variant,
+  attentionFamily,
   matmulFamily,
   quantizedBlock,
 } from '../kernels/index.js';
@@ -41,47 +47,53 @@ export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): Matrix
   return best && { rows: best.M, columns: best.N, depth: best.K, lanes: subgroupMaxSize };
 }
 
-/** A left operand and weights in some layout and type, in sizes that are no multiples of a tile's. */
+/** Work whose operands are rounded alike, in the plain way and in each that the units allow. */
 interface Trial {
-  readonly left: Tensor;
-  readonly right: Tensor;
+  readonly plain: () => Tensor;
+  readonly byUnits: readonly (() => Tensor)[];
+  /** Of results up to 60, or up to 1 with rounded weights. */
+  readonly tolerance: number;
 }
 
-/** Of results up to 60, whose operands are rounded alike. */
-const tolerance = 1e-3;
+/** All ways to do such work, the plain one last. */
+export interface Ways {
+  readonly products: readonly MatmulVariant[];
+  readonly attentions: readonly AttentionVariant[];
+}
+
+const everyWay: Ways = { products: matmulFamily.variants, attentions: attentionFamily.variants };
 
 /**
- * Multiplies by each way that the units allow, in every layout that a shader of theirs is made for, and by the plain way.
- * @param variants all ways to multiply, the plain one last
- * @returns whether all agree; false too where the driver refuses something
+ * Multiplies and attends by each way that the units allow, in every layout that a shader of theirs is made for, and by the
+ * plain way.
+ * @returns whether all agree; false too where the driver refuses something, or the units allow no product
  * @throws DeviceLostError where the driver fails at it altogether
  */
-export async function multipliesRightly(
+export async function computesRightly(
   device: Device,
   matrixUnits: MatrixUnits,
-  variants: readonly MatmulVariant[] = matmulFamily.variants,
+  { products, attentions }: Ways = everyWay,
 ): Promise<boolean> {
   const traits: AdapterTraits = { ...device.traits, matrixUnits };
-  const plain = variants.at(-1)!;
   try {
     return await device.scope(async () => {
-      const trials = trialsOn(device);
-      const all = (): Tensor[][] =>
-        trials.map((trial) => {
-          const allowed = variants.filter(
-            (variant) =>
-              variant.name.startsWith('matmul_matrix') && variant.canApply(problemOf(trial), traits),
-          );
-          return [plain, ...allowed].map((variant) => multiplied(device, variant, trial, traits));
-        });
+      const multiplied = productTrials(device, traits, products);
+      // Heads may be of widths that the units cannot be used for.
+      const attended = attentionTrials(device, traits, attentions).filter(
+        ({ byUnits }) => byUnits.length > 0,
+      );
+      const trials = [...multiplied, ...attended];
+      if (trials.some(({ byUnits }) => byUnits.length === 0)) return false;
       // Side by side first: openDevice waits for it.
-      await device.compile(() => void all());
-      for (const results of all()) {
-        const [expected, ...found] = await device.readAll(results);
+      await device.compile(() => {
+        for (const { plain, byUnits } of trials) for (const way of [plain, ...byUnits]) way();
+      });
+      for (const { plain, byUnits, tolerance } of trials) {
+        const [expected, ...found] = await device.readAll([plain, ...byUnits].map((way) => way()));
         // A NaN is no less.
         const agrees = (values: TensorData): boolean =>
           values.every((value, i) => Math.abs(value - expected![i]!) < tolerance);
-        if (found.length === 0 || !found.every(agrees)) return false;
+        if (!found.every(agrees)) return false;
       }
       return true;
     });
@@ -91,8 +103,44 @@ export async function multipliesRightly(
   }
 }
 
-/** Every way that operands can lie: by rows or by columns, at multiples of four elements or not, narrow or in blocks. */
-function trialsOn(device: Device): Trial[] {
+/** A kind of work as its variants see it. */
+interface Work<Problem> {
+  readonly tensors: readonly Tensor[];
+  readonly problemOf: (operands: readonly Operand[]) => Problem;
+  /** One of the tensors, to be filled. */
+  readonly result: () => Tensor;
+  readonly tolerance: number;
+}
+
+type Way<Problem> = Variant<Problem> & { launch(problem: Problem, traits: AdapterTraits): Launch };
+
+function trialOf<Problem>(
+  device: Device,
+  traits: AdapterTraits,
+  variants: readonly Way<Problem>[],
+  { tensors, problemOf, result, tolerance }: Work<Problem>,
+): Trial {
+  const by = (variant: Way<Problem>) => (): Tensor => {
+    const filled = result();
+    device.dispatch(
+      (operands) => variant.launch(problemOf(operands), traits),
+      [...tensors, filled],
+      () => `self-test of ${variant.name}`,
+    );
+    return filled;
+  };
+  const problem = problemOf([...tensors, result()]);
+  const allowed = variants.filter(
+    (variant) => variant.byMatrixUnits === true && variant.canApply(problem, traits),
+  );
+  return { plain: by(variants.at(-1)!), byUnits: allowed.map(by), tolerance };
+}
+
+/**
+ * Operands that lie in every way: by rows or by columns, at multiples of four elements or not, narrow or in blocks. Sizes are
+ * no multiples of a tile's.
+ */
+function productTrials(device: Device, traits: AdapterTraits, variants: readonly MatmulVariant[]): Trial[] {
   const trials: Trial[] = [];
   for (const [rows, depth, columns] of [
     [70, 83, 149],
@@ -107,38 +155,71 @@ function trialsOn(device: Device): Trial[] {
       quantize(weights, blocks);
       rights.push(blocks.transpose());
     }
-    for (const left of [byRows, byColumns]) for (const right of rights) trials.push({ left, right });
+    for (const left of [byRows, byColumns]) {
+      for (const right of rights) {
+        const work: Work<MatmulProblem> = {
+          tensors: [left, right],
+          problemOf: ([own, other, result]) => ({
+            left: own!,
+            right: other!,
+            activation: 'none',
+            scale: 1,
+            result: result!,
+          }),
+          result: () => device.empty('f32', [1, 1, rows, columns]),
+          tolerance: 1e-3,
+        };
+        trials.push(trialOf(device, traits, variants, work));
+      }
+    }
   }
   return trials;
+}
+
+/** Heads of common widths at multiples of four elements, and anywhere with all that hides keys. */
+function attentionTrials(
+  device: Device,
+  traits: AdapterTraits,
+  variants: readonly AttentionVariant[],
+): Trial[] {
+  const [heads, tokens] = [2, 70];
+  const mask = device
+    .tensor(waves(tokens * tokens), [1, 1, tokens, tokens])
+    .expand([1, heads, tokens, tokens]);
+  const padding = device.tensor(
+    Uint32Array.from({ length: tokens }, (_, key) => Number(key % 9 === 4)),
+    [1, tokens],
+  );
+  return [64, 128].flatMap((width) =>
+    [false, true].map((hides): Trial => {
+      const skipped = hides ? 1 : 0;
+      const joined = heads * width + skipped;
+      const operands = ['query', 'key', 'value'].map((_, i) => {
+        const all = device.tensor(waves((tokens + i) * joined).subarray(i * joined), [1, tokens, joined]);
+        return cast(all, 'f16').slice(2, skipped).splitHeads(heads);
+      });
+      const dtype = hides ? 'f32' : 'f16';
+      const work: Work<AttentionProblem> = {
+        tensors: hides ? [...operands, mask, padding] : operands,
+        problemOf: (given) => ({
+          query: given[0]!,
+          key: given[1]!,
+          value: given[2]!,
+          mask: hides ? given[3] : undefined,
+          padding: hides ? given[4] : undefined,
+          causal: hides,
+          scale: 0.5,
+          result: given.at(-1)!,
+        }),
+        result: () => device.empty(dtype, [1, tokens, heads, width]).transpose(1, 2),
+        tolerance: 2e-3,
+      };
+      return trialOf(device, traits, variants, work);
+    }),
+  );
 }
 
 /** The same in every run; sums of their products are of all sizes up to 60. */
 function waves(count: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, (_, i) => Math.sin(i * (1 + i / 100)));
-}
-
-function multiplied(
-  device: Device,
-  variant: MatmulVariant,
-  { left, right }: Trial,
-  traits: AdapterTraits,
-): Tensor {
-  const result = device.empty('f32', [1, 1, left.shape[2]!, right.shape[3]!]);
-  device.dispatch(
-    ([own, other, into]) =>
-      variant.launch({ left: own!, right: other!, activation: 'none', scale: 1, result: into! }, traits),
-    [left, right, result],
-    () => `self-test of ${variant.name}`,
-  );
-  return result;
-}
-
-function problemOf({ left, right }: Trial): MatmulProblem {
-  const result = {
-    dtype: 'f32',
-    shape: [1, 1, left.shape[2]!, right.shape[3]!],
-    strides: [],
-    offset: 0,
-  } as const;
-  return { left, right, activation: 'none', scale: 1, result };
 }

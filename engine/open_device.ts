@@ -2,7 +2,7 @@ import type { AdapterTraits } from '../kernels/index.js';
 import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
-import { matrixFeature, multipliesRightly, offeredMatrixUnits } from './matrix_units.js';
+import { computesRightly, matrixFeature, offeredMatrixUnits } from './matrix_units.js';
 
 export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
@@ -45,7 +45,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const units = offeredMatrixUnits(device.info, device.gpu);
   if (!units) return device;
   try {
-    if (await multipliesRightly(device, units)) device.useMatrixUnits(units);
+    if (await computesRightly(device, units)) device.useMatrixUnits(units);
     return device;
   } catch (error) {
     device.close();

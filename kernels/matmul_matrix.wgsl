@@ -6,7 +6,7 @@
 // MATRIX_DEPTH and of 4.
 #include "matmul_shared.wgsl"
 #include "matmul_operands.wgsl"
-#include "subgroup_matrix.wgsl"
+#include "matmul_matrices.wgsl"
 
 const lanes = ${SUBGROUPS_DOWN * SUBGROUPS_ACROSS * LANES}u;
 // Eight more halves a row keep neighbouring rows on different memory banks.
@@ -107,7 +107,7 @@ fn load_right(base: u32, first_column: u32, start: u32, lane: u32) {
 // A finished matrix, which begins at this row and column: through workgroup memory, since lanes cannot tell which of its
 // elements they hold.
 fn finish(sums: SumMatrix, offsets: BatchOffsets, first_row: u32, first_column: u32, subgroup: u32, lane: u32) {
-  store_sums(subgroup * matrix_size, sums);
+  store_sums(subgroup * matrix_size, ${MATRIX_COLUMNS}u, sums);
   workgroupBarrier();
   for (var i = lane % ${LANES}u; i < matrix_size; i += ${LANES}u) {
     let row = first_row + i / ${MATRIX_COLUMNS}u;

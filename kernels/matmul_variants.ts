@@ -157,6 +157,7 @@ function matrixTileFits({ edge, subgroups }: MatrixTile, traits: AdapterTraits):
  */
 const matmulMatrices = matrixTiles.map((tile): MatmulVariant => ({
   name: `matmul_matrix_${tile.edge}`,
+  byMatrixUnits: true,
   canApply: (problem, traits) => takesMatrixUnits(problem, traits) && matrixTileFits(tile, traits),
   suits: (problem, traits) =>
     tile ===

@@ -4,18 +4,10 @@ alias LeftMatrix = subgroup_matrix_left<f16, $MATRIX_DEPTH, $MATRIX_ROWS>;
 alias RightMatrix = subgroup_matrix_right<f16, $MATRIX_COLUMNS, $MATRIX_DEPTH>;
 alias SumMatrix = subgroup_matrix_result<f32, $MATRIX_COLUMNS, $MATRIX_ROWS>;
 
-fn left_matrix(at: u32) -> LeftMatrix {
-  return subgroupMatrixLoad<LeftMatrix, $LEFT_ORDER>(&left_tile, at, left_pitch);
-}
-
-fn right_matrix(at: u32) -> RightMatrix {
-  return subgroupMatrixLoad<RightMatrix, $RIGHT_ORDER>(&right_tile, at, right_pitch);
-}
-
 fn with_product(sums: SumMatrix, left: LeftMatrix, right: RightMatrix) -> SumMatrix {
   return subgroupMatrixMultiplyAccumulate(left, right, sums);
 }
 
-fn store_sums(at: u32, sums: SumMatrix) {
-  subgroupMatrixStore<row_major>(&sum_tile, at, sums, ${MATRIX_COLUMNS}u);
+fn store_sums(at: u32, pitch: u32, sums: SumMatrix) {
+  subgroupMatrixStore<row_major>(&sum_tile, at, sums, pitch);
 }

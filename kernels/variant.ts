@@ -4,6 +4,8 @@ import type { AdapterTraits } from './kernel.js';
 /** A way to do one kind of work. */
 export interface Variant<Problem> {
   readonly name: string;
+  /** Whether it computes by units for small matrices, so that a device tries it before it trusts them. */
+  readonly byMatrixUnits?: boolean;
   /** Whether it does the problem on such an adapter. */
   canApply(problem: Problem, traits: AdapterTraits): boolean;
   /** Whether it is expected to be the fastest of those that apply. Default: it is, unless one before it is too. */

@@ -1,4 +1,4 @@
-import { type Tensor, attention, checkpoint, layerNorm, linear } from '../engine/index.js';
+import { type Tensor, attendsInHalves, attention, checkpoint, layerNorm, linear } from '../engine/index.js';
 import type { Parameters } from './parameters.js';
 
 /** Names of a block's parameters, which CLIP and the plain ViT spell differently. */
@@ -55,18 +55,39 @@ export function transformerBlock(
   names: BlockNames,
   options: BlockOptions,
 ): Tensor {
-  const work = (input: Tensor): Tensor => computeBlock(input, parameters, names, options);
+  // Before a block that is computed twice, which is recorded the second time alone.
+  const halves = readsInHalves(x, parameters, names, options.heads);
+  const work = (input: Tensor): Tensor => computeBlock(input, parameters, names, options, halves);
   return options.recompute ? checkpoint(work, [x]) : work(x);
 }
 
-function computeBlock(x: Tensor, parameters: Parameters, names: BlockNames, options: BlockOptions): Tensor {
+/** Whether attention gets f16. Only where the block is not trained: digits are kept for gradients. */
+function readsInHalves(x: Tensor, parameters: Parameters, names: BlockNames, heads: number): boolean {
+  const [inputWeight, inputBias] = names.attentionInput;
+  const others = [names.norm1, names.attentionOutput, names.norm2, names.expand, names.contract];
+  const weight = parameters.get(inputWeight);
+  const rest = [inputBias, ...others.flatMap((name) => [`${name}.weight`, `${name}.bias`])];
+  const weights = rest.map((name) => parameters.get(name));
+  return attendsInHalves(x, [weight, ...weights], weight.shape[0]! / 3 / heads);
+}
+
+function computeBlock(
+  x: Tensor,
+  parameters: Parameters,
+  names: BlockNames,
+  options: BlockOptions,
+  halves: boolean,
+): Tensor {
   const { heads, activation, epsilon, causal } = options;
   const weight = (name: string): Tensor => parameters.get(`${name}.weight`);
   const bias = (name: string): Tensor => parameters.get(`${name}.bias`);
   return x.device.scope(() => {
     const normalized = layerNorm(x, weight(names.norm1), bias(names.norm1), epsilon);
     const [inputWeight, inputBias] = names.attentionInput;
-    const packed = linear(normalized, parameters.get(inputWeight), { bias: parameters.get(inputBias) });
+    const packed = linear(normalized, parameters.get(inputWeight), {
+      bias: parameters.get(inputBias),
+      dtype: halves ? 'f16' : 'f32',
+    });
     // Less than the width of x in pruned blocks.
     const width = packed.shape[2]! / 3;
     const [query, key, value] = [0, 1, 2].map((part) =>
@@ -75,6 +96,7 @@ function computeBlock(x: Tensor, parameters: Parameters, names: BlockNames, opti
     const attended = attention(query, key, value, { causal });
     const middle = linear(attended, weight(names.attentionOutput), {
       bias: bias(names.attentionOutput),
+      dtype: 'f32',
       residual: x,
     });
     const expanded = linear(

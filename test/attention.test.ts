@@ -1,80 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  type AdapterTraits,
-  ShapeError,
-  type Tensor,
-  attention,
-  contiguous,
-  copyInto,
-} from '../engine/index.js';
-import { type AttentionProblem, attentionFamily, chooseVariant } from '../kernels/index.js';
+import { type AdapterTraits, ShapeError, attention, contiguous, copyInto } from '../engine/index.js';
+import { attentionFamily, chooseVariant } from '../kernels/index.js';
+import { type AttentionOperands, attendBy, attentionOperands } from './support/attention_operands.js';
 import { type AttentionCase, attentionReference } from './support/attention_reference.js';
 import { useDevice } from './support/device.js';
-import { Random, expectClose, poisoned, poisonPool, stored, tolerance } from './support/numbers.js';
+import { Random, expectClose, poisoned, poisonPool, tolerance } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
 
-interface Operands {
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly value: Tensor;
-  readonly mask: Tensor | undefined;
-  readonly padding: Tensor | undefined;
-  readonly expected: Float64Array;
-}
-
-type Name = 'query' | 'key' | 'value';
-
-/**
- * Operands with split heads as views of `[batch, tokens, heads * width]`, and what must come out.
- * @param numbers the elements of an operand; random ones if not given
- */
-async function operandsOf(
-  options: AttentionCase,
-  dtype: 'f32' | 'f16' = 'f32',
-  seed = 1,
-  numbers?: (name: Name, count: number) => Float32Array<ArrayBuffer>,
-): Promise<Operands> {
-  const random = new Random(seed);
-  const { batch, heads, queries, keys, width } = options;
-  const make = (name: Name, tokens: number) => {
-    const count = batch * tokens * heads * width;
-    const values = numbers?.(name, count) ?? random.floats(count);
-    return stored(device(), values, [batch, tokens, heads * width], dtype);
-  };
-  const [query, key, value] = [
-    await make('query', queries),
-    await make('key', keys),
-    await make('value', keys),
-  ];
-  const { mask, padded } = options;
-  const maskValues = new Float32Array(mask ? batch * heads * queries * keys : 0);
-  const paddingValues = new Uint32Array(padded ? batch * keys : 0);
-  for (let b = 0; b < batch; b++) {
-    for (let j = 0; j < keys; j++) {
-      // Any value other than 0 marks padding.
-      if (padded) paddingValues[b * keys + j] = padded(b, j) ? 1 + b + j : 0;
-      if (!mask) continue;
-      for (let h = 0; h < heads; h++) {
-        for (let i = 0; i < queries; i++) {
-          maskValues[((b * heads + h) * queries + i) * keys + j] = mask(b, h, i, j);
-        }
-      }
-    }
-  }
-  return {
-    query: query.tensor.splitHeads(heads),
-    key: key.tensor.splitHeads(heads),
-    value: value.tensor.splitHeads(heads),
-    mask: mask && device().tensor(maskValues, [batch, heads, queries, keys]),
-    padding: padded && device().tensor(paddingValues, [batch, keys]),
-    expected: attentionReference(options, query.values, key.values, value.values),
-  };
-}
-
 /** Runs the operation on memory that held NaN. */
 async function check(options: AttentionCase, dtype: 'f32' | 'f16' = 'f32', seed = 1): Promise<void> {
-  const { query, key, value, mask, padding, expected } = await operandsOf(options, dtype, seed);
+  const { query, key, value, mask, padding, expected } = await attentionOperands(
+    device(),
+    options,
+    dtype,
+    seed,
+  );
   poisonPool(device(), [options.batch, options.queries, options.heads * options.width], dtype);
   const { causal = false, scale } = options;
   const result = attention(query, key, value, {
@@ -114,7 +55,13 @@ describe('attention', () => {
 
   test('of 4096 queries and keys, compared at every 64th query', async () => {
     const [tokens, width, step] = [4096, 16, 64];
-    const { query, key, value } = await operandsOf({ batch: 1, heads: 1, queries: 1, keys: tokens, width });
+    const { query, key, value } = await attentionOperands(device(), {
+      batch: 1,
+      heads: 1,
+      queries: 1,
+      keys: tokens,
+      width,
+    });
     const queries = new Random(2).floats(tokens * width);
     const all = device().tensor(queries, [1, 1, tokens, width]);
     const result = await attention(all, key, value).read();
@@ -189,7 +136,7 @@ describe('attention', () => {
   );
 
   test('lets NaN of a key through, as PyTorch does', async () => {
-    const operands = await operandsOf({ batch: 1, heads: 1, queries: 1, keys: 3, width: 4 });
+    const operands = await attentionOperands(device(), { batch: 1, heads: 1, queries: 1, keys: 3, width: 4 });
     device().write(operands.key.reshape([12]), Float32Array.of(NaN), 5);
     expect([...(await attention(operands.query, operands.key, operands.value).read())]).toEqual([
       NaN,
@@ -202,7 +149,7 @@ describe('attention', () => {
   test('broadcasts a mask over batch and heads by strides', async () => {
     const options = { batch: 2, heads: 3, queries: 9, keys: 9, width: 16 };
     const mask = (_b: number, _h: number, i: number, j: number): number => (i === j ? -Infinity : 0);
-    const operands = await operandsOf({ ...options, mask });
+    const operands = await attentionOperands(device(), { ...options, mask });
     const rows = Float32Array.from({ length: 81 }, (_, n) => mask(0, 0, Math.floor(n / 9), n % 9));
     const { query, key, value } = operands;
     const masked = attention(query, key, value, { mask: device().tensor(rows, [9, 9]) });
@@ -252,7 +199,7 @@ describe('attention', () => {
   });
 
   test('copies operands whose width is not contiguous', async () => {
-    const { query, key, value, expected } = await operandsOf({
+    const { query, key, value, expected } = await attentionOperands(device(), {
       batch: 1,
       heads: 1,
       queries: 9,
@@ -265,7 +212,13 @@ describe('attention', () => {
   });
 
   test('refuses operands that do not fit, naming them', async () => {
-    const { query, key } = await operandsOf({ batch: 1, heads: 2, queries: 3, keys: 4, width: 4 });
+    const { query, key } = await attentionOperands(device(), {
+      batch: 1,
+      heads: 2,
+      queries: 3,
+      keys: 4,
+      width: 4,
+    });
     const short = key.slice(2, 0, 3);
     expect(() => attention(query, key, short)).toThrow(ShapeError);
     expect(() => attention(query, key, short)).toThrow(/attention.*\[1,2,3,4\].*\[1,2,4,4\]/);
@@ -302,34 +255,14 @@ describe('attention variants', () => {
     ],
   ];
   describe.each(forms)('%s', (_, name, traits) => {
-    const checkForm = async (options: AttentionCase, operands: Promise<Operands>): Promise<void> => {
-      const { query, key, value, mask, padding, expected } = await operands;
+    const checkForm = async (options: AttentionCase, operands: Promise<AttentionOperands>): Promise<void> => {
       const variant = attentionFamily.variants.find((candidate) => candidate.name === name)!;
-      const seen = { ...device().traits, ...traits };
-      const result = poisoned(device(), [options.batch, options.queries, options.heads * options.width]);
-      const tensors = [query, key, value, ...(mask ? [mask] : []), ...(padding ? [padding] : [])];
-      device().dispatch(
-        (operands) => {
-          const problem: AttentionProblem = {
-            query: operands[0]!,
-            key: operands[1]!,
-            value: operands[2]!,
-            mask: mask && operands[3],
-            padding: padding && operands.at(-2),
-            causal: options.causal ?? false,
-            scale: 1 / Math.sqrt(options.width),
-            result: operands.at(-1)!,
-          };
-          expect(variant.canApply(problem, seen)).toBe(true);
-          return variant.launch(problem, seen);
-        },
-        [...tensors, result.splitHeads(options.heads)],
-        () => name,
-      );
-      expectClose(await result.read(), expected);
+      const given = await operands;
+      const result = attendBy(device(), variant, { ...device().traits, ...traits }, options, given);
+      expectClose(await result.read(), given.expected);
     };
 
-    test.each(cases)('%s', (_case, options) => checkForm(options, operandsOf(options)));
+    test.each(cases)('%s', (_case, options) => checkForm(options, attentionOperands(device(), options)));
 
     test.each([1000, 2048, 4096])('like values of %i keys', async (keys) => {
       for (const constant of [0.1, 1 / 3, 0.7]) {
@@ -339,8 +272,8 @@ describe('attention variants', () => {
             ...{ batch: 1, heads: 1, queries: 9, keys, width: 4 },
             mask: (_b, _h, _i, j) => (j === keys - 1 ? last : 0),
           };
-          const like = (_name: Name, count: number) => new Float32Array(count).fill(constant);
-          await checkForm(options, operandsOf(options, 'f32', 1, like));
+          const like = (_name: string, count: number) => new Float32Array(count).fill(constant);
+          await checkForm(options, attentionOperands(device(), options, 'f32', 1, like));
         }
       }
     });

@@ -1,6 +1,5 @@
 /** Every way to multiply, against a float64 reference: shapes, layouts, batches, types, epilogues, guarded stores. */
 import { describe, expect, test } from '@jest/globals';
-import { create } from 'webgpu';
 import {
   type AdapterTraits,
   type Tensor,
@@ -21,22 +20,12 @@ import {
   programSource,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
-import { useEmulatedMatrices } from './support/emulated_matrices.js';
+import { useEmulatedMatrices, withLaunches } from './support/emulated_matrices.js';
 import { gelu, quickGelu, randomNumbers } from './support/float64.js';
+import { nullDevice } from './support/null_device.js';
 import { expectClose } from './support/numbers.js';
 
 const device = useDevice();
-
-/** What devices are made from must outlive them. */
-let nullBackend: GPU | undefined;
-
-/** A device of Dawn's backend that only compiles: it has every feature. */
-async function nullDevice(): Promise<GPUDevice> {
-  nullBackend ??= create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
-  const adapter = (await nullBackend.requestAdapter())!;
-  const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
-  return adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[] });
-}
 
 /** How an operand of shape `[outer, inner, rows, columns]` lies in memory. */
 interface Layout {
@@ -294,7 +283,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     { rows: 8, columns: 32, depth: 32 },
     { rows: 32, columns: 32, depth: 32 },
   ].map((sizes) => ({ ...sizes, lanes: 8 }));
-  const variants = matmulFamily.variants.filter(({ name }) => name.startsWith('matmul_matrix'));
+  const variants = matmulFamily.variants.filter(({ byMatrixUnits }) => byMatrixUnits);
   const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
     ...device().traits,
     software: false,
@@ -303,7 +292,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
 
   /** Of multiples of what f16 holds, so that rounding to it changes nothing. */
   const errorOfExact = (index: number, unit: MatrixUnits, problem: Case): Promise<number> =>
-    errorOf(emulated(variants[index]!), traitsWith(unit), { ...problem, grain: 1 / 64 });
+    errorOf(withLaunches(variants[index]!, emulated), traitsWith(unit), { ...problem, grain: 1 / 64 });
 
   // Each is a shader of its own, which takes long to compile.
   test.each(['row-major operands', 'a transposed left operand', 'attention scores'])('%s', async (name) => {
@@ -318,7 +307,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
 
   test('f16 storage', async () => {
     const problem = { rows: 33, depth: 41, columns: 40, right: transposed, f16: true, ...epilogue };
-    const error = await errorOf(emulated(variants.at(-1)!), traitsWith(units[0]!), problem);
+    const error = await errorOf(withLaunches(variants.at(-1)!, emulated), traitsWith(units[0]!), problem);
     expect(error).toBeLessThanOrEqual(3e-3);
   });
 

@@ -1,9 +1,17 @@
 /** Units for small matrices are taken only where the adapter has such as are needed, and they compute rightly. */
 import { describe, expect, test } from '@jest/globals';
-import { multipliesRightly, offeredMatrixUnits } from '../engine/matrix_units.js';
-import { type MatmulProblem, type MatmulVariant, type MatrixUnits, matmulFamily } from '../kernels/index.js';
+import { type Ways, computesRightly, offeredMatrixUnits } from '../engine/matrix_units.js';
+import {
+  type AttentionProblem,
+  type AttentionVariant,
+  type MatmulProblem,
+  type MatmulVariant,
+  type MatrixUnits,
+  attentionFamily,
+  matmulFamily,
+} from '../kernels/index.js';
 import { useDevice } from './support/device.js';
-import { useEmulatedMatrices } from './support/emulated_matrices.js';
+import { useEmulatedMatrices, withLaunches } from './support/emulated_matrices.js';
 
 const device = useDevice({ device: 'software' });
 const emulated = useEmulatedMatrices();
@@ -38,30 +46,56 @@ test('the largest of f16 that add up in f32 are offered, where subgroups have on
   }
 });
 
-describe('multiplying is tried', () => {
-  const units: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 8 };
+describe('multiplying and attending are tried', () => {
+  const units: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 16 };
   const plain = matmulFamily.variants.at(-1)!;
+  const plainAttention = attentionFamily.variants.at(-1)!;
+  const realProduct = matmulFamily.variants.find(({ byMatrixUnits }) => byMatrixUnits)!;
+  const realAttention = attentionFamily.variants.find(({ byMatrixUnits }) => byMatrixUnits)!;
   const layouts = new Set<string>();
-  /** A way that goes by the name of the real ones, and computes as the plain one. */
-  const pretending = (change: (problem: MatmulProblem) => MatmulProblem): MatmulVariant => {
-    const [real] = matmulFamily.variants.filter(({ name }) => name.startsWith('matmul_matrix'));
-    return {
-      name: 'matmul_matrix_of_a_test',
+  /** Ways that pass for the real ones, and compute as the plain ones. */
+  const multiplying = (change = (problem: MatmulProblem) => problem): readonly MatmulVariant[] => [
+    {
+      name: 'matmul_of_a_test',
+      byMatrixUnits: true,
       canApply: () => true,
       launch(problem, traits) {
-        const { defines } = real!.launch(problem, traits);
-        const { LEFT_VECTOR, RIGHT_VECTOR, LEFT_ORDER, RIGHT_ORDER, RIGHT } = defines;
+        const { LEFT_VECTOR, RIGHT_VECTOR, LEFT_ORDER, RIGHT_ORDER, RIGHT } = realProduct.launch(
+          problem,
+          traits,
+        ).defines;
         layouts.add([LEFT_VECTOR, LEFT_ORDER, RIGHT_VECTOR, RIGHT_ORDER, RIGHT].join(' '));
         return plain.launch(change(problem), traits);
       },
-    };
-  };
+    },
+    plain,
+  ];
+  const attending = (change = (problem: AttentionProblem) => problem): readonly AttentionVariant[] => [
+    {
+      name: 'attention_of_a_test',
+      byMatrixUnits: true,
+      canApply: (problem, traits) => realAttention.canApply(problem, traits),
+      launch(problem, traits) {
+        const { WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT } = realAttention.launch(
+          problem,
+          traits,
+        ).defines;
+        layouts.add([WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT].join(' '));
+        return plainAttention.launch(change(problem), traits);
+      },
+    },
+    plainAttention,
+  ];
 
   test('in every layout that a shader is made for', async () => {
     const live = device().memory.liveBytes;
-    const right = pretending((problem) => problem);
-    expect(await multipliesRightly(device(), units, [right, plain])).toBe(true);
+    const ways: Ways = { products: multiplying(), attentions: attending() };
+    expect(await computesRightly(device(), units, ways)).toBe(true);
     expect([...layouts].sort()).toEqual([
+      '128 false true true true f32',
+      '128 true false false false f16',
+      '64 false true true true f32',
+      '64 true false false false f16',
       'depth row_major columns row_major f16',
       'depth row_major depth col_major f16',
       'depth row_major depth col_major q8',
@@ -73,26 +107,63 @@ describe('multiplying is tried', () => {
     expect(device().memory.liveBytes).toBe(live);
   });
 
-  test('and done where the shaders compute as they should', async () => {
-    // A tile that is one matrix compiles the fastest.
+  // A tile that is one matrix compiles the fastest, and one form of attention; others are in attention_matrix.test.ts.
+  test('and done where the shaders of products compute as they should', async () => {
     const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 8 };
     const smallest = matmulFamily.variants.find(({ name }) => name === 'matmul_matrix_32')!;
-    expect(await multipliesRightly(device(), large, [emulated(smallest), plain])).toBe(true);
+    const products = [withLaunches(smallest, emulated), plain];
+    expect(await computesRightly(device(), large, { products, attentions: [plainAttention] })).toBe(true);
   }, 120_000);
 
-  test.each<[string, (problem: MatmulProblem) => MatmulProblem]>([
-    ['a little wrong', (problem) => ({ ...problem, scale: 1.01 })],
-    ['no number', (problem) => ({ ...problem, scale: NaN })],
+  test('and done where that of attention does', async () => {
+    const large: MatrixUnits = { rows: 16, columns: 32, depth: 32, lanes: 128 };
+    const attention: AttentionVariant = {
+      ...withLaunches(realAttention, emulated),
+      canApply: ({ query, mask }) => query.shape[3] === 64 && !mask,
+    };
+    const attentions = [attention, plainAttention];
+    expect(await computesRightly(device(), large, { products: multiplying(), attentions })).toBe(true);
+  }, 120_000);
+
+  test.each<[string, Partial<Ways>]>([
+    ['a little wrong', { products: multiplying((problem) => ({ ...problem, scale: 1.01 })) }],
+    ['no number', { products: multiplying((problem) => ({ ...problem, scale: NaN })) }],
     [
       'wrong in one layout alone',
-      (problem) => (problem.right.dtype === 'q8' ? { ...problem, scale: 0.9 } : problem),
+      {
+        products: multiplying((problem) =>
+          problem.right.dtype === 'q8' ? { ...problem, scale: 0.9 } : problem,
+        ),
+      },
     ],
-  ])('and not done where results are %s', async (_, change) => {
-    expect(await multipliesRightly(device(), units, [pretending(change), plain])).toBe(false);
+    ['of attention a little wrong', { attentions: attending((problem) => ({ ...problem, scale: 0.51 })) }],
+    [
+      'of attention wrong where keys are hidden',
+      { attentions: attending((problem) => ({ ...problem, causal: false })) },
+    ],
+    [
+      'of attention wrong for padding',
+      {
+        attentions: attending(({ padding, ...problem }) => ({
+          ...problem,
+          padding: padding && { ...padding, offset: 1 },
+        })),
+      },
+    ],
+  ])('and not done where results are %s', async (_, wrong) => {
+    const ways: Ways = { products: multiplying(), attentions: attending(), ...wrong };
+    expect(await computesRightly(device(), units, ways)).toBe(false);
   });
 
   test('and not done where no tile fits', async () => {
-    expect(await multipliesRightly(device(), units, [plain])).toBe(false);
+    expect(await computesRightly(device(), units, { products: [plain], attentions: attending() })).toBe(
+      false,
+    );
+  });
+
+  test('without attention where its heads fit no matrices', async () => {
+    const ways: Ways = { products: multiplying(), attentions: [plainAttention] };
+    expect(await computesRightly(device(), units, ways)).toBe(true);
   });
 });
 
@@ -100,7 +171,7 @@ test('a driver that refuses their shaders has none; the device works on', async 
   const { matrixUnits } = device().traits;
   expect(matrixUnits).toBeUndefined();
   const live = device().memory.liveBytes;
-  expect(await multipliesRightly(device(), { rows: 16, columns: 16, depth: 16, lanes: 8 })).toBe(false);
+  expect(await computesRightly(device(), { rows: 16, columns: 16, depth: 16, lanes: 8 })).toBe(false);
   expect(device().memory.liveBytes).toBe(live);
   await device().scope(async () => {
     expect([...(await device().tensor(Float32Array.of(1, 2), [2]).read())]).toEqual([1, 2]);

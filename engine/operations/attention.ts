@@ -1,5 +1,12 @@
-import { type AttentionProblem, attentionCost, attentionFamily, chooseVariant } from '../../kernels/index.js';
+import {
+  type AttentionProblem,
+  attendsByMatrixUnits,
+  attentionCost,
+  attentionFamily,
+  chooseVariant,
+} from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
+import { isRecorded } from '../graph.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { attentionGradients } from './attention_gradient.js';
@@ -118,4 +125,20 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
     const scale = options.scale ?? 1 / Math.sqrt(width);
     return run(attentionRow, inputs, { causal, scale }).reshape([batch, queries, heads * width]);
   });
+}
+
+/**
+ * Whether queries, keys and values are best projected to f16: where units for matrices compute such an attention, the
+ * projection's weight is no wider and no gradient goes through any of it.
+ * @param tokens `[batch, queries, width]`, what is projected
+ * @param weights of the work that attention is part of, that of the projection first
+ */
+export function attendsInHalves(
+  tokens: Tensor,
+  weights: readonly [Tensor, ...Tensor[]],
+  headWidth: number,
+): boolean {
+  const narrow = weights[0].dtype === 'f16' || weights[0].dtype === 'q8';
+  const byUnits = attendsByMatrixUnits(tokens.shape[1]!, headWidth, tokens.device.traits);
+  return narrow && byUnits && !isRecorded([tokens, ...weights]);
 }

@@ -11,7 +11,7 @@ import { quantizeRow } from './quantize.js';
 import { layerNormGradientRow, softmaxGradientRow } from './row_gradients.js';
 import { rowOperations } from './rows.js';
 
-export { attention, type AttentionOptions } from './attention.js';
+export { attendsInHalves, attention, type AttentionOptions } from './attention.js';
 export { concat } from './concat.js';
 export {
   add,
