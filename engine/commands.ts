@@ -1,9 +1,9 @@
 /**
- * Records dispatches into one compute pass until somebody needs a result or there are some, then submits them together. Uniform
- * blocks of all dispatches of a submit lie in one buffer and are bound by dynamic offset.
+ * Records dispatches into one compute pass until somebody needs a result or there are some, then submits them together.
  */
 import { type Launch, writeParameters } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
+import { ParameterBlocks } from './parameter_blocks.js';
 import type { Binding, Program, ProgramCache } from './programs.js';
 
 /** What was sent to the GPU since the device was opened or the counters were reset. */
@@ -67,18 +67,12 @@ export function emptyCommandList(): CommandList {
   };
 }
 
-const parameterBufferBytes = 1 << 18;
-
 /** Dispatches of a submit, at most: the GPU works on these while the host records the next. */
 const dispatchesPerSubmit = 64;
 
 export class CommandQueue {
   readonly counts: CommandCounts = noCounts();
-  private readonly parameters: GPUBuffer;
-  private readonly staging = new DataView(new ArrayBuffer(parameterBufferBytes));
-  private readonly stagingBytes = new Uint8Array(this.staging.buffer);
-  private readonly alignment: number;
-  private used = 0;
+  private readonly parameters: ParameterBlocks;
   private recorded = 0;
   private batch = 1;
   private encoder: GPUCommandEncoder | undefined;
@@ -90,12 +84,7 @@ export class CommandQueue {
     private readonly gpu: GPUDevice,
     private readonly programs: ProgramCache,
   ) {
-    this.alignment = gpu.limits.minUniformBufferOffsetAlignment;
-    this.parameters = gpu.createBuffer({
-      label: 'parameters',
-      size: parameterBufferBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
+    this.parameters = new ParameterBlocks(gpu, programs.parameterLayout);
   }
 
   /**
@@ -105,8 +94,8 @@ export class CommandQueue {
   dispatch(launch: Launch, bindings: readonly Binding[], label: () => string, list?: CommandList): void {
     const program = this.programs.program(launch, label);
     const offset = this.takeParameters(program.parameterBytes);
-    writeParameters(launch, this.staging, offset);
-    const group = this.programs.bindGroup(program, this.parameters, bindings, label);
+    writeParameters(launch, this.parameters.staging, offset);
+    const group = this.programs.bindGroup(program, bindings, label);
     const command = { program, group, workgroups: launch.workgroups };
     this.encode(command, offset);
     for (const { buffer } of bindings) buffer.lastBatch = this.batch;
@@ -114,7 +103,7 @@ export class CommandQueue {
       if (access !== 'read') bindings[i]!.buffer.version++;
     });
     if (!list) return;
-    const parameters = this.stagingBytes.slice(offset, offset + program.parameterBytes);
+    const parameters = this.parameters.copy(offset, program.parameterBytes);
     list.commands.push({ ...command, parameters });
     bindings.forEach(({ buffer }, i) => {
       list.used.add(buffer);
@@ -126,7 +115,7 @@ export class CommandQueue {
   repeat(list: CommandList): void {
     for (const command of list.commands) {
       const offset = this.takeParameters(command.parameters.length);
-      this.stagingBytes.set(command.parameters, offset);
+      this.parameters.fill(offset, command.parameters);
       this.encode(command, offset);
     }
     for (const buffer of list.used) buffer.lastBatch = this.batch;
@@ -192,9 +181,7 @@ export class CommandQueue {
   flush(): void {
     if (!this.encoder) return;
     this.pass?.end();
-    if (this.used > 0) {
-      this.gpu.queue.writeBuffer(this.parameters, 0, this.staging.buffer, 0, this.used);
-    }
+    this.parameters.upload();
     this.gpu.queue.submit([this.encoder.finish()]);
     this.counts.submits++;
     this.beginBatch();
@@ -203,13 +190,13 @@ export class CommandQueue {
   /** Drops everything recorded and not yet submitted. */
   discard(): void {
     this.pass?.end();
+    this.parameters.discard();
     this.beginBatch();
   }
 
   private beginBatch(): void {
     this.encoder = undefined;
     this.pass = undefined;
-    this.used = 0;
     this.recorded = 0;
     this.batch++;
   }
@@ -218,17 +205,17 @@ export class CommandQueue {
   private takeParameters(bytes: number): number {
     // What is timed is one pass, as long as there is room.
     const enough = this.recorded >= dispatchesPerSubmit && !this.passDescriptor;
-    if (enough || this.used + bytes > parameterBufferBytes) this.flush();
-    const offset = this.used;
-    this.used = Math.ceil((offset + bytes) / this.alignment) * this.alignment;
-    return offset;
+    if (enough || !this.parameters.hasRoom(bytes)) this.flush();
+    return this.parameters.take(bytes);
   }
 
+  /** @param offset of its uniform block */
   private encode({ program, group, workgroups }: Command, offset: number): void {
     this.encoder ??= this.gpu.createCommandEncoder();
     this.pass ??= this.encoder.beginComputePass(this.passDescriptor);
     this.pass.setPipeline(program.pipeline);
-    this.pass.setBindGroup(0, group, [offset]);
+    this.pass.setBindGroup(0, group);
+    this.pass.setBindGroup(1, this.parameters.group(offset, program.parameterBytes));
     this.pass.dispatchWorkgroups(...workgroups);
     this.recorded++;
     this.counts.dispatches++;

@@ -30,7 +30,6 @@ const usefulLimits = [
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupsPerDimension',
   'minStorageBufferOffsetAlignment',
-  'minUniformBufferOffsetAlignment',
 ] as const;
 
 /** Dawn crashes when an instance is collected before what was made from it, so none ever is. */

@@ -1,12 +1,18 @@
 /** Compiled programs and bind groups, each made once and found again by key. */
-import { type Launch, parameterBytes, programKey, programSource } from '../kernels/index.js';
+import { type Access, type Launch, parameterBytes, programKey, programSource } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
+import { parameterLayout } from './parameter_blocks.js';
 
 export interface Program {
-  readonly id: number;
   readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
+  readonly tensors: TensorLayout;
   readonly parameterBytes: number;
+}
+
+/** How programs that read and write as many tensors alike see these: as group 0. */
+interface TensorLayout {
+  readonly id: number;
+  readonly layout: GPUBindGroupLayout;
 }
 
 /** Part of a buffer that a kernel sees, in bytes. */
@@ -20,19 +26,22 @@ export interface Binding {
 const maxBindGroups = 16_384;
 
 export class ProgramCache {
+  /** How every program sees its parameters. */
+  readonly parameterLayout: GPUBindGroupLayout;
+  private readonly layouts = new Map<string, TensorLayout>();
   private readonly programs = new Map<string, Program>();
   /** Programs that are being compiled beside other work. */
   private readonly pending = new Map<string, Promise<void>>();
   private readonly bindGroups = new Map<string, { group: GPUBindGroup; buffers: readonly number[] }>();
   private readonly groupsOfBuffer = new Map<number, Set<string>>();
 
-  private nextId = 0;
-
   /** @param watch follows a creation whose refusal arrives later, under a label, and undoes it */
   constructor(
     private readonly gpu: GPUDevice,
     private readonly watch: <T>(label: string, create: () => T, undo: () => void) => T,
-  ) {}
+  ) {
+    this.parameterLayout = parameterLayout(gpu);
+  }
 
   get programCount(): number {
     return this.programs.size;
@@ -71,27 +80,20 @@ export class ProgramCache {
     return pending;
   }
 
-  bindGroup(
-    program: Program,
-    params: GPUBuffer,
-    bindings: readonly Binding[],
-    label: () => string,
-  ): GPUBindGroup {
-    let key = `${program.id}`;
+  /** @param label names the work that binds them first */
+  bindGroup({ tensors }: Program, bindings: readonly Binding[], label: () => string): GPUBindGroup {
+    let key = `${tensors.id}`;
     for (const { buffer, offset, size } of bindings) key += `,${buffer.id}:${offset}:${size}`;
     const known = this.bindGroups.get(key);
     if (known) return known.group;
     if (this.bindGroups.size >= maxBindGroups) this.clearBindGroups();
     const group = this.gpu.createBindGroup({
       label: label(),
-      layout: program.layout,
-      entries: [
-        { binding: 0, resource: { buffer: params, size: program.parameterBytes } },
-        ...bindings.map(({ buffer, offset, size }, index) => ({
-          binding: index + 1,
-          resource: { buffer: buffer.gpu, offset, size },
-        })),
-      ],
+      layout: tensors.layout,
+      entries: bindings.map(({ buffer, offset, size }, index) => ({
+        binding: index + 1,
+        resource: { buffer: buffer.gpu, offset, size },
+      })),
     });
     const buffers = bindings.map(({ buffer }) => buffer.id);
     this.bindGroups.set(key, { group, buffers });
@@ -120,9 +122,8 @@ export class ProgramCache {
   }
 
   private compile(launch: Launch): Program {
-    const { layout, parameterBytes: bytes, descriptor } = this.describe(launch);
-    const pipeline = this.gpu.createComputePipeline(descriptor);
-    return { id: this.nextId++, pipeline, layout, parameterBytes: bytes };
+    const { descriptor, ...described } = this.describe(launch);
+    return { pipeline: this.gpu.createComputePipeline(descriptor), ...described };
   }
 
   private async compileBeside(key: string, launch: Launch): Promise<void> {
@@ -134,33 +135,37 @@ export class ProgramCache {
     } finally {
       this.gpu.popErrorScope().catch(() => {});
     }
-    const { layout, parameterBytes: bytes, descriptor } = described;
+    const { descriptor, ...program } = described;
     const pipeline = await this.gpu.createComputePipelineAsync(descriptor);
-    if (this.programs.has(key)) return;
-    this.programs.set(key, { id: this.nextId++, pipeline, layout, parameterBytes: bytes });
+    if (!this.programs.has(key)) this.programs.set(key, { pipeline, ...program });
   }
 
   private describe(
     launch: Launch,
-  ): Pick<Program, 'layout' | 'parameterBytes'> & { descriptor: GPUComputePipelineDescriptor } {
-    const bytes = parameterBytes(launch);
-    const uniform: GPUBindGroupLayoutEntry = {
-      binding: 0,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: bytes },
-    };
-    const storage = launch.access.map((access, index): GPUBindGroupLayoutEntry => ({
-      binding: index + 1,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-    }));
-    const layout = this.gpu.createBindGroupLayout({ label: launch.kernel, entries: [uniform, ...storage] });
+  ): Omit<Program, 'pipeline'> & { readonly descriptor: GPUComputePipelineDescriptor } {
+    const tensors = this.tensorLayout(launch.access);
     const module = this.gpu.createShaderModule({ label: launch.kernel, code: programSource(launch) });
     const descriptor = {
       label: launch.kernel,
-      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [tensors.layout, this.parameterLayout] }),
       compute: { module },
     };
-    return { layout, parameterBytes: bytes, descriptor };
+    return { tensors, parameterBytes: parameterBytes(launch), descriptor };
+  }
+
+  private tensorLayout(accesses: readonly Access[]): TensorLayout {
+    const types = accesses.map((access) => (access === 'read' ? 'read-only-storage' : 'storage'));
+    const key = types.join();
+    let known = this.layouts.get(key);
+    if (!known) {
+      const entries = types.map((type, index): GPUBindGroupLayoutEntry => ({
+        binding: index + 1,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type },
+      }));
+      known = { id: this.layouts.size, layout: this.gpu.createBindGroupLayout({ label: key, entries }) };
+      this.layouts.set(key, known);
+    }
+    return known;
   }
 }

@@ -25,7 +25,8 @@ export function programSource(launch: ProgramDescription, read = readWgsl): stri
     'struct Params {',
     ...members,
     '}',
-    '@group(0) @binding(0) var<uniform> params: Params;',
+    // The tensors' bindings are those of group 0, from 1 on.
+    '@group(1) @binding(0) var<uniform> params: Params;',
     expandTemplate(launch.file, launch.defines, read),
   ].join('\n');
 }
