@@ -7,7 +7,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
-import { rowLanes, rowSpan } from './row_launch.js';
+import { rowSharing } from './row_launch.js';
 
 export interface CrossEntropyProblem {
   /** `[rows, classes]`, classes contiguous. */
@@ -30,8 +30,7 @@ function launchRowsWithTargets(
   if (logits.strides[1] !== 1 && classes > 1) {
     throw new Error(`${kernel}: the classes must be contiguous, their stride is ${logits.strides[1]}`);
   }
-  const { lanes, subgroup } = rowLanes(traits);
-  const span = rowSpan(rows, traits);
+  const { workgroup, subgroup, lanes, span } = rowSharing(rows, classes, traits);
   return {
     kernel,
     file: 'cross_entropy.wgsl',
@@ -39,7 +38,8 @@ function launchRowsWithTargets(
       GRADIENT: weights !== undefined,
       X: logits.dtype,
       RESULT: result.dtype,
-      WORKGROUP: lanes,
+      WORKGROUP: workgroup,
+      LANES: lanes,
       SUBGROUP: subgroup,
     },
     features: [...storageFeatures([logits, result]), ...(subgroup ? (['subgroups'] as const) : [])],

@@ -20,7 +20,7 @@ fn log_one_plus(x: f32) -> f32 {
 // The whole row's result where it does not depend on the logits.
 fn write_row(row: u32, lane: u32, value: f32) {
 #if GRADIENT
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     result[params.resultOffset + row * params.resultStride + i] = $RESULT(value);
   }
 #else
@@ -42,16 +42,16 @@ fn work_on_row(row: u32, lane: u32) {
   }
   let start_at = params.logitsOffset + row * params.logitsStride;
   var highest = -3.4028234e38;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     highest = max(highest, f32(logits[start_at + i]));
   }
   highest = row_max(highest, lane);
   // Added in parts: one long chain of additions would lose digits.
-  const part_columns = 128u * $WORKGROUP;
+  const part_columns = 128u * $LANES;
   var others = 0.0;
   for (var start = lane; start < params.columns; start += part_columns) {
     var part = 0.0;
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       part += select(exp(f32(logits[start_at + i]) - highest), 0.0, i == wanted);
     }
     others += part;
@@ -62,7 +62,7 @@ fn work_on_row(row: u32, lane: u32) {
 #if GRADIENT
   let row_weight = row_weights[params.weightsOffset + row * params.weightsStride];
   let scale = 1.0 / sum;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     let share = select(exp(f32(logits[start_at + i]) - highest), -others, i == wanted);
     result[params.resultOffset + row * params.resultStride + i] = $RESULT(share * scale * row_weight);
   }

@@ -13,11 +13,11 @@ fn work_on_row(row: u32, lane: u32) {
   let count = f32(params.columns * $WIDTH);
   let origin = first_of(Floats(x_values[offsets.x]));
   // Added in parts: one long chain of additions would lose digits.
-  const part_columns = 128u * $WORKGROUP;
+  const part_columns = 128u * $LANES;
   var sum = Floats();
   for (var start = lane; start < params.columns; start += part_columns) {
     var part = Floats();
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       part += Floats(x_values[offsets.x + i]) - origin;
     }
     sum += part;
@@ -28,7 +28,7 @@ fn work_on_row(row: u32, lane: u32) {
   for (var start = lane; start < params.columns; start += part_columns) {
     var part_squares = Floats();
     var part_rest = Floats();
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       let centred = Floats(x_values[offsets.x + i]) - middle;
       part_squares += centred * centred;
       part_rest += centred;
@@ -39,7 +39,7 @@ fn work_on_row(row: u32, lane: u32) {
   let correction = row_sum(sum_of(rest), lane) / count;
   let variance = max(row_sum(sum_of(squares), lane) / count - correction * correction, 0.0);
   let scale = 1.0 / sqrt(variance + params.epsilon);
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     let normalized = (Floats(x_values[offsets.x + i]) - middle - correction) * scale;
     result[offsets.result + i] =
       $RESULT(normalized * Floats(weight[params.weightOffset + i]) + Floats(bias[params.biasOffset + i]));

@@ -16,11 +16,11 @@ fn work_on_row(row: u32, lane: u32) {
   let count = f32(params.columns * $WIDTH);
   let origin = first_of(Floats(x_values[offsets.x]));
   // Added in parts: one long chain of additions would lose digits.
-  const part_columns = 128u * $WORKGROUP;
+  const part_columns = 128u * $LANES;
   var sum = Floats();
   for (var start = lane; start < params.columns; start += part_columns) {
     var part = Floats();
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       part += Floats(x_values[offsets.x + i]) - origin;
     }
     sum += part;
@@ -33,7 +33,7 @@ fn work_on_row(row: u32, lane: u32) {
     var part_squares = Floats();
     var part_weighted = Floats();
     var part_products = Floats();
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       let centred = Floats(x_values[offsets.x + i]) - origin - difference;
       let weighted = Floats(gradient_values[offsets.gradient + i]) * Floats(weight[params.weightOffset + i]);
       part_squares += centred * centred;
@@ -47,7 +47,7 @@ fn work_on_row(row: u32, lane: u32) {
   let scale = 1.0 / sqrt(row_sum(sum_of(squares), lane) / count + params.epsilon);
   let weighted_mean = row_sum(sum_of(weighted_sum), lane) / count;
   let slope = row_sum(sum_of(product_sum), lane) / count * scale * scale;
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     let centred = Floats(x_values[offsets.x + i]) - origin - difference;
     let weighted = Floats(gradient_values[offsets.gradient + i]) * Floats(weight[params.weightOffset + i]);
     result[offsets.result + i] = $RESULT(scale * (weighted - weighted_mean - centred * slope));

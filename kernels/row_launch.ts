@@ -88,9 +88,32 @@ function hasColumns(operand: Operand, x: Operand): boolean {
   return operand.shape.length === x.shape.length;
 }
 
-/** Rows that a workgroup takes: on a CPU as many as leave every core some workgroups. */
-export function rowSpan(rows: number, traits: AdapterTraits): number {
-  return traits.software ? Math.min(16, Math.ceil(rows / 64)) : 1;
+interface RowSharing {
+  /** Lanes of a workgroup. */
+  readonly workgroup: number;
+  /** Whether those that share a row are one subgroup. */
+  readonly subgroup: boolean;
+  /** Lanes that share a row: all of the workgroup's, or one where the row is short. */
+  readonly lanes: number;
+  /** Rows that a workgroup takes: on a CPU as many as leave every core some workgroups. */
+  readonly span: number;
+}
+
+/** Longest row that a lane of a CPU takes alone, in as many columns as are taken at once. */
+const loneColumns = 512;
+
+/**
+ * How lanes share rows: whatever the number of rows, since sums in another order are rounded otherwise.
+ * @param columns of a row, in as many as are taken at once
+ */
+export function rowSharing(rows: number, columns: number, traits: AdapterTraits): RowSharing {
+  const { lanes: workgroup, subgroup } = rowLanes(traits);
+  if (columns <= (traits.software ? loneColumns : workgroup / 2)) {
+    const rounds = traits.software ? Math.min(16, Math.ceil(rows / workgroup / 64)) : 1;
+    return { workgroup, subgroup: false, lanes: 1, span: workgroup * rounds };
+  }
+  const span = traits.software ? Math.min(16, Math.ceil(rows / 64)) : 1;
+  return { workgroup, subgroup, lanes: workgroup, span };
 }
 
 /**
@@ -117,8 +140,7 @@ export function launchRows(
   const resultColumns = hasColumns(result, x);
   const width = rowWidth(resultColumns ? [...inputs, result] : inputs);
   const { rows, columns, defines, params } = rowPlaces(kernel, { x, gradient, result }, width);
-  const { lanes, subgroup } = rowLanes(traits);
-  const span = rowSpan(rows, traits);
+  const { workgroup, subgroup, lanes, span } = rowSharing(rows, columns, traits);
   const outputs = [result, ...(extra.outputs ?? [])];
   return {
     kernel,
@@ -130,7 +152,8 @@ export function launchRows(
         byColumn.map(([name, { dtype }]) => [name.toUpperCase(), vectorType(dtype, width)]),
       ),
       RESULT: vectorType(result.dtype, resultColumns ? width : 1),
-      WORKGROUP: lanes,
+      WORKGROUP: workgroup,
+      LANES: lanes,
       SUBGROUP: subgroup,
       ...defines,
       ...extra.defines,

@@ -10,11 +10,11 @@
 fn work_on_row(row: u32, lane: u32) {
   let offsets = row_offsets(row);
   // Added in parts: one long chain of additions would lose digits.
-  const part_columns = 128u * $WORKGROUP;
+  const part_columns = 128u * $LANES;
   var sums = Floats();
   for (var start = lane; start < params.columns; start += part_columns) {
     var part = Floats();
-    for (var i = start; i < min(start + part_columns, params.columns); i += $WORKGROUP) {
+    for (var i = start; i < min(start + part_columns, params.columns); i += $LANES) {
       let gradient = Floats(gradient_values[offsets.gradient + i]);
 #if LOG
       part += gradient;
@@ -25,7 +25,7 @@ fn work_on_row(row: u32, lane: u32) {
     sums += part;
   }
   let sum = row_sum(sum_of(sums), lane);
-  for (var i = lane; i < params.columns; i += $WORKGROUP) {
+  for (var i = lane; i < params.columns; i += $LANES) {
     let gradient = Floats(gradient_values[offsets.gradient + i]);
     let y = Floats(output_values[offsets.x + i]);
 #if LOG

@@ -208,8 +208,9 @@ describe('functions of two operands', () => {
 
 describe('row kernels', () => {
   const forms: [string, Partial<AdapterTraits>][] = [
-    ['in subgroups', {}],
-    ['in workgroup memory', { subgroupSize: 0 }],
+    ['a row a lane', {}],
+    ['in subgroups', { software: false }],
+    ['in workgroup memory', { software: false, subgroupSize: 0 }],
   ];
   const shapes = [
     [1, 1],
@@ -219,8 +220,10 @@ describe('row kernels', () => {
     [5, 65],
     [2, 95],
     [1, 1280],
+    // Longer than a lane takes alone on a CPU.
+    [1, 4100],
     // More rows than a workgroup takes on a CPU, and some left over.
-    [150, 12],
+    [1100, 12],
   ];
 
   describe.each(forms)('%s', (_, own) => {

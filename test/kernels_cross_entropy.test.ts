@@ -26,8 +26,9 @@ const launch = (build: (operands: readonly Operand[]) => Launch, tensors: readon
   device().dispatch(build, tensors, () => 'test');
 
 const forms: [string, Partial<AdapterTraits>][] = [
-  ['in subgroups', {}],
-  ['in workgroup memory', { subgroupSize: 0 }],
+  ['a row a lane', {}],
+  ['in subgroups', { software: false }],
+  ['in workgroup memory', { software: false, subgroupSize: 0 }],
 ];
 
 describe.each(forms)('cross entropy %s', (_, own) => {

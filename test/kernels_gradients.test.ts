@@ -126,8 +126,9 @@ describe('gradients of functions of one operand', () => {
 });
 
 const forms: [string, Partial<AdapterTraits>][] = [
-  ['in subgroups', {}],
-  ['in workgroup memory', { subgroupSize: 0 }],
+  ['a row a lane', {}],
+  ['in subgroups', { software: false }],
+  ['in workgroup memory', { software: false, subgroupSize: 0 }],
 ];
 
 describe.each(forms)('gradients of row kernels %s', (_, own) => {
