@@ -1,9 +1,9 @@
 /**
- * Records dispatches into one compute pass until somebody needs a result or there are some, then submits them together.
+ * Records dispatches into one compute pass until somebody needs a result or 64 are there, then submits them together.
  */
 import { type Launch, writeParameters } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
-import { ParameterBlocks } from './parameter_blocks.js';
+import { UniformBlocks } from './uniform_blocks.js';
 import type { Binding, Program, ProgramCache } from './programs.js';
 
 /** What was sent to the GPU since the device was opened or the counters were reset. */
@@ -72,7 +72,7 @@ const dispatchesPerSubmit = 64;
 
 export class CommandQueue {
   readonly counts: CommandCounts = noCounts();
-  private readonly parameters: ParameterBlocks;
+  private readonly parameters: UniformBlocks;
   private recorded = 0;
   private batch = 1;
   private encoder: GPUCommandEncoder | undefined;
@@ -84,7 +84,7 @@ export class CommandQueue {
     private readonly gpu: GPUDevice,
     private readonly programs: ProgramCache,
   ) {
-    this.parameters = new ParameterBlocks(gpu, programs.parameterLayout);
+    this.parameters = new UniformBlocks(gpu, programs.parameterLayout);
   }
 
   /**
@@ -194,6 +194,14 @@ export class CommandQueue {
     this.beginBatch();
   }
 
+  resetCounts(): void {
+    Object.assign(this.counts, noCounts());
+  }
+
+  destroy(): void {
+    this.parameters.destroy();
+  }
+
   private beginBatch(): void {
     this.encoder = undefined;
     this.pass = undefined;
@@ -219,13 +227,5 @@ export class CommandQueue {
     this.pass.dispatchWorkgroups(...workgroups);
     this.recorded++;
     this.counts.dispatches++;
-  }
-
-  resetCounts(): void {
-    Object.assign(this.counts, noCounts());
-  }
-
-  destroy(): void {
-    this.parameters.destroy();
   }
 }

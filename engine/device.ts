@@ -85,7 +85,7 @@ export class Device implements TensorDevice {
       () => {
         this.queue.discard();
         this.programs.clearBindGroups();
-        this.dispatcher.generation++;
+        this.dispatcher.outdateRecordings();
       },
     );
     this.programs = new ProgramCache(gpu, (label, create, undo) =>
@@ -129,7 +129,7 @@ export class Device implements TensorDevice {
   /** @internal Multiplies by units for small matrices from now on, once they were seen to compute rightly. */
   useMatrixUnits(matrixUnits: MatrixUnits): void {
     this.knownTraits = { ...this.knownTraits, matrixUnits };
-    this.dispatcher.generation++;
+    this.dispatcher.outdateRecordings();
   }
 
   /** @internal The variants of kernels that were measured to be the fastest here. */
@@ -143,7 +143,7 @@ export class Device implements TensorDevice {
    */
   tune(tuning: Tuning): void {
     this.tuned = choicesFor(tuning, this);
-    this.dispatcher.generation++;
+    this.dispatcher.outdateRecordings();
   }
 
   /** Starts the counters and the memory's peak anew. */

@@ -10,10 +10,8 @@ import type { Tensor } from './tensor.js';
 
 /** What becomes of a dispatch: it is sent to the GPU, taken down by a recording as well, or only compiled. */
 export class Dispatcher {
-  /** Names the work that was dispatched last. */
-  lastWork: (() => string) | undefined;
-  /** Counts how often recorded work became what would not be dispatched now. */
-  generation = 0;
+  private last: (() => string) | undefined;
+  private outdated = 0;
   private recording: RecordingTarget | undefined;
   /** Launches to be compiled, while work is gone through without doing it. */
   private toCompile: Launch[] | undefined;
@@ -23,6 +21,20 @@ export class Dispatcher {
     private readonly programs: ProgramCache,
     private readonly scopes: Scopes,
   ) {}
+
+  /** Names the work that was dispatched last. */
+  get lastWork(): (() => string) | undefined {
+    return this.last;
+  }
+
+  /** Another number whenever recorded work became what would not be dispatched now. */
+  get generation(): number {
+    return this.outdated;
+  }
+
+  outdateRecordings(): void {
+    this.outdated++;
+  }
 
   /** Whether work is gone through without doing it. */
   get onlyCompiles(): boolean {
@@ -45,7 +57,7 @@ export class Dispatcher {
       this.toCompile.push(launch);
       return;
     }
-    this.lastWork = label;
+    this.last = label;
     this.queue.dispatch(launch, bindings, label, this.recording?.list);
     if (!this.recording) return;
     this.recording.list.lastWork = label;
@@ -71,7 +83,7 @@ export class Dispatcher {
 
   repeat(list: CommandList): void {
     this.needDirect('repeat');
-    this.lastWork = list.lastWork;
+    this.last = list.lastWork;
     this.queue.repeat(list);
   }
 

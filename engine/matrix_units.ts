@@ -55,35 +55,45 @@ interface Trial {
   readonly tolerance: number;
 }
 
-/** All ways to do such work, the plain one last. */
-export interface Ways {
+/** All variants of work that units can do, the plain one last. */
+export interface UnitVariants {
   readonly products: readonly MatmulVariant[];
   readonly attentions: readonly AttentionVariant[];
 }
 
-const everyWay: Ways = { products: matmulFamily.variants, attentions: attentionFamily.variants };
+const allVariants: UnitVariants = {
+  products: matmulFamily.variants,
+  attentions: attentionFamily.variants,
+};
 
 /**
- * Multiplies and attends by each way that the units allow, in every layout that a shader of theirs is made for, and by the
- * plain way.
- * @returns whether all agree; false too where the driver refuses something, or the units allow no product
+ * Multiplies by each variant that the units allow, in every layout that a shader of theirs is made for, and by the plain one;
+ * then attends likewise, for heads of common widths.
+ * @returns the units as far as they agree with the plain way. Undefined where products do not, the driver refuses them, or
+ *   the units allow none
  * @throws DeviceLostError where the driver fails at it altogether
  */
-export async function computesRightly(
+export async function trustedUnits(
   device: Device,
-  matrixUnits: MatrixUnits,
-  { products, attentions }: Ways = everyWay,
-): Promise<boolean> {
-  const traits: AdapterTraits = { ...device.traits, matrixUnits };
+  offered: MatrixUnits,
+  { products, attentions }: UnitVariants = allVariants,
+): Promise<MatrixUnits | undefined> {
+  const units = { ...offered, attend: true };
+  const traits: AdapterTraits = { ...device.traits, matrixUnits: units };
+  if (!(await agree(device, () => productTrials(device, traits, products)))) return undefined;
+  const attend = await agree(device, () =>
+    // Heads may be of widths that the units cannot be used for.
+    attentionTrials(device, traits, attentions).filter(({ byUnits }) => byUnits.length > 0),
+  );
+  return { ...units, attend };
+}
+
+/** Whether there are trials, each has results by units, and all are as the plain one. */
+async function agree(device: Device, prepare: () => readonly Trial[]): Promise<boolean> {
   try {
     return await device.scope(async () => {
-      const multiplied = productTrials(device, traits, products);
-      // Heads may be of widths that the units cannot be used for.
-      const attended = attentionTrials(device, traits, attentions).filter(
-        ({ byUnits }) => byUnits.length > 0,
-      );
-      const trials = [...multiplied, ...attended];
-      if (trials.some(({ byUnits }) => byUnits.length === 0)) return false;
+      const trials = prepare();
+      if (trials.length === 0 || trials.some(({ byUnits }) => byUnits.length === 0)) return false;
       // Side by side first: openDevice waits for it.
       await device.compile(() => {
         for (const { plain, byUnits } of trials) for (const way of [plain, ...byUnits]) way();
@@ -112,15 +122,15 @@ interface Work<Problem> {
   readonly tolerance: number;
 }
 
-type Way<Problem> = Variant<Problem> & { launch(problem: Problem, traits: AdapterTraits): Launch };
+type WorkVariant<Problem> = Variant<Problem> & { launch(problem: Problem, traits: AdapterTraits): Launch };
 
 function trialOf<Problem>(
   device: Device,
   traits: AdapterTraits,
-  variants: readonly Way<Problem>[],
+  variants: readonly WorkVariant<Problem>[],
   { tensors, problemOf, result, tolerance }: Work<Problem>,
 ): Trial {
-  const by = (variant: Way<Problem>) => (): Tensor => {
+  const by = (variant: WorkVariant<Problem>) => (): Tensor => {
     const filled = result();
     device.dispatch(
       (operands) => variant.launch(problemOf(operands), traits),

@@ -2,7 +2,7 @@ import type { AdapterTraits } from '../kernels/index.js';
 import { type AdapterOptions, type AdapterSummary, type FoundAdapter, findAdapter } from './adapters.js';
 import { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
-import { computesRightly, matrixFeature, offeredMatrixUnits } from './matrix_units.js';
+import { matrixFeature, offeredMatrixUnits, trustedUnits } from './matrix_units.js';
 
 export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
@@ -41,10 +41,11 @@ const openInstances: GPU[] = [];
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const device = await open(options, usefulFeatures);
-  const units = offeredMatrixUnits(device.info, device.gpu);
-  if (!units) return device;
+  const offered = offeredMatrixUnits(device.info, device.gpu);
+  if (!offered) return device;
   try {
-    if (await computesRightly(device, units)) device.useMatrixUnits(units);
+    const units = await trustedUnits(device, offered);
+    if (units) device.useMatrixUnits(units);
     return device;
   } catch (error) {
     device.close();

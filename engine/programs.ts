@@ -1,7 +1,7 @@
 /** Compiled programs and bind groups, each made once and found again by key. */
 import { type Access, type Launch, parameterBytes, programKey, programSource } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
-import { parameterLayout } from './parameter_blocks.js';
+import { parameterLayout } from './uniform_blocks.js';
 
 export interface Program {
   readonly pipeline: GPUComputePipeline;
@@ -13,6 +13,8 @@ export interface Program {
 interface TensorLayout {
   readonly id: number;
   readonly layout: GPUBindGroupLayout;
+  /** Of the programs: their parameters are group 1. */
+  readonly ofProgram: GPUPipelineLayout;
 }
 
 /** Part of a buffer that a kernel sees, in bytes. */
@@ -147,7 +149,7 @@ export class ProgramCache {
     const module = this.gpu.createShaderModule({ label: launch.kernel, code: programSource(launch) });
     const descriptor = {
       label: launch.kernel,
-      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [tensors.layout, this.parameterLayout] }),
+      layout: tensors.ofProgram,
       compute: { module },
     };
     return { tensors, parameterBytes: parameterBytes(launch), descriptor };
@@ -163,7 +165,13 @@ export class ProgramCache {
         visibility: GPUShaderStage.COMPUTE,
         buffer: { type },
       }));
-      known = { id: this.layouts.size, layout: this.gpu.createBindGroupLayout({ label: key, entries }) };
+      const layout = this.gpu.createBindGroupLayout({ label: key, entries });
+      const bindGroupLayouts = [layout, this.parameterLayout];
+      known = {
+        id: this.layouts.size,
+        layout,
+        ofProgram: this.gpu.createPipelineLayout({ bindGroupLayouts }),
+      };
       this.layouts.set(key, known);
     }
     return known;

@@ -81,10 +81,13 @@ interface MatrixLayout extends MatrixTile {
   readonly sums: number;
 }
 
-/** The layout for units for matrices, if the adapter has any that heads of such a width can be cut for. */
-function matrixLayout(width: number, traits: AdapterTraits): MatrixLayout | undefined {
+/**
+ * The layout for units for matrices, if the adapter has any that so many queries of heads so wide can be cut for. However many
+ * there are in a batch: weights are rounded then.
+ */
+function matrixLayout(queries: number, width: number, traits: AdapterTraits): MatrixLayout | undefined {
   const { f16, matrixUnits, maxWorkgroupInvocations, maxWorkgroupStorageBytes } = traits;
-  if (!f16 || !matrixUnits || width > widestTiled) return undefined;
+  if (!f16 || !matrixUnits?.attend || width > widestTiled) return undefined;
   const { columns, depth, lanes } = matrixUnits;
   const share = lanes / matrixUnits.rows;
   const even = share >= 1 && [Math.log2(share), width / share].every(Number.isInteger);
@@ -100,6 +103,7 @@ function matrixLayout(width: number, traits: AdapterTraits): MatrixLayout | unde
     const halves = keys * (width + 8) + rows * (keys + 8);
     const bytes = 2 * halves + 4 * (sums + 2 * rows);
     return (
+      rows <= queries &&
       Number.isInteger(subgroups) &&
       [columns, depth, share].every((size) => keys % size === 0) &&
       subgroups * lanes <= maxWorkgroupInvocations &&
@@ -108,13 +112,9 @@ function matrixLayout(width: number, traits: AdapterTraits): MatrixLayout | unde
   });
 }
 
-/**
- * Whether units for matrices compute the attention of so many queries of heads so wide, if it is of f16. However many
- * there are in a batch: weights are rounded then.
- */
+/** Whether units for matrices compute the attention of so many queries of heads so wide, if it is of f16. */
 export function attendsByMatrixUnits(queries: number, width: number, traits: AdapterTraits): boolean {
-  const layout = matrixLayout(width, traits);
-  return layout !== undefined && queries >= layout.rows;
+  return matrixLayout(queries, width, traits) !== undefined;
 }
 
 /** Units for matrices of f16. Weights are rounded to f16 as well, all sums are f32. */
@@ -128,7 +128,7 @@ const attentionMatrix: AttentionVariant = {
   },
   launch(problem, traits) {
     const units = traits.matrixUnits!;
-    const layout = matrixLayout(problem.query.shape[3]!, traits)!;
+    const layout = matrixLayout(problem.query.shape[2]!, problem.query.shape[3]!, traits)!;
     const defines = {
       LANES: units.lanes,
       SUBGROUPS: layout.subgroups,

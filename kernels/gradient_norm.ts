@@ -22,7 +22,7 @@ const largestFloat = 3.4028234663852886e38;
 function partSpan(x: Operand, traits: AdapterTraits): number {
   const { lanes } = rowLanes(traits);
   const vectors = elementCount(x.shape) / vectorWidth([x]);
-  return traits.software ? 1024 * lanes : Math.max(16 * lanes, Math.ceil(vectors / 4096));
+  return traits.software ? 2048 * lanes : Math.max(16 * lanes, Math.ceil(vectors / 4096));
 }
 
 function launchSum(kernel: string, x: Operand, span: number, result: Operand, traits: AdapterTraits): Launch {

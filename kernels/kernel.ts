@@ -28,6 +28,8 @@ export interface MatrixUnits {
   readonly depth: number;
   /** Lanes of a subgroup. */
   readonly lanes: number;
+  /** Whether they were seen to compute attention rightly, not products alone. */
+  readonly attend?: boolean;
 }
 
 /** What a kernel may know of the adapter when it chooses its variant and tile sizes. */

@@ -93,14 +93,14 @@ interface RowSharing {
   readonly workgroup: number;
   /** Whether those that share a row are one subgroup. */
   readonly subgroup: boolean;
-  /** Lanes that share a row: all of the workgroup's, or one where the row is short. */
+  /** Lanes that share a row: all of the workgroup's, or on a CPU one where the row is not long. */
   readonly lanes: number;
   /** Rows that a workgroup takes: on a CPU as many as leave every core some workgroups. */
   readonly span: number;
 }
 
 /** Longest row that a lane of a CPU takes alone, in as many columns as are taken at once. */
-const loneColumns = 512;
+const loneColumns = 256;
 
 /**
  * How lanes share rows: whatever the number of rows, since sums in another order are rounded otherwise.
@@ -108,12 +108,11 @@ const loneColumns = 512;
  */
 export function rowSharing(rows: number, columns: number, traits: AdapterTraits): RowSharing {
   const { lanes: workgroup, subgroup } = rowLanes(traits);
-  if (columns <= (traits.software ? loneColumns : workgroup / 2)) {
-    const rounds = traits.software ? Math.min(16, Math.ceil(rows / workgroup / 64)) : 1;
-    return { workgroup, subgroup: false, lanes: 1, span: workgroup * rounds };
-  }
-  const span = traits.software ? Math.min(16, Math.ceil(rows / 64)) : 1;
-  return { workgroup, subgroup, lanes: workgroup, span };
+  if (!traits.software) return { workgroup, subgroup, lanes: workgroup, span: 1 };
+  const lanes = columns <= loneColumns ? 1 : workgroup;
+  const atOnce = workgroup / lanes;
+  const span = atOnce * Math.min(16, Math.ceil(rows / atOnce / 64));
+  return { workgroup, subgroup: subgroup && lanes > 1, lanes, span };
 }
 
 /**

@@ -50,7 +50,7 @@ export function launchReduce(
   return launchRows('reduce', x, result, extra, traits);
 }
 
-/** Longest row that one launch of `reduce` adds up without losing digits: an f32 sum of n like terms is off by up to n / 2^24. */
+/** Longest row that one launch of `reduce` takes. Longer ones are reduced in stages, by more workgroups than there are rows. */
 export function reductionRowLimit(traits: AdapterTraits): number {
   return 128 * rowLanes(traits).lanes;
 }

@@ -64,11 +64,16 @@ export function transformerBlock(
 /** Whether attention gets f16. Only where the block is not trained: digits are kept for gradients. */
 function readsInHalves(x: Tensor, parameters: Parameters, names: BlockNames, heads: number): boolean {
   const [inputWeight, inputBias] = names.attentionInput;
-  const others = [names.norm1, names.attentionOutput, names.norm2, names.expand, names.contract];
+  const layers = [names.norm1, names.attentionOutput, names.norm2, names.expand, names.contract];
+  const others = [inputBias, ...layers.flatMap((name) => [`${name}.weight`, `${name}.bias`])];
   const weight = parameters.get(inputWeight);
-  const rest = [inputBias, ...others.flatMap((name) => [`${name}.weight`, `${name}.bias`])];
-  const weights = rest.map((name) => parameters.get(name));
-  return attendsInHalves(x, [weight, ...weights], weight.shape[0]! / 3 / heads);
+  const headWidth = weight.shape[0]! / 3 / heads;
+  return attendsInHalves(
+    x,
+    weight,
+    headWidth,
+    others.map((name) => parameters.get(name)),
+  );
 }
 
 function computeBlock(

@@ -31,7 +31,7 @@ const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
   ...device().traits,
   software: false,
   maxWorkgroupStorageBytes: 16_384,
-  matrixUnits,
+  matrixUnits: { ...matrixUnits, attend: true },
 });
 
 /** Weights are rounded to f16, whose errors are random. */
@@ -145,7 +145,8 @@ test('is chosen for as many queries as a tile has, of f16, in heads that matrice
     expect(choice(problem)).toBe('attention_matrix');
   }
   expect(choice(problemOf(32, 64))).toBe('attention_matrix');
-  expect(choice(problemOf(31, 64))).toBe('attention_tile');
+  expect(choice(problemOf(16, 64))).toBe('attention_matrix');
+  expect(choice(problemOf(15, 64))).toBe('attention_tile');
   expect(choice(problemOf(16, 128))).toBe('attention_matrix');
   expect(choice(problemOf(197, 24))).toBe('attention_tile');
   expect(choice(problemOf(197, 144))).toBe('attention_row');
@@ -158,7 +159,9 @@ test('is chosen for as many queries as a tile has, of f16, in heads that matrice
   expect(choice(problemOf(31, 64), { maxWorkgroupInvocations: 32 })).toBe('attention_matrix');
   expect(choice(problemOf(197, 64), { maxWorkgroupInvocations: 16 })).toBe('attention_row');
   expect(choice(problemOf(197, 64), { maxWorkgroupStorageBytes: 4096 })).toBe('attention_tile');
-  expect(choice(problemOf(197, 64), { matrixUnits: { ...wide, depth: 24 } })).toBe('attention_tile');
+  expect(choice(problemOf(197, 64), { matrixUnits: { ...wide, depth: 24, attend: true } })).toBe(
+    'attention_tile',
+  );
 });
 
 test('a measured choice does not depend on the batch either, where weights may be rounded', () => {

@@ -208,7 +208,8 @@ describe('functions of two operands', () => {
 
 describe('row kernels', () => {
   const forms: [string, Partial<AdapterTraits>][] = [
-    ['a row a lane', {}],
+    ['a row a lane, long ones in subgroups', {}],
+    ['a row a lane, long ones in workgroup memory', { subgroupSize: 0 }],
     ['in subgroups', { software: false }],
     ['in workgroup memory', { software: false, subgroupSize: 0 }],
   ];
@@ -220,8 +221,8 @@ describe('row kernels', () => {
     [5, 65],
     [2, 95],
     [1, 1280],
-    // Longer than a lane takes alone on a CPU.
-    [1, 4100],
+    // Longer than a lane takes alone on a CPU, and more than a workgroup takes at once.
+    [130, 2052],
     // More rows than a workgroup takes on a CPU, and some left over.
     [1100, 12],
   ];

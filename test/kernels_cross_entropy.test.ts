@@ -26,7 +26,8 @@ const launch = (build: (operands: readonly Operand[]) => Launch, tensors: readon
   device().dispatch(build, tensors, () => 'test');
 
 const forms: [string, Partial<AdapterTraits>][] = [
-  ['a row a lane', {}],
+  ['a row a lane, long ones in subgroups', {}],
+  ['a row a lane, long ones in workgroup memory', { subgroupSize: 0 }],
   ['in subgroups', { software: false }],
   ['in workgroup memory', { software: false, subgroupSize: 0 }],
 ];
@@ -81,7 +82,8 @@ describe.each(forms)('cross entropy %s', (_, own) => {
     [30, 95],
     [9, 97],
     [5, 65],
-    [2, 700],
+    // Longer than a lane takes alone on a CPU, and more than a workgroup takes at once.
+    [70, 700],
   ];
 
   test.each(floats)('loss and gradient, %s', async (dtype) => {

@@ -1,6 +1,6 @@
 /** Units for small matrices are taken only where the adapter has such as are needed, and they compute rightly. */
 import { describe, expect, test } from '@jest/globals';
-import { type Ways, computesRightly, offeredMatrixUnits } from '../engine/matrix_units.js';
+import { type UnitVariants, offeredMatrixUnits, trustedUnits } from '../engine/matrix_units.js';
 import {
   type AttentionProblem,
   type AttentionVariant,
@@ -89,8 +89,8 @@ describe('multiplying and attending are tried', () => {
 
   test('in every layout that a shader is made for', async () => {
     const live = device().memory.liveBytes;
-    const ways: Ways = { products: multiplying(), attentions: attending() };
-    expect(await computesRightly(device(), units, ways)).toBe(true);
+    const variants: UnitVariants = { products: multiplying(), attentions: attending() };
+    expect(await trustedUnits(device(), units, variants)).toEqual({ ...units, attend: true });
     expect([...layouts].sort()).toEqual([
       '128 false true true true f32',
       '128 true false false false f16',
@@ -112,7 +112,10 @@ describe('multiplying and attending are tried', () => {
     const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 8 };
     const smallest = matmulFamily.variants.find(({ name }) => name === 'matmul_matrix_32')!;
     const products = [withLaunches(smallest, emulated), plain];
-    expect(await computesRightly(device(), large, { products, attentions: [plainAttention] })).toBe(true);
+    expect(await trustedUnits(device(), large, { products, attentions: [plainAttention] })).toEqual({
+      ...large,
+      attend: false,
+    });
   }, 120_000);
 
   test('and done where that of attention does', async () => {
@@ -122,10 +125,13 @@ describe('multiplying and attending are tried', () => {
       canApply: ({ query, mask }) => query.shape[3] === 64 && !mask,
     };
     const attentions = [attention, plainAttention];
-    expect(await computesRightly(device(), large, { products: multiplying(), attentions })).toBe(true);
+    expect(await trustedUnits(device(), large, { products: multiplying(), attentions })).toEqual({
+      ...large,
+      attend: true,
+    });
   }, 120_000);
 
-  test.each<[string, Partial<Ways>]>([
+  test.each<[string, Partial<UnitVariants>]>([
     ['a little wrong', { products: multiplying((problem) => ({ ...problem, scale: 1.01 })) }],
     ['no number', { products: multiplying((problem) => ({ ...problem, scale: NaN })) }],
     [
@@ -136,13 +142,16 @@ describe('multiplying and attending are tried', () => {
         ),
       },
     ],
-    ['of attention a little wrong', { attentions: attending((problem) => ({ ...problem, scale: 0.51 })) }],
+  ])('and not done where results are %s', async (_, wrong) => {
+    const variants: UnitVariants = { products: multiplying(), attentions: attending(), ...wrong };
+    expect(await trustedUnits(device(), units, variants)).toBeUndefined();
+  });
+
+  test.each<[string, Partial<UnitVariants>]>([
+    ['a little wrong', { attentions: attending((problem) => ({ ...problem, scale: 0.51 })) }],
+    ['wrong where keys are hidden', { attentions: attending((problem) => ({ ...problem, causal: false })) }],
     [
-      'of attention wrong where keys are hidden',
-      { attentions: attending((problem) => ({ ...problem, causal: false })) },
-    ],
-    [
-      'of attention wrong for padding',
+      'wrong for padding',
       {
         attentions: attending(({ padding, ...problem }) => ({
           ...problem,
@@ -150,20 +159,19 @@ describe('multiplying and attending are tried', () => {
         })),
       },
     ],
-  ])('and not done where results are %s', async (_, wrong) => {
-    const ways: Ways = { products: multiplying(), attentions: attending(), ...wrong };
-    expect(await computesRightly(device(), units, ways)).toBe(false);
+  ])('and products alone where those of attention are %s', async (_, wrong) => {
+    const variants: UnitVariants = { products: multiplying(), attentions: attending(), ...wrong };
+    expect(await trustedUnits(device(), units, variants)).toEqual({ ...units, attend: false });
   });
 
   test('and not done where no tile fits', async () => {
-    expect(await computesRightly(device(), units, { products: [plain], attentions: attending() })).toBe(
-      false,
-    );
+    const variants: UnitVariants = { products: [plain], attentions: attending() };
+    expect(await trustedUnits(device(), units, variants)).toBeUndefined();
   });
 
   test('without attention where its heads fit no matrices', async () => {
-    const ways: Ways = { products: multiplying(), attentions: [plainAttention] };
-    expect(await computesRightly(device(), units, ways)).toBe(true);
+    const variants: UnitVariants = { products: multiplying(), attentions: [plainAttention] };
+    expect(await trustedUnits(device(), units, variants)).toEqual({ ...units, attend: false });
   });
 });
 
@@ -171,7 +179,7 @@ test('a driver that refuses their shaders has none; the device works on', async 
   const { matrixUnits } = device().traits;
   expect(matrixUnits).toBeUndefined();
   const live = device().memory.liveBytes;
-  expect(await computesRightly(device(), { rows: 16, columns: 16, depth: 16, lanes: 8 })).toBe(false);
+  expect(await trustedUnits(device(), { rows: 16, columns: 16, depth: 16, lanes: 8 })).toBeUndefined();
   expect(device().memory.liveBytes).toBe(live);
   await device().scope(async () => {
     expect([...(await device().tensor(Float32Array.of(1, 2), [2]).read())]).toEqual([1, 2]);

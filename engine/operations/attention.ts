@@ -129,16 +129,19 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
 
 /**
  * Whether queries, keys and values are best projected to f16: where units for matrices compute such an attention, the
- * projection's weight is no wider and no gradient goes through any of it.
+ * projection's weight is no wider, and no gradient goes through any of it.
  * @param tokens `[batch, queries, width]`, what is projected
- * @param weights of the work that attention is part of, that of the projection first
+ * @param others weights of the rest of the work that attention is part of
  */
 export function attendsInHalves(
   tokens: Tensor,
-  weights: readonly [Tensor, ...Tensor[]],
+  weight: Tensor,
   headWidth: number,
+  others: readonly Tensor[],
 ): boolean {
-  const narrow = weights[0].dtype === 'f16' || weights[0].dtype === 'q8';
-  const byUnits = attendsByMatrixUnits(tokens.shape[1]!, headWidth, tokens.device.traits);
-  return narrow && byUnits && !isRecorded([tokens, ...weights]);
+  return (
+    attendsByMatrixUnits(tokens.shape[1]!, headWidth, tokens.device.traits) &&
+    (weight.dtype === 'f16' || weight.dtype === 'q8') &&
+    !isRecorded([tokens, weight, ...others])
+  );
 }

@@ -1,7 +1,7 @@
 /** Bytes of the buffer in which the uniform blocks of a submit lie side by side. */
 const bufferBytes = 1 << 18;
 
-/** Blocks take multiples of so many bytes: what every adapter can bind at, and no kernel has many more. */
+/** Blocks take multiples of so many bytes: the largest `minUniformBufferOffsetAlignment` that WebGPU allows. */
 const stepBytes = 256;
 
 /** How every program sees its uniform block: as group 1, alone. */
@@ -17,7 +17,7 @@ export function parameterLayout(gpu: GPUDevice): GPUBindGroupLayout {
  * when a group is bound (`hasDynamicOffset`) would need a single one, but make lavapipe copy its descriptors, which takes
  * three times as long as all else about a small dispatch (`kernels/REJECTED.md`).
  */
-export class ParameterBlocks {
+export class UniformBlocks {
   /** What the blocks will hold. */
   readonly staging = new DataView(new ArrayBuffer(bufferBytes));
   private readonly stagingBytes = new Uint8Array(this.staging.buffer);
