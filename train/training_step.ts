@@ -84,7 +84,8 @@ export class TrainingStep {
   }
 
   /**
-   * Adds up the gradients of the batches and changes the parameters once.
+   * Adds up the gradients of the batches and changes the parameters once. What the device cannot do may be told after some of
+   * them were changed: they mean nothing then.
    * @throws Error for labels that cannot be trained on; see `trainingTargets`
    */
   async run(batches: readonly TrainingBatch[], options: StepOptions): Promise<StepReport> {
