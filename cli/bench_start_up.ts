@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type StartUp, startUpOf, timeStart } from '../bench/model/start_up.js';
 import { measureEach } from './bench_each.js';
 import type { BenchOptions } from './bench_options.js';
+import { describeError } from './errors.js';
 import { formatTable } from './output.js';
 
 const main = fileURLToPath(new URL('./main.js', import.meta.url));
@@ -22,14 +23,15 @@ export interface UnableStartUp {
  * fill the driver's cache.
  * @param image content of an image file
  * @param checkpoint file of the model
- * @throws Error with what `read` told where it fails
+ * @returns why there are no times where a start fails
+ * @throws the signal's reason where that is given
  */
 export async function measureStartUp(
   image: Uint8Array,
   checkpoint: string,
   { preset, precision, device, quiet }: BenchOptions,
   signal: AbortSignal,
-): Promise<StartUp> {
+): Promise<StartUp | UnableStartUp> {
   const folder = await mkdtemp(join(tmpdir(), 'clip4str-start-'));
   try {
     const file = join(folder, 'word.png');
@@ -43,6 +45,9 @@ export async function measureStartUp(
     );
     if (failure) throw failure;
     return startUpOf(done);
+  } catch (error) {
+    signal.throwIfAborted();
+    return { unable: describeError(error) };
   } finally {
     await rm(folder, { recursive: true });
   }
