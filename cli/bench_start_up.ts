@@ -55,15 +55,15 @@ export async function measureStartUp(
 
 export function startUpText(startUp: StartUp | UnableStartUp): string {
   if ('unable' in startUp) return `\nNo start of read was timed: ${startUp.unable}\n`;
-  const { first, then, fastestMs, slowestMs, rounds } = startUp;
+  const { first, later, fastestMs, slowestMs, rounds } = startUp;
   const whole = (ms: number): string => ms.toFixed(0);
-  const rows = Object.keys(then.stages).map((stage) => [
+  const rows = Object.keys(later.stages).map((stage) => [
     stage,
-    ...[first, then].map(({ stages }) => whole(stages[stage]!)),
+    ...[first, later].map(({ stages }) => whole(stages[stage]!)),
   ]);
   return (
     `\nA whole read of one image, from the start of its process to the first text: ${whole(first.firstTextMs)} ms with the caches ` +
-    `as they were, then ${whole(then.firstTextMs)} ms (${whole(fastestMs)} to ${whole(slowestMs)}, ${rounds} starts).\n` +
-    formatTable([['ms until', 'first', 'then'], ...rows], [1, 2])
+    `as they were, later ${whole(later.firstTextMs)} ms (${whole(fastestMs)} to ${whole(slowestMs)}, ${rounds} starts).\n` +
+    formatTable([['ms until', 'first', 'later'], ...rows], [1, 2])
   );
 }

@@ -88,7 +88,7 @@ describe('a start', () => {
     const times = [9, 4, 2, 3].map((firstTextMs): StartTimes => ({ firstTextMs, stages: {} }));
     expect(startUpOf(times)).toEqual({
       first: times[0],
-      then: times[3],
+      later: times[3],
       fastestMs: 2,
       slowestMs: 4,
       rounds: 3,
