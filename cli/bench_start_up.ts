@@ -3,11 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type StartUp, startUpOf, timeStart } from '../bench/model/start_up.js';
-import { measureEach } from './bench_each.js';
+import { type StartTimes, type StartUp, startUpOf, timeStart } from '../bench/model/start_up.js';
 import type { BenchOptions } from './bench_options.js';
 import { describeError } from './errors.js';
 import { formatTable } from './output.js';
+import { showProgress } from './progress.js';
 
 const main = fileURLToPath(new URL('./main.js', import.meta.url));
 /** The first, and those that find what it left in the caches. */
@@ -33,22 +33,24 @@ export async function measureStartUp(
   signal: AbortSignal,
 ): Promise<StartUp | UnableStartUp> {
   const folder = await mkdtemp(join(tmpdir(), 'clip4str-start-'));
+  const progress = showProgress('Starting', 'rows', !quiet);
   try {
     const file = join(folder, 'word.png');
     await writeFile(file, image);
     const options = Object.entries({ checkpoint, preset, precision, device });
     const given = options.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
     const args = ['read', file, '--quiet', ...given];
-    const each = { counted: 'starts', signal, quiet };
-    const { done, failure } = await measureEach(Array.from({ length: starts }), each, () =>
-      timeStart(main, args, signal),
-    );
-    if (failure) throw failure;
+    const done: StartTimes[] = [];
+    while (done.length < starts) {
+      progress.update(done.length, starts);
+      done.push(await timeStart(main, args, signal));
+    }
     return startUpOf(done);
   } catch (error) {
     signal.throwIfAborted();
     return { unable: describeError(error) };
   } finally {
+    progress.stop();
     await rm(folder, { recursive: true });
   }
 }
