@@ -7,9 +7,16 @@ import type { TorchTwin } from '../bench/model/torch_twin.js';
 import type { Peer } from '../bench/peers/index.js';
 import { machineOf } from '../bench/report/machine.js';
 import { type Device, measurePeakFlops } from '../engine/index.js';
-import { Clip4Str, Clip4StrModel, type Precision, presetOf } from '../model/index.js';
+import {
+  Clip4Str,
+  type Clip4StrModel,
+  type ModelConfiguration,
+  type Precision,
+  inferConfiguration,
+  presetOf,
+} from '../model/index.js';
 import { initialWeights } from '../train/initial_weights.js';
-import type { ParameterSource } from '../weights/index.js';
+import { type ParameterSource, openParameters } from '../weights/index.js';
 import { type Measured, measureEach } from './bench_each.js';
 import { type BenchOptions, wantsPeers } from './bench_options.js';
 import { encoderText, installWanted, needInstalled, openWanted, withPeers } from './bench_peers.js';
@@ -17,15 +24,15 @@ import {
   type Compared,
   compared,
   readingComparisonText,
+  requireTwin,
   torchReport,
-  twinnedModel,
   withTwin,
 } from './bench_torch.js';
 import { measureStartUp, startUpText } from './bench_start_up.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requireAdapter, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
 import { showProgress } from './progress.js';
@@ -52,27 +59,30 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
   if (untrained !== undefined && (options.checkpoint ?? options.preset) !== undefined) {
     throw new UsageError('--untrained makes a model up; leave out --checkpoint and --preset.');
   }
+  await requireAdapter(options.device, precision);
   const checkpoint =
     untrained === undefined
       ? await resolveCheckpoint(options.checkpoint, quiet)
       : initialWeights(presetOf(untrained), 0);
+  await requireComparable(checkpoint, options);
   await installWanted(options, signal);
   if (options.peers) needInstalled(onnxRuntimes);
   const image = await testImageFile();
-  const startUp =
-    typeof checkpoint === 'string'
-      ? await measureStartUp(image, checkpoint, options, signal)
-      : { unable: 'read takes files, and this model is made up.' };
-  return withTwin(options.torch, signal, (twin) =>
-    withDevice(options.device, async (device): Promise<ExitCode> => {
-      requirePrecision(device, precision);
+  return withTwin(options.torch, signal, async (twin) => {
+    const startUp =
+      typeof checkpoint === 'string'
+        ? await measureStartUp(image, checkpoint, options, signal)
+        : { unable: 'read takes files, and this model is made up.' };
+    return withDevice(options.device, async (device): Promise<ExitCode> => {
       const peakFlopsPerSecond = await measurePeakFlops(device);
       const start = performance.now();
       const reader = await loadReader(device, checkpoint, options, signal);
       await device.finish();
       const loadMs = performance.now() - start;
-      const compare = twin && (await readingComparer(device, reader, twin, precision));
-      const encoder = wantsPeers(options) ? encoderOf(reader) : undefined;
+      // Of models to compare the family was asked for.
+      const model = reader.model as Clip4StrModel;
+      const compare = twin && (await readingComparer(device, model, twin, precision));
+      const encoder = wantsPeers(options) ? model : undefined;
       const batches = options.batches ?? readingBatches;
       const measured = await measureEach(
         batches,
@@ -107,15 +117,29 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       const failure = measured.failure ?? encoders?.failure;
       if (failure) throw failure;
       return EXIT_DONE;
-    }),
-  );
+    });
+  });
 }
 
-/** The model of a reader whose image encoder is compared. @throws UsageError for another than CLIP's */
-function encoderOf({ model, checkpointName }: Clip4Str): Clip4StrModel {
-  if (model instanceof Clip4StrModel && !model.configuration.clipClsEotFeature) return model;
+/** Refuses early, before anything is measured, what the others that are asked for cannot do. @throws UsageError */
+async function requireComparable(checkpoint: string | ParameterSource, options: BenchOptions): Promise<void> {
+  const { torch, preset, untrained } = options;
+  if (torch === undefined && !wantsPeers(options)) return;
+  const source = typeof checkpoint === 'string' ? await openParameters(checkpoint) : checkpoint;
+  try {
+    const configuration = inferConfiguration(source, { preset: preset ?? untrained });
+    if (torch !== undefined) requireTwin(source.name, configuration);
+    if (wantsPeers(options)) requireClipEncoder(source.name, configuration);
+  } finally {
+    await source.close();
+  }
+}
+
+/** @throws UsageError for a model whose image encoder is another than CLIP's */
+function requireClipEncoder(name: string, configuration: ModelConfiguration): void {
+  if (configuration.family === 'clip4str' && !configuration.clipClsEotFeature) return;
   throw new UsageError(
-    `--peers: ${printable(checkpointName)} is no CLIP4STR model with all of CLIP's features; its image encoder is compared alone.`,
+    `--peers: ${printable(name)} is no CLIP4STR model with all of CLIP's features; its image encoder is compared alone.`,
   );
 }
 
@@ -164,14 +188,13 @@ async function loadReader(
   }
 }
 
-/** Gives PyTorch the model of a reader. @returns what sets both against each other at a batch size */
+/** Gives PyTorch a model. @returns what sets both against each other at a batch size */
 async function readingComparer(
   device: Device,
-  reader: Clip4Str,
+  model: Clip4StrModel,
   twin: TorchTwin,
   precision: Precision,
 ): Promise<(batchSize: number) => Promise<Compared<ReadingComparison>>> {
-  const model = twinnedModel(reader);
   const { configuration, parameters } = model;
   await twin.build(configuration, parameters, { half: precision === 'f16', dropout: 0 });
   return (batchSize) => compared(batchSize, () => compareReading(device, model, twin, batchSize));

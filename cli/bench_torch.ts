@@ -4,7 +4,7 @@ import type { TrainingComparison } from '../bench/model/torch_training.js';
 import { TorchTwin } from '../bench/model/torch_twin.js';
 import { PeerUnable } from '../bench/peers/index.js';
 import { type TorchGreeting, defaultPython } from '../bench/peers/torch_process.js';
-import { type Clip4Str, Clip4StrModel } from '../model/index.js';
+import type { ModelConfiguration } from '../model/index.js';
 import { UsageError, printable } from './errors.js';
 import { formatTable } from './output.js';
 
@@ -37,16 +37,14 @@ export async function withTwin<T>(
   }
 }
 
-/** The model of a reader that has a twin. @throws UsageError for another */
-export function twinnedModel({ model, checkpointName }: Clip4Str): Clip4StrModel {
-  if (model instanceof Clip4StrModel && model.configuration.decodeAutoregressive) return model;
+/** @throws UsageError for a model that has no twin */
+export function requireTwin(name: string, configuration: ModelConfiguration): void {
+  if (configuration.family === 'clip4str' && configuration.decodeAutoregressive) return;
   const what =
-    model instanceof Clip4StrModel
+    configuration.family === 'clip4str'
       ? "reads all characters at once (decode_ar), which the original's code fails at"
       : 'is no CLIP4STR model';
-  throw new UsageError(
-    `--torch: ${printable(checkpointName)} ${what}; the twin in PyTorch reads as CLIP4STR does.`,
-  );
+  throw new UsageError(`--torch: ${printable(name)} ${what}; the twin in PyTorch reads as CLIP4STR does.`);
 }
 
 /** What a comparison with PyTorch gave, or why it gave none. */

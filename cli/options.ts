@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsing of their values. */
 import { InvalidArgumentError, Option } from 'commander';
-import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
+import { type FoundAdapter, findAdapter } from '../engine/adapters.js';
+import { type AdapterTraits, type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { type Precision, precisions, presetNames } from '../model/index.js';
 import { UsageError } from './errors.js';
 import { storedTuning } from './tuning.js';
@@ -71,10 +72,27 @@ export async function withDevice<T>(
 }
 
 /** @throws UsageError when the adapter cannot store f16 */
-export function requirePrecision(device: Pick<Device, 'adapter' | 'traits'>, precision: Precision): void {
+export function requirePrecision(
+  device: Pick<Device, 'adapter'> & { readonly traits: Pick<AdapterTraits, 'f16'> },
+  precision: Precision,
+): void {
   if (precision === 'f16' && !device.traits.f16) {
     throw new UsageError(`--precision f16: ${device.adapter.name} has no f16 (feature shader-f16). Use f32.`);
   }
+}
+
+/** Kept, since Dawn crashes when an instance is collected before an adapter of it. */
+const foundAdapters: FoundAdapter[] = [];
+
+/**
+ * Checks what a device will need before one is opened, which may compile shaders.
+ * @throws AdapterError where no adapter fits what is wanted; UsageError when it cannot store f16
+ */
+export async function requireAdapter(wanted: string | undefined, precision: Precision): Promise<void> {
+  const found = await findAdapter(wanted, deviceOptions(wanted));
+  foundAdapters.push(found);
+  const traits = { f16: found.adapter.features.has('shader-f16') };
+  requirePrecision({ adapter: found.summary, traits }, precision);
 }
 
 /** Parses `32x128` as `[height, width]`. */

@@ -14,6 +14,7 @@ import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
 import type { Tuning } from '../engine/index.js';
+import { presetConfiguration } from '../train/configuration.js';
 import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
 import { tolerance } from './support/numbers.js';
@@ -190,6 +191,43 @@ describe('rows', () => {
       ({ purpose, stage }) => stage === 'refining' && purpose === 'decoder, attention to the image',
     )!;
     expect(looked.work).toMatchObject({ heads: 8, queries: 26, keys: 257, width: 96 });
+  });
+
+  test('have dropout where the preset has it, with all that it takes', () => {
+    for (const model of ['tiny', 'base', 'large'] as const) {
+      const training = modelWork(model, 2).filter(({ stage }) => stage === 'training');
+      const decoder = training.filter(({ purpose }) => purpose.startsWith('decoder, '));
+      const found = (kernel: KernelName) => decoder.filter(({ work }) => work.kernel === kernel);
+      const dropped = presetConfiguration(model).model.dropout > 0;
+      // Attention is fused unless its weights are dropped.
+      expect(found('attention_gradient')).toHaveLength(dropped ? 0 : 2);
+      for (const kernel of ['softmax', 'softmax_gradient'] as const) {
+        expect(found(kernel)).toHaveLength(dropped ? 2 : 0);
+      }
+      if (!dropped) expect(found('dropout')).toEqual([]);
+    }
+    const dropouts = modelWork('base', 2).flatMap(({ work, occurrences }) =>
+      work.kernel === 'dropout' ? [[work.count, occurrences]] : [],
+    );
+    const rows = 2 * 26;
+    // Forward and backward, in both branches.
+    expect(dropouts).toEqual([
+      [rows * 8 * 26, 4],
+      [rows * 8 * 197, 4],
+      [rows * 512, 20],
+      [rows * 2048, 4],
+    ]);
+  });
+
+  test('have the ends of texts where plain CLIP refines', () => {
+    const gathers = modelNames.flatMap((model) =>
+      modelWork(model, 3).filter(({ work }) => work.kernel === 'gather'),
+    );
+    expect(gathers.map(({ model, occurrences, work }) => [model, occurrences, work])).toEqual([
+      ['base', 3, { kernel: 'gather', rows: 5, tableRows: 5 * 77, width: 512 }],
+      ['large', 3, { kernel: 'gather', rows: 5, tableRows: 5 * 77, width: 768 }],
+    ]);
+    expect(gathers.every(({ purpose }) => purpose.includes('--clip-refine'))).toBe(true);
   });
 
   test('cost what their definition says', () => {

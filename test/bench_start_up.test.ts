@@ -8,8 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type StartTimes, startUpOf, timeStart } from '../bench/model/start_up.js';
 import { measureStartUp } from '../cli/bench_start_up.js';
-import { main, samplePath } from './support/command.js';
+import { main, runCommand, samplePath } from './support/command.js';
+import { fixturePath } from './support/fixtures.js';
 
+const clip = fixturePath('formats/clip_wrapped_model_key.pt');
 const never = new AbortController().signal;
 let folder: string;
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'clip4str-starts-'))));
@@ -54,6 +56,11 @@ describe('a start', () => {
       'console.log(1); console.error("no\\nmemory"); process.exit(3)',
       'read ended with exit code 3: memory',
     ],
+    [
+      'fails as ours do',
+      'console.error("error: no memory"); process.exit(1)',
+      'read ended with exit code 1: no memory',
+    ],
     ['is killed', 'process.kill(process.pid, "SIGKILL")', 'read ended by SIGKILL'],
     ['says nothing', '', 'read printed nothing'],
   ])('tells of a command that %s', async (name, text, message) => {
@@ -81,7 +88,7 @@ describe('a start', () => {
     const times = [9, 4, 2, 3].map((firstTextMs): StartTimes => ({ firstTextMs, stages: {} }));
     expect(startUpOf(times)).toEqual({
       first: times[0],
-      then: times[3],
+      later: times[3],
       fastestMs: 2,
       slowestMs: 4,
       rounds: 3,
@@ -94,10 +101,23 @@ describe('of read', () => {
   const options = { device: 'software', quiet: true } as const;
 
   test('tells why it fails', async () => {
-    const starts = measureStartUp(image, join(folder, 'none.safetensors'), options, never);
-    await expect(starts).rejects.toThrow(
-      /^read ended with exit code 1: error: .*none\.safetensors: no such file/,
+    expect(await measureStartUp(image, join(folder, 'none.safetensors'), options, never)).toEqual({
+      unable: expect.stringMatching(/^read ended with exit code 1: \S*none\.safetensors: no such file/),
+    });
+  });
+
+  test.each([
+    ['an adapter', ['--device', 'no such adapter'], /^error: no adapter matches "no such adapter"/],
+    ['PyTorch', ['--torch', '/no/such/python'], /^error: --torch: .*no such program/],
+    ['a model with a twin', ['--checkpoint', clip, '--torch', '/no/such/python'], /is no CLIP4STR model/],
+  ])('is not timed without %s that was asked for', async (_, args, message) => {
+    // Where a start would be timed, its image could not be written.
+    const env = { TMPDIR: join(folder, 'none') };
+    const { code, stdout, errors } = await runCommand(
+      ['bench', '--model', '--device', 'software', '--quiet', ...args],
+      { env },
     );
+    expect([code, stdout, errors]).toEqual([1, '', [expect.stringMatching(message)]]);
   });
 
   test('leaves nothing behind where it is interrupted', async () => {

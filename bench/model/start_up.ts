@@ -17,7 +17,7 @@ export interface StartTimes {
 export interface StartUp {
   readonly first: StartTimes;
   /** The one of the middle time of those after the first. */
-  readonly then: StartTimes;
+  readonly later: StartTimes;
   /** Milliseconds of those after the first, the least and the most. */
   readonly fastestMs: number;
   readonly slowestMs: number;
@@ -81,7 +81,7 @@ export function startUpOf([first, ...others]: readonly StartTimes[]): StartUp {
   const times = others.map(({ firstTextMs }) => firstTextMs);
   return {
     first: first!,
-    then: middle(others, ({ firstTextMs }) => firstTextMs),
+    later: middle(others, ({ firstTextMs }) => firstTextMs),
     fastestMs: Math.min(...times),
     slowestMs: Math.max(...times),
     rounds: others.length,

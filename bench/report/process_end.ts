@@ -1,4 +1,4 @@
-/** How a process ended, with the last line that it wrote to its standard error. */
+/** How a process ended, with the last line that it wrote to its standard error, as a message of ours without its `error: `. */
 export function processEnd(
   program: string,
   code: number | null,
@@ -7,5 +7,6 @@ export function processEnd(
 ): string {
   const how = killedBy === null ? `with exit code ${code}` : `by ${killedBy}`;
   const last = errors.trimEnd().split('\n').at(-1)!.trim();
-  return `${program} ended ${how}${last === '' ? '' : `: ${last}`}`;
+  const reason = last.replace(/^error: /, '');
+  return `${program} ended ${how}${reason === '' ? '' : `: ${reason}`}`;
 }

@@ -1,0 +1,181 @@
+/** The work of reading, from the sizes of a model. */
+import { defaultClipRefineOptions } from '../../model/clip_refine.js';
+import type { Clip4StrConfiguration } from '../../model/configuration.js';
+import type { AttentionWork, MatmulWork, RowWork, Work } from './work.js';
+
+/** Work of a model, and what for. */
+export interface Use {
+  readonly work: Work;
+  readonly stage: 'encoding' | 'decoding' | 'refining' | 'training';
+  /** What it is for, as `image encoder, feed-forward in`. */
+  readonly purpose: string;
+  /** How often it occurs in a reading of a batch, or in a training step with one permutation. */
+  readonly occurrences: number;
+}
+
+type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed'>>;
+
+/** `x weightᵀ + bias`, unless the options say otherwise. */
+export function linear(rows: number, depth: number, columns: number, options: Linear = {}): MatmulWork {
+  return {
+    kernel: 'matmul',
+    batch: 1,
+    rows,
+    depth,
+    columns,
+    leftTransposed: false,
+    rightTransposed: true,
+    bias: true,
+    activation: 'none',
+    residual: false,
+    ...options,
+  };
+}
+
+function attention(
+  batch: number,
+  heads: number,
+  [queries, keys]: readonly [number, number],
+  width: number,
+  causal = false,
+): AttentionWork {
+  return { kernel: 'attention', batch, heads, queries, keys, width, causal };
+}
+
+/** Work on `count` rows. */
+export function rows(kernel: RowWork['kernel'], count: number, width: number): RowWork {
+  return { kernel, rows: count, width };
+}
+
+/** Tokens of an image: its patches and the class token. */
+export function imageTokens({ image }: Clip4StrConfiguration): number {
+  const [height, width] = image.imageSize;
+  return 1 + Math.floor(height / image.patchSize[0]) * Math.floor(width / image.patchSize[1]);
+}
+
+interface Transformer {
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly mlpWidth: number;
+}
+
+/** What the blocks of a transformer do. */
+function blockUses(
+  name: string,
+  { width, layers, heads, mlpWidth }: Transformer,
+  [batch, tokens]: readonly [number, number],
+  causal: boolean,
+): Use[] {
+  const activation = 'quick_gelu';
+  const all = batch * tokens;
+  const use = (purpose: string, work: Work, occurrences = layers): Use => ({
+    work,
+    stage: 'encoding',
+    purpose: `${name}, ${purpose}`,
+    occurrences,
+  });
+  return [
+    use('query, key and value', linear(all, width, 3 * width)),
+    use('attention', attention(batch, heads, [tokens, tokens], width / heads, causal)),
+    use('attention output', linear(all, width, width, { residual: true })),
+    use('feed-forward in', linear(all, width, mlpWidth, { activation })),
+    use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
+    use('layernorm', rows('layernorm', all, width), 2 * layers + 1),
+  ];
+}
+
+/** Encoding images and their captions. */
+export function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
+  const { image, text, embedWidth } = model;
+  const tokens = imageTokens(model);
+  const patch = 3 * image.patchSize[0] * image.patchSize[1];
+  const encode = { stage: 'encoding', occurrences: 1 } as const;
+  const captionRows = batch * text.contextLength;
+  return [
+    {
+      ...encode,
+      purpose: 'image encoder, patches',
+      work: linear(batch * (tokens - 1), patch, image.width, { bias: false }),
+    },
+    ...blockUses('image encoder', image, [batch, tokens], false),
+    {
+      ...encode,
+      purpose: 'image encoder, projection',
+      work: linear(batch * tokens, image.width, embedWidth, { bias: false, rightTransposed: false }),
+    },
+    {
+      ...encode,
+      purpose: 'text encoder, token embedding',
+      work: { kernel: 'embedding', rows: captionRows, tableRows: text.vocabulary, width: text.width },
+    },
+    ...blockUses('text encoder', text, [batch, text.contextLength], true),
+  ];
+}
+
+/** One layer's work on `positions` queries of each image, of which `content` characters are known. */
+export function decoderLayerUses(
+  model: Clip4StrConfiguration,
+  stage: 'decoding' | 'refining',
+  batch: number,
+  [positions, content, occurrences]: readonly [number, number, number],
+): Use[] {
+  const { width, heads, mlpWidth, classes } = model.visualDecoder;
+  const all = batch * positions;
+  const use = (purpose: string, work: Work, times = 1): Use => ({
+    work,
+    stage,
+    purpose: `decoder, ${purpose}`,
+    occurrences: times * occurrences,
+  });
+  return [
+    use('query', linear(all, width, width), 2),
+    use('key and value', linear(all, width, 2 * width)),
+    use('attention to the text', attention(batch, heads, [positions, content], width / heads)),
+    use('attention to the image', attention(batch, heads, [positions, imageTokens(model)], width / heads)),
+    use('attention output', linear(all, width, width, { residual: true }), 2),
+    use('feed-forward in', linear(all, width, mlpWidth, { activation: 'gelu' })),
+    use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
+    use('layernorm', rows('layernorm', all, width), 5),
+    use('head', linear(all, width, classes)),
+    use('choice of characters', rows('argmax', all, classes)),
+    use('character embedding', { kernel: 'embedding', rows: all, tableRows: classes + 2, width }),
+  ];
+}
+
+/** Decoding and refining, in both branches. */
+export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
+  const positions = model.visualDecoder.maxLabelLength + 1;
+  const { width, heads } = model.visualDecoder;
+  return [
+    {
+      work: linear(batch * imageTokens(model), width, 2 * width),
+      stage: 'decoding',
+      purpose: 'decoder, key and value of the image',
+      occurrences: 2,
+    },
+    // Content of half the length stands for all steps.
+    ...decoderLayerUses(model, 'decoding', batch, [1, positions >> 1, 2 * positions]),
+    ...decoderLayerUses(model, 'refining', batch, [positions, positions, 2]),
+    {
+      work: rows('mean', batch * positions * imageTokens(model), heads),
+      stage: 'refining',
+      purpose: 'decoder, where it looked: mean of the heads, after a copy that puts them last (--attention)',
+      occurrences: 2,
+    },
+  ];
+}
+
+/** What is the refiner's alone: its encoders are plain CLIP's, much as the model's own. */
+export function clipRefinerUses({ text, embedWidth }: Clip4StrConfiguration, images: number): Use[] {
+  const { candidates } = defaultClipRefineOptions;
+  return [
+    {
+      // Its texts have all of CLIP's positions, and each image has candidates of its own.
+      work: { kernel: 'gather', rows: candidates, tableRows: candidates * text.positions, width: embedWidth },
+      stage: 'refining',
+      purpose: 'plain CLIP of an image and its candidates, features at the ends of texts (--clip-refine)',
+      occurrences: images,
+    },
+  ];
+}

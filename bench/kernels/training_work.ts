@@ -1,0 +1,120 @@
+/** The work of training, from the sizes of a model. */
+import type { Clip4StrConfiguration } from '../../model/configuration.js';
+import { type Use, decoderLayerUses, encoderUses, imageTokens, linear, rows } from './reading_work.js';
+import type { MatmulWork, Work } from './work.js';
+
+/** The backward of some forward work. */
+function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
+  const use = (what: string, gradient: Work): Use => ({
+    work: gradient,
+    stage: 'training',
+    purpose: `${purpose}${what}`,
+    occurrences,
+  });
+  if (work.kernel === 'attention') return [use(', gradient', { ...work, kernel: 'attention_gradient' })];
+  if (work.kernel === 'layernorm') return [use(', gradient', { ...work, kernel: 'layernorm_gradient' })];
+  if (work.kernel === 'embedding') return [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
+  if (work.kernel !== 'matmul') return [];
+  const plain = { bias: false, rightTransposed: false } as const;
+  const { rows: count, depth, columns, activation } = work;
+  const elements = count * columns;
+  return [
+    use(', gradient of the operand', linear(count, columns, depth, plain)),
+    use(', gradient of the weight', { ...linear(columns, count, depth, plain), leftTransposed: true }),
+    ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
+    ...(activation === 'none'
+      ? []
+      : [
+          use(', activation', { kernel: activation, count: elements }),
+          use(', gradient of the activation', { kernel: `${activation}_gradient`, count: elements }),
+        ]),
+  ];
+}
+
+/**
+ * What training does beside the forward passes that reading has too.
+ * @param dropped whether it drops elements of the decoders at random
+ */
+export function trainingUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
+  const { width, classes, maxLabelLength } = model.visualDecoder;
+  const positions = maxLabelLength + 1;
+  const all = batch * positions;
+  const decoder = decoderLayerUses(model, 'refining', batch, [positions, positions, 2]);
+  const forward = [
+    ...encoderUses(model, batch),
+    ...decoder.filter(({ work }) => !dropped || work.kernel !== 'attention'),
+  ];
+  const use = (purpose: string, work: Work, occurrences: number): Use => ({
+    work,
+    stage: 'training',
+    purpose,
+    occurrences,
+  });
+  const block = model.image.width * model.image.mlpWidth;
+  return [
+    ...forward.flatMap(gradientsOf),
+    ...(dropped ? dropoutUses(model, batch, positions) : []),
+    use('decoder, loss', rows('cross_entropy', all, classes), 2),
+    use('decoder, loss, gradient', rows('cross_entropy_gradient', all, classes), 2),
+    use('decoder, sum of gradients', { kernel: 'add', count: all * width }, 2),
+    use(
+      'image encoder, copy of tokens',
+      { kernel: 'copy', count: batch * imageTokens(model) * model.image.width },
+      1,
+    ),
+    use('gradients of a feed-forward weight, set to 0', { kernel: 'fill', count: block }, 1),
+    use(
+      'norm of gradients, feed-forward weight',
+      { kernel: 'square_sum', count: block },
+      2 * model.image.layers,
+    ),
+    use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers),
+    use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, 2 * model.image.layers),
+    use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, 2 * model.image.layers),
+  ];
+}
+
+/** What dropout adds: its own work, forward and backward, and attention in steps of its own, since its weights are dropped too. */
+function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: number): Use[] {
+  const { width, heads, mlpWidth } = model.visualDecoder;
+  const all = batch * positions;
+  const branches = 2;
+  const use = (what: string, work: Work, times = 1): Use => ({
+    work,
+    stage: 'training',
+    purpose: `decoder, ${what}`,
+    occurrences: times * branches,
+  });
+  const dropout = (what: string, count: number, times = 1): Use =>
+    use(`dropout and its gradient, ${what}`, { kernel: 'dropout', count }, 2 * times);
+  const attentionUses = (keys: number, to: string): Use[] => {
+    const product = (
+      [count, depth, columns]: readonly [number, number, number],
+      options: Partial<MatmulWork> = {},
+    ): MatmulWork => ({
+      ...linear(count, depth, columns, { bias: false, rightTransposed: false }),
+      batch: batch * heads,
+      ...options,
+    });
+    const each = width / heads;
+    const name = `attention to the ${to}`;
+    return [
+      use(`${name}, scores`, product([positions, each, keys], { rightTransposed: true })),
+      use(`${name}, weights`, rows('softmax', all * heads, keys)),
+      dropout(`of the weights of the ${name}`, all * heads * keys),
+      use(`${name}, sum of values`, product([positions, keys, each])),
+      use(`${name}, gradient of the weights`, product([positions, each, keys], { rightTransposed: true })),
+      use(`${name}, gradient of the values`, product([keys, positions, each], { leftTransposed: true })),
+      use(`${name}, gradient of the scores`, rows('softmax_gradient', all * heads, keys)),
+      use(`${name}, gradient of the query`, product([positions, keys, each])),
+      use(`${name}, gradient of the key`, product([keys, positions, each], { leftTransposed: true })),
+    ];
+  };
+  return [
+    ...attentionUses(positions, 'text'),
+    // As in reading, the cross branch's memory counts as the image's alone.
+    ...attentionUses(imageTokens(model), 'image'),
+    dropout('of content, of queries, after both attentions and after the feed-forward', all * width, 5),
+    dropout('within the feed-forward', all * mlpWidth),
+  ];
+}
