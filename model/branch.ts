@@ -1,18 +1,11 @@
 /** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
 import { type Device, type Tensor, type TensorData, argmax, endPadding } from '../engine/index.js';
+import { type BranchReading, beginIds, cutReading } from './branch_reading.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
-import { GreedyLoop, KeptLoop, type LoopOptions, beginIds } from './greedy_loop.js';
+import { GreedyLoop, KeptLoop, type LoopOptions } from './greedy_loop.js';
 import { freshCopy, keptLimitBytes } from './kept_work.js';
-
-/** What a branch has read so far. */
-export interface BranchReading {
-  /** `[batch, positions, classes]`. */
-  readonly logits: Tensor;
-  /** `[batch, 1 + positions]` u32: the begin token, then the most probable id at each position. */
-  readonly ids: Tensor;
-}
 
 /** Steps between two looks at whether all texts have ended. */
 const stepsPerLook = 3;
@@ -203,9 +196,4 @@ export function originalStepCount(ids: Uint32Array, steps: number, endId: number
     latest = Math.max(latest, end + 1);
   }
   return latest;
-}
-
-/** The first `positions` positions of a reading. */
-export function cutReading(reading: BranchReading, positions: number): BranchReading {
-  return { logits: reading.logits.slice(1, 0, positions), ids: reading.ids.slice(1, 0, 1 + positions) };
 }

@@ -1,5 +1,6 @@
 import { type Device, type Tensor, concat } from '../engine/index.js';
-import { Branch, type BranchReading, clozeMask, cutReading, originalStepCount } from './branch.js';
+import { Branch, clozeMask, originalStepCount } from './branch.js';
+import { type BranchReading, cutReading } from './branch_reading.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
 import { Decoder, type PreparedMemory, branchNames } from './decoder.js';

@@ -1,6 +1,6 @@
 /** The greedy loop's state and steps, for one reading or kept for many. All ids stay on the GPU. */
 import { type Device, type Recording, type Tensor, argmax, copyInto } from '../engine/index.js';
-import type { BranchReading } from './branch.js';
+import { type BranchReading, beginIds } from './branch_reading.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Decoder, DecodingState, PreparedMemory } from './decoder.js';
 
@@ -111,16 +111,4 @@ export class KeptLoop {
   private get tensors(): Tensor[] {
     return [...this.loop.tensors, ...this.memory.flatMap(({ key, value }) => [key, value])];
   }
-}
-
-/** Ids `[batch, 1 + positions]` u32 with the begin token in front; the rest is for the caller to fill. */
-export function beginIds(
-  device: Device,
-  tokenizer: CharsetTokenizer,
-  batch: number,
-  positions: number,
-): Tensor {
-  const ids = device.empty('u32', [batch, 1 + positions]);
-  copyInto(device.tensor(Uint32Array.of(tokenizer.beginId), [1, 1]), ids.slice(1, 0, 1));
-  return ids;
 }

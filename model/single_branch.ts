@@ -1,5 +1,6 @@
 import type { Device, Tensor } from '../engine/index.js';
-import { Branch, clozeMask, cutReading, originalStepCount } from './branch.js';
+import { Branch, clozeMask, originalStepCount } from './branch.js';
+import { cutReading } from './branch_reading.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { ParseqConfiguration, StrAdapterConfiguration } from './configuration.js';
 import { Decoder, parseqDecoderNames } from './decoder.js';

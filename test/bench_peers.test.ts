@@ -8,7 +8,7 @@ import { installPeers, openPeers, peerNames, peerPackages } from '../bench/peers
 import { onnxBytes } from '../bench/peers/onnx_format.js';
 import { onnxModel } from '../bench/peers/onnx_model.js';
 import { fromPeer, peerOperands, toPeer } from '../bench/peers/operands.js';
-import { PeerUnable, orUnable } from '../bench/peers/peer.js';
+import { PeerUnable, orUnable } from '../bench/peers/peer_unable.js';
 
 const matmul: MatmulWork = {
   kernel: 'matmul',

@@ -2,7 +2,8 @@
 import type { Device, Tensor } from '../../engine/index.js';
 import type { Clip4StrModel } from '../../model/index.js';
 import { type HostParameter, onnxEncoder } from '../peers/onnx_encoder.js';
-import { type Peer, PeerUnable, type PreparedWork } from '../peers/peer.js';
+import type { Peer, PreparedWork } from '../peers/peer.js';
+import { PeerUnable } from '../peers/peer_unable.js';
 import { median } from '../report/middle.js';
 import { renderedWords } from './rendered_words.js';
 

@@ -5,11 +5,13 @@ import { type PeerAdapter, peerAdapter, withNavigatorGpu } from './navigator_gpu
 import { openOnnxCpu } from './onnx_cpu.js';
 import { openOnnxWeb } from './onnx_web.js';
 import { type PeerPackage, installedVersion } from './packages.js';
-import { type Peer, reasonOf } from './peer.js';
+import type { Peer } from './peer.js';
+import { reasonOf } from './peer_unable.js';
 import { openTensorFlow } from './tensorflow.js';
 
 export { installCommand, installPeers, peerPackages } from './packages.js';
-export { type Peer, PeerUnable, type PreparedWork } from './peer.js';
+export type { Peer, PreparedWork } from './peer.js';
+export { PeerUnable } from './peer_unable.js';
 
 /** How each peer is opened, by the name that it is asked for with. */
 const openers = {

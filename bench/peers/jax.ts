@@ -6,7 +6,8 @@ import { type JaxArrays, jaxWork } from './jax_work.js';
 import { type PeerAdapter, awake, withErrorScopes } from './navigator_gpu.js';
 import { fromPeer, peerOperands, toPeer } from './operands.js';
 import { importInstalled, installedVersion } from './packages.js';
-import { type Peer, PeerUnable, type PreparedWork, orUnable } from './peer.js';
+import type { Peer, PreparedWork } from './peer.js';
+import { PeerUnable, orUnable } from './peer_unable.js';
 
 const packageName = '@jax-js/jax';
 const layout = 'tokens first';

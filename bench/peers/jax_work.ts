@@ -2,7 +2,7 @@
 import type { MatmulWork, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
 import { dropoutProbability, layerNormEpsilon, lerpWeight } from '../kernels/settings.js';
-import { PeerUnable } from './peer.js';
+import { PeerUnable } from './peer_unable.js';
 
 export type JaxArrays = Readonly<Record<string, JaxArray>>;
 

@@ -2,7 +2,8 @@
 import { type OnnxModel, onnxModel } from './onnx_model.js';
 import { type Ort, type OrtTensors, emptyData, plainResults, workOf } from './onnx_runtime.js';
 import { installedVersion, requireInstalled } from './packages.js';
-import { type Peer, type PreparedWork, orUnable } from './peer.js';
+import type { Peer, PreparedWork } from './peer.js';
+import { orUnable } from './peer_unable.js';
 
 const packageName = 'onnxruntime-node';
 

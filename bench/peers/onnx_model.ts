@@ -5,7 +5,7 @@ import type { AttentionWork, FloatType, MatmulWork, Work } from '../kernels/work
 import { type OnnxInitializer, type OnnxNode, type OnnxTensor, microsoft, onnxBytes } from './onnx_format.js';
 import { type PeerOperand, peerOperands, toPeer } from './operands.js';
 import { layerNormEpsilon } from '../kernels/settings.js';
-import { PeerUnable } from './peer.js';
+import { PeerUnable } from './peer_unable.js';
 
 /** A token's heads lie side by side: what ONNX Runtime's attention takes. */
 export const onnxLayout = 'tokens first';

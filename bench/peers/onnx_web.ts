@@ -13,7 +13,8 @@ import {
   workOf,
 } from './onnx_runtime.js';
 import { importInstalled, installedPath, installedUrl, installedVersion } from './packages.js';
-import { type Peer, type PreparedWork, orUnable } from './peer.js';
+import type { Peer, PreparedWork } from './peer.js';
+import { orUnable } from './peer_unable.js';
 
 const packageName = 'onnxruntime-web';
 const wasm = 'dist/ort-wasm-simd-threaded.asyncify';

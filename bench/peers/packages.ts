@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type NpmOptions, installNpmFolder, installedManifest } from '../../train/npm_folder.js';
-import { PeerUnable } from './peer.js';
+import { PeerUnable } from './peer_unable.js';
 
 /**
  * Versions that this was written for. TensorFlow.js's gradients are in `tfjs` alone: `tfjs-core` has them only as files

@@ -4,7 +4,8 @@ import type { FloatType, Work } from '../kernels/work.js';
 import { type PeerAdapter, awake, withErrorScopes } from './navigator_gpu.js';
 import { peerOperands } from './operands.js';
 import { installedVersion, requireInstalled } from './packages.js';
-import { type Peer, PeerUnable, type PreparedWork, orUnable } from './peer.js';
+import type { Peer, PreparedWork } from './peer.js';
+import { PeerUnable, orUnable } from './peer_unable.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 import { tensorFlowWork } from './tensorflow_work.js';
 

@@ -1,7 +1,7 @@
 /** Pieces of work by TensorFlow.js's operations, as its layers compose them. */
 import type { AttentionWork, MatmulWork, Work } from '../kernels/work.js';
 import { dropoutProbability, layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
-import { PeerUnable } from './peer.js';
+import { PeerUnable } from './peer_unable.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 
 export interface TensorFlowWork {

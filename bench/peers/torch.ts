@@ -10,7 +10,8 @@ import {
 import type { OperandValues } from '../kernels/values.js';
 import type { FloatType, Work } from '../kernels/work.js';
 import { peerOperands } from './operands.js';
-import { type Peer, type PreparedWork, orUnable } from './peer.js';
+import type { Peer, PreparedWork } from './peer.js';
+import { orUnable } from './peer_unable.js';
 import { type TorchOptions, TorchProcess } from './torch_process.js';
 
 const nothing = z.object({});

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { processEnd } from '../report/process_end.js';
-import { PeerUnable, orUnable } from './peer.js';
+import { PeerUnable, orUnable } from './peer_unable.js';
 import { type Frame, FrameReader, type PipedTensor, frameBytes } from './torch_frames.js';
 
 /** The Python that is asked where none is named, as its own installers call it. */
