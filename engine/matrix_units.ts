@@ -186,13 +186,22 @@ function productTrials(device: Device, traits: AdapterTraits, variants: readonly
   return trials;
 }
 
-/** Heads of common widths at multiples of four elements, and anywhere with all that hides keys. */
+/** Heads of common widths at multiples of four elements, and anywhere with all that hides keys; many tokens and few. */
 function attentionTrials(
   device: Device,
   traits: AdapterTraits,
   variants: readonly AttentionVariant[],
 ): Trial[] {
-  const [heads, tokens] = [2, 70];
+  return [70, 20].flatMap((tokens) => attentionTrialsOf(tokens, device, traits, variants));
+}
+
+function attentionTrialsOf(
+  tokens: number,
+  device: Device,
+  traits: AdapterTraits,
+  variants: readonly AttentionVariant[],
+): Trial[] {
+  const heads = 2;
   const mask = device
     .tensor(waves(tokens * tokens), [1, 1, tokens, tokens])
     .expand([1, heads, tokens, tokens]);

@@ -193,7 +193,7 @@ describe('rows', () => {
     expect(looked.work).toMatchObject({ heads: 8, queries: 26, keys: 257, width: 96 });
   });
 
-  test('have dropout where the preset has it, with all that it takes', () => {
+  test('have dropout where the preset has it, and then attention in steps', () => {
     for (const model of ['tiny', 'base', 'large'] as const) {
       const training = modelWork(model, 2).filter(({ stage }) => stage === 'training');
       const decoder = training.filter(({ purpose }) => purpose.startsWith('decoder, '));
@@ -217,6 +217,19 @@ describe('rows', () => {
       [rows * 512, 20],
       [rows * 2048, 4],
     ]);
+  });
+
+  test('have no gradients that training does not take', () => {
+    for (const model of ['tiny', 'base', 'large'] as const) {
+      const training = modelWork(model, 2).filter(({ stage }) => stage === 'training');
+      const purposes = training.map(({ purpose }) => purpose);
+      expect(purposes).toContain('image encoder, patches, gradient of the weight');
+      expect(purposes).not.toContain('image encoder, patches, gradient of the operand');
+      const tables = training.flatMap(({ work }) =>
+        work.kernel === 'embedding_gradient' ? [work.tableRows] : [],
+      );
+      expect(tables).toEqual([97]);
+    }
   });
 
   test('have the ends of texts where plain CLIP refines', () => {

@@ -76,11 +76,11 @@ describe('multiplying and attending are tried', () => {
       byMatrixUnits: true,
       canApply: (problem, traits) => realAttention.canApply(problem, traits),
       launch(problem, traits) {
-        const { WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT } = realAttention.launch(
+        const { ROWS, WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT } = realAttention.launch(
           problem,
           traits,
         ).defines;
-        layouts.add([WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT].join(' '));
+        layouts.add([ROWS, WIDTH, VECTORS, CAUSAL, MASK, PADDING, RESULT].join(' '));
         return plainAttention.launch(change(problem), traits);
       },
     },
@@ -92,10 +92,14 @@ describe('multiplying and attending are tried', () => {
     const variants: UnitVariants = { products: multiplying(), attentions: attending() };
     expect(await trustedUnits(device(), units, variants)).toEqual({ ...units, attend: true });
     expect([...layouts].sort()).toEqual([
-      '128 false true true true f32',
-      '128 true false false false f16',
-      '64 false true true true f32',
-      '64 true false false false f16',
+      '16 128 false true true true f32',
+      '16 128 true false false false f16',
+      '16 64 false true true true f32',
+      '16 64 true false false false f16',
+      '32 128 false true true true f32',
+      '32 128 true false false false f16',
+      '32 64 false true true true f32',
+      '32 64 true false false false f16',
       'depth row_major columns row_major f16',
       'depth row_major depth col_major f16',
       'depth row_major depth col_major q8',

@@ -3,7 +3,13 @@ import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { type Use, decoderLayerUses, encoderUses, imageTokens, linear, rows } from './reading_work.js';
 import type { MatmulWork, Work } from './work.js';
 
-/** The backward of some forward work. */
+/** What gives its operand or table no gradient: pixels have none, and no preset trains the text encoder's embedding. */
+const endsBackward: ReadonlySet<string> = new Set([
+  'image encoder, patches',
+  'text encoder, token embedding',
+]);
+
+/** The backward of some forward work, where all blocks are trained. */
 function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
     work: gradient,
@@ -13,13 +19,16 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   });
   if (work.kernel === 'attention') return [use(', gradient', { ...work, kernel: 'attention_gradient' })];
   if (work.kernel === 'layernorm') return [use(', gradient', { ...work, kernel: 'layernorm_gradient' })];
-  if (work.kernel === 'embedding') return [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
+  const ends = endsBackward.has(purpose);
+  if (work.kernel === 'embedding') {
+    return ends ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
+  }
   if (work.kernel !== 'matmul') return [];
   const plain = { bias: false, rightTransposed: false } as const;
   const { rows: count, depth, columns, activation } = work;
   const elements = count * columns;
   return [
-    use(', gradient of the operand', linear(count, columns, depth, plain)),
+    ...(ends ? [] : [use(', gradient of the operand', linear(count, columns, depth, plain))]),
     use(', gradient of the weight', { ...linear(columns, count, depth, plain), leftTransposed: true }),
     ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
     ...(activation === 'none'
@@ -74,7 +83,10 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   ];
 }
 
-/** What dropout adds: its own work, forward and backward, and attention in steps of its own, since its weights are dropped too. */
+/**
+ * What dropout adds: its own work, forward and backward, and the products and softmax of attention, whose weights are dropped
+ * too. Without the additions and copies that are fused where nothing is dropped.
+ */
 function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: number): Use[] {
   const { width, heads, mlpWidth } = model.visualDecoder;
   const all = batch * positions;
