@@ -13,19 +13,6 @@ function streamParameters(stream: RandomStream): Record<string, Parameter> {
   };
 }
 
-/** The first words of a stream. Operands: result (u32, dense). */
-export function launchRandomWords(stream: RandomStream, result: Operand, traits: AdapterTraits): Launch {
-  return launchStream(
-    {
-      kernel: 'random_words',
-      file: 'random_words.wgsl',
-      streams: { result: { operand: result, access: 'write' } },
-      params: streamParameters(stream),
-    },
-    traits,
-  );
-}
-
 export interface DropoutProblem {
   /** f32 or f16, dense. */
   readonly x: Operand;

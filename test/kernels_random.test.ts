@@ -1,7 +1,7 @@
 /** Random numbers: the same on the host and on every adapter, as published, and without visible dependence. */
 import { describe, expect, test } from '@jest/globals';
 import type { Tensor } from '../engine/index.js';
-import { type RandomStream, launchDropout, launchRandomWords, philox, randomWord } from '../kernels/index.js';
+import { type RandomStream, launchDropout, philox, randomWord } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { readTensorFixture } from './support/fixtures.js';
 import { Launcher, adapterForms, bitsOf } from './support/launching.js';
@@ -84,17 +84,6 @@ describe('philox', () => {
 describe.each(adapterForms)('on the GPU %s', (_, own) => {
   const launcher = (): Launcher => new Launcher(device(), own);
 
-  test('random words are those of the host', async () => {
-    for (const stream of streams) {
-      for (const count of [1, 64, 1001, 4096]) {
-        const result = poisoned(device(), [count], 'u32');
-        launcher().run([result], ([to], traits) => launchRandomWords(stream, to!, traits));
-        const expected = Array.from({ length: count }, (_x, i) => randomWord(stream, i));
-        expect([...(await result.read())]).toEqual(expected);
-      }
-    }
-  });
-
   const drop = (
     x: Tensor,
     probability: number,
@@ -104,6 +93,24 @@ describe.each(adapterForms)('on the GPU %s', (_, own) => {
     launcher().run([x, result], ([from, to], traits) =>
       launchDropout({ x: from!, probability, stream, first, result: to! }, traits),
     );
+
+  test('every stream decides as on the host', async () => {
+    for (const stream of streams) {
+      for (const count of [1, 64, 1001, 4096]) {
+        const ones = device().tensor(new Float32Array(count).fill(1), [count]);
+        // Words lie in quarters, of which each threshold is an end.
+        for (const probability of [0.25, 0.5, 0.75]) {
+          const result = poisoned(device(), [count], 'f32');
+          drop(ones, probability, result, { stream });
+          const kept = Array.from(
+            { length: count },
+            (_x, i) => randomWord(stream, i) / 2 ** 32 >= probability,
+          );
+          expect(Array.from(await result.read(), (value) => value > 0)).toEqual(kept);
+        }
+      }
+    }
+  });
 
   test.each(['f32', 'f16'] as const)('dropout of %s keeps what the stream says, scaled', async (dtype) => {
     for (const shape of [[1], [5, 8], [3, 7, 11], [2, 2048]]) {

@@ -10,7 +10,6 @@ import {
   launchLerp,
   launchMomentum,
   launchPartsSum,
-  launchRandomWords,
   launchScatter,
   launchSortIndices,
   launchSquareSums,
@@ -39,7 +38,6 @@ export function* trainingLaunches(operand: Shape, traits: AdapterTraits): Genera
       yield launchFill(1, operand(dtype, size), traits);
       yield launchFill(1, { ...operand(dtype, 3, size), strides: [20, 2] }, traits);
     }
-    yield launchRandomWords(stream, operand('u32', size), traits);
     yield launchPartsSum(operand('f32', size), factor, traits);
     const control = {
       squares: operand('f32', size),
