@@ -9,11 +9,11 @@ import { KernelBench, type KernelRow, type Runner, ownName } from '../bench/kern
 import { usualModels } from '../bench/kernels/shapes.js';
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
-import type { FloatType } from '../bench/kernels/work.js';
 import type { Device } from '../engine/index.js';
+import { precisions } from '../model/index.js';
 import { writeWholeFile } from '../weights/index.js';
 import { type Measured, measureEach } from './bench_each.js';
-import { type BenchOptions, floatPrecision } from './bench_options.js';
+import type { BenchOptions } from './bench_options.js';
 import { installWanted, openWanted, withPeers } from './bench_peers.js';
 import { openWithTorch, pythonOf } from './bench_torch.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
@@ -37,9 +37,9 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const signal = watchForInterruption();
   await installWanted(options, signal);
   return withDevice(options.device, async (device): Promise<ExitCode> => {
-    const precision = floatPrecision(options);
+    const { precision } = options;
     if (precision) requirePrecision(device, precision);
-    const dtypes: FloatType[] = precision ? [precision] : device.traits.f16 ? ['f32', 'f16'] : ['f32'];
+    const dtypes = precision ? [precision] : precisions.filter((type) => type !== 'f16' || device.traits.f16);
     const planned = planRows({
       models: options.models ?? usualModels,
       batches: options.batches ?? defaultBatches,
@@ -48,8 +48,10 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     });
     if (planned.length === 0) {
       throw new UsageError(
-        `--filter ${printable(options.filter!)}: no row has all of these words. Try a kernel (matmul), a model (base), ` +
-          'a stage (encoding, decoding, refining, training), a type (f16) or sizes (1576x768x2304T).',
+        options.filter === undefined
+          ? '--precision int8: these models have no weights in it.'
+          : `--filter ${printable(options.filter)}: no row has all of these words. Try a kernel (matmul), a model (base), ` +
+              'a stage (loading, encoding, decoding, refining, training), a type (f16, int8) or sizes (1576x768x2304T).',
       );
     }
     if (older && older.adapter !== device.adapter.name && !options.quiet) {

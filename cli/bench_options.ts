@@ -44,5 +44,5 @@ export function wantsPeers({ peers, installPeers }: BenchOptions): boolean {
 /** @throws UsageError for a precision that only reading has */
 export function floatPrecision({ precision }: BenchOptions): 'f32' | 'f16' | undefined {
   if (precision !== 'int8') return precision;
-  throw new UsageError('--precision int8 is for reading: give it with --model or --reference.');
+  throw new UsageError('--precision int8 is for reading: give it with --kernels, --model or --reference.');
 }

@@ -59,12 +59,14 @@ describe('every kernel', () => {
     '%s is timed in every variant, beside its error',
     async (_, work) => {
       const bench = await openBench();
-      for (const dtype of device().traits.f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
+      const int8 = work.kernel === 'matmul' && work.rightIs === 'weight';
+      const dtypes = ['f32', device().traits.f16 && 'f16', int8 && 'int8'] as const;
+      for (const dtype of dtypes.filter((name) => name !== false)) {
         const row = await bench.row(used(work), dtype);
         expect(row.unable).toEqual([]);
         expect(row.times.length).toBeGreaterThan(0);
         for (const times of row.times) {
-          expect(times.error).toBeLessThanOrEqual(tolerance[dtype]);
+          expect(times.error).toBeLessThanOrEqual(tolerance[dtype === 'int8' ? 'f32' : dtype]);
           expect(times.medianMs).toBeGreaterThan(0);
           expect(times.fastestMs).toBeLessThanOrEqual(times.medianMs);
         }
@@ -182,6 +184,17 @@ describe('rows', () => {
     expect(layernorms).toHaveLength(6);
   });
 
+  test('have int8 where models have it in reading', () => {
+    const rows = planRows({ ...all, dtypes: ['int8'] });
+    expect(rows.length).toBeGreaterThan(20);
+    for (const { used: use } of rows) {
+      expect(use.stage).not.toBe('training');
+      expect(use.work).toMatchObject({ kernel: 'matmul', rightIs: 'weight', rightTransposed: true });
+    }
+    // Not the patches and the projection, which are no layers of their own.
+    expect(rows.filter(({ used: { purpose } }) => /patches|projection/.test(purpose))).toEqual([]);
+  });
+
   test("are the models' own sizes", () => {
     const query = modelWork('base', 8).find(
       ({ purpose }) => purpose === 'image encoder, query, key and value',
@@ -244,11 +257,15 @@ describe('rows', () => {
   });
 
   test('cost what their definition says', () => {
-    const [product, , attention, causal] = oddWork;
+    const [product, , weighing, attention, causal] = oddWork;
     expect(workCost(product!, 'f32')).toEqual({
       flops: 2 * 2 * 19 * 37 * 45,
       bytes: 4 * (2 * 19 * 37 + 2 * 37 * 45 + 45 + 2 * 2 * 19 * 45),
     });
+    const { flops, bytes } = workCost(weighing!, 'int8');
+    expect(flops).toBe(2 * 19 * 96 * 45);
+    expect(bytes).toBe(4 * (19 * 96 + 45 + 2 * 19 * 45) + (36 * 96 * 45) / 32);
+    expect(workCost(weighing!, 'f16').bytes).toBe(4 * (19 * 96 + 45 + 2 * 19 * 45) + 2 * 96 * 45);
     expect(workCost(attention!, 'f16').flops).toBe(4 * 6 * 13 * 21 * 20);
     expect(workCost(causal!, 'f16').flops).toBe((4 * 2 * 17 * 17 * 32) / 2);
     expect(workCost({ kernel: 'embedding_gradient', rows: 2, tableRows: 100, width: 3 }, 'f32')).toEqual({
@@ -280,7 +297,7 @@ describe('reports', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
   test('are a page by itself, and can be compared with', async () => {
     const bench = await openBench();
-    const rows = [await bench.row(used(oddWork[1]!), 'f32'), await bench.row(used(oddWork[6]!), 'f32')];
+    const rows = [await bench.row(used(oddWork[1]!), 'f32'), await bench.row(used(oddWork[7]!), 'f32')];
     const page = kernelPage(report(rows));
     expect(page).toContain('a &lt;b&gt;GPU&lt;/b&gt;');
     expect(page).not.toMatch(/<script|https?:(?!\/\/www\.w3\.org)/);

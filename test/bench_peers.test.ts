@@ -18,6 +18,7 @@ const matmul: MatmulWork = {
   columns: 2,
   leftTransposed: false,
   rightTransposed: true,
+  rightIs: 'weight',
   bias: true,
   activation: 'gelu',
   residual: true,
@@ -194,6 +195,23 @@ describe('ONNX models', () => {
     expect(inputs[0]!.data).toBeInstanceOf(Uint16Array);
     expect(outputs).toEqual([{ name: 'result', type: 'float16', shape: [3, 2] }]);
     for (const name of ['Gemm', 'transB', 'Gelu', 'right', 'bias']) {
+      expect(Buffer.from(bytes).includes(name)).toBe(true);
+    }
+  });
+
+  test('hold weights in blocks of int8, which lose nothing of these', () => {
+    const work = { ...matmul, depth: 64 };
+    const values = inputValues(work, 'int8');
+    const { bytes, inputs } = onnxModel(work, 'int8', values);
+    expect(inputs.map(({ name, type }) => [name, type])).toEqual([
+      ['left', 'float32'],
+      ['residual', 'float32'],
+    ]);
+    const numbers = Uint8Array.from(values['right']!, (value) => 128 + 128 * value);
+    expect(Buffer.from(bytes).includes(Buffer.from(numbers))).toBe(true);
+    const scales = Buffer.from(new Float32Array(4).fill(1 / 128).buffer);
+    expect(Buffer.from(bytes).includes(scales)).toBe(true);
+    for (const name of ['MatMulNBits', 'right_scales', 'Gelu']) {
       expect(Buffer.from(bytes).includes(name)).toBe(true);
     }
   });

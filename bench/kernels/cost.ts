@@ -1,5 +1,6 @@
 /** Operations and bytes that work takes at least, by which speeds are told. */
-import { type FloatType, type OperandSpecification, type Work, operandsOf } from './work.js';
+import { bytesPerElement } from '../../kernels/index.js';
+import { type NumberType, type OperandSpecification, type Work, operandsOf } from './work.js';
 
 export interface WorkCost {
   /** Floating-point operations of its matrix products, a multiply-add as two; 0 where moving memory takes the time. */
@@ -12,7 +13,7 @@ export interface WorkCost {
  * Of the gradients of attention five products are counted (the scores, the slopes and three gradients), as is usual,
  * however often a kernel computes the scores; with a causal mask, half the pairs.
  */
-export function workCost(work: Work, dtype: FloatType): WorkCost {
+export function workCost(work: Work, dtype: NumberType): WorkCost {
   const { inputs, outputs } = operandsOf(work, dtype);
   const bytes = [...Object.values(inputs), ...Object.values(outputs)].reduce(
     (sum, operand) => sum + operandBytes(operand),
@@ -27,7 +28,7 @@ export function workCost(work: Work, dtype: FloatType): WorkCost {
 }
 
 export function operandBytes({ shape, dtype }: OperandSpecification): number {
-  return shape.reduce((product, size) => product * size, dtype === 'f16' ? 2 : 4);
+  return shape.reduce((product, size) => product * size, bytesPerElement[dtype]);
 }
 
 function flopsOf(work: Work): number {

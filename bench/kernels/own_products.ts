@@ -88,11 +88,11 @@ const gradientOperands = [
 type GradientOperand = (typeof gradientOperands)[number];
 
 /** The gradients start from what attention gave, which is computed once before. */
-export function ownAttentionGradient({ device, tensors, dtype }: Bench, work: AttentionWork): OwnWork {
+export function ownAttentionGradient({ device, tensors }: Bench, work: AttentionWork): OwnWork {
   const { batch, heads, queries, keys, width, causal } = work;
   const rest = { causal, scale: 1 / Math.sqrt(width) };
   const { query, key, value, outputGradient, queryGradient } = tensors as Record<string, Tensor>;
-  const keyValueGradient = device.empty(dtype, [2, batch, heads, keys, width]);
+  const keyValueGradient = device.empty(key!.dtype, [2, batch, heads, keys, width]);
   const own = {
     query,
     key,

@@ -1,56 +1,22 @@
-/** Work on rows, on embeddings and on single elements by our own kernels. Each has one variant. */
+/** Work on rows by our own kernels. Each has one variant. */
 import { type Tensor, softmax } from '../../engine/index.js';
 import {
   columnSumGroups,
-  launchAdamW,
   launchArgmax,
-  launchBinary,
   launchColumnSum,
   launchCrossEntropy,
   launchCrossEntropyGradient,
-  launchDropout,
-  launchEmbedding,
-  launchFill,
-  launchGather,
+  launchEndPadding,
   launchLayerNorm,
   launchLayerNormGradient,
   launchLayerNormWeightGradient,
-  launchLerp,
-  launchMomentum,
-  launchPartsSum,
   launchReduce,
-  launchScatter,
   launchSoftmax,
   launchSoftmaxGradient,
-  launchSortIndices,
-  launchSquareSums,
-  launchUnary,
-  launchUnaryGradient,
-  squareSumParts,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, operandOf } from './own_work.js';
-import {
-  adamwSettings,
-  dropoutProbability,
-  dropoutStream,
-  layerNormEpsilon,
-  lerpWeight,
-  momentumFactor,
-} from './settings.js';
-import type { ElementWork, EmbeddingWork, RowWork } from './work.js';
-
-/** @param outputs names of the tensors that are the work's outputs */
-function single(
-  bench: Bench,
-  name: string,
-  record: () => void,
-  outputs: readonly string[] = ['result'],
-): OwnWork {
-  return {
-    outputs: Object.fromEntries(outputs.map((output) => [output, bench.tensors[output]!])),
-    variants: [{ name, record }],
-  };
-}
+import { type Bench, type OwnWork, launch, single } from './own_work.js';
+import { endId, layerNormEpsilon } from './settings.js';
+import type { RowWork } from './work.js';
 
 export function ownRows(bench: Bench, work: RowWork): OwnWork {
   const { device, tensors } = bench;
@@ -77,6 +43,12 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
         ),
       );
     }
+    case 'end_padding':
+      return single(bench, kernel, () =>
+        launch(device, tensors, ['texts', 'result'], ({ texts, result }) =>
+          launchEndPadding(endId, texts, result, traits),
+        ),
+      );
     case 'argmax':
       return single(bench, kernel, () =>
         launch(device, tensors, ['x', 'result'], ({ x, result }) => launchArgmax(x, result, traits)),
@@ -151,140 +123,4 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
     },
     variants: [{ name: kernel, record }],
   };
-}
-
-export function ownEmbedding(bench: Bench, { kernel, rows, tableRows }: EmbeddingWork): OwnWork {
-  const { device, tensors } = bench;
-  const { traits } = device;
-  if (kernel === 'embedding') {
-    const views = { ...tensors, ids: tensors['index']!.reshape([1, rows]) };
-    return single(bench, kernel, () =>
-      launch(device, views, ['table', 'ids', 'result'], ({ table, ids, result }) =>
-        launchEmbedding(
-          {
-            table: table,
-            windowStart: 0,
-            tableRows,
-            ids: ids,
-            scale: 1,
-            result: { ...result, shape: [1, ...result.shape], strides: [0, ...result.strides] },
-          },
-          traits,
-        ),
-      ),
-    );
-  }
-  const outer = (tensor: Tensor): Tensor => tensor.reshape([1, ...tensor.shape]);
-  if (kernel === 'gather') {
-    const views = {
-      x: outer(tensors['table']!),
-      index: outer(tensors['index']!),
-      result: outer(tensors['result']!),
-    };
-    return single(bench, kernel, () =>
-      launch(device, views, ['x', 'index', 'result'], (operands) =>
-        launchGather({ ...operands, windowStart: 0, axis: tableRows }, traits),
-      ),
-    );
-  }
-  const views = {
-    gradient: outer(tensors['gradient']!),
-    index: outer(tensors['index']!),
-    order: device.empty('u32', [1, rows]),
-    result: outer(tensors['result']!),
-  };
-  const picks = { axis: tableRows, outside: 'nowhere' } as const;
-  return single(bench, kernel, () => {
-    launch(device, views, ['result'], ({ result }) => launchFill(0, result, traits));
-    launch(device, views, ['index', 'order'], (operands) =>
-      launchSortIndices({ ...picks, ...operands }, traits),
-    );
-    launch(device, views, ['gradient', 'index', 'order', 'result'], (operands) =>
-      launchScatter({ ...picks, ...operands, scale: 1, windowStart: 0 }, traits),
-    );
-  });
-}
-
-export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
-  const { device, tensors } = bench;
-  const { traits } = device;
-  /** What optimizers take from the gradients' norm. */
-  const control = () => ({
-    factor: device.tensor(Float32Array.of(1), [1]),
-    skip: device.tensor(Uint32Array.of(0), [1]),
-  });
-  switch (kernel) {
-    case 'fill':
-      return single(bench, kernel, () =>
-        launch(device, tensors, ['result'], ({ result }) => launchFill(0, result, traits)),
-      );
-    case 'square_sum':
-      return ownSquareSum(bench);
-    case 'momentum': {
-      const own = { ...tensors, ...control() };
-      const order = ['buffer', 'gradient', 'result', 'factor', 'skip'] as const;
-      const record = (): void =>
-        launch(device, own, order, (operands) => launchMomentum(operands, momentumFactor, traits));
-      return single(bench, kernel, record, ['buffer', 'result']);
-    }
-    case 'lerp': {
-      const record = (): void =>
-        launch(device, tensors, ['average', 'value'], ({ average, value }) =>
-          launchLerp(average, value, lerpWeight, traits),
-        );
-      return single(bench, kernel, record, ['average']);
-    }
-    case 'copy':
-    case 'gelu':
-    case 'quick_gelu':
-      return single(bench, kernel, () =>
-        launch(device, tensors, ['x', 'result'], ({ x, result }) =>
-          launchUnary(kernel === 'quick_gelu' ? 'quickGelu' : kernel, x, result, traits),
-        ),
-      );
-    case 'add':
-      return single(bench, kernel, () =>
-        launch(device, tensors, ['x', 'y', 'result'], ({ x, y, result }) =>
-          launchBinary('add', x, y, result, traits),
-        ),
-      );
-    case 'dropout': {
-      const settings = { probability: dropoutProbability, stream: dropoutStream, first: 0 };
-      return single(bench, kernel, () =>
-        launch(device, tensors, ['x', 'result'], (operands) =>
-          launchDropout({ ...operands, ...settings }, traits),
-        ),
-      );
-    }
-    case 'gelu_gradient':
-    case 'quick_gelu_gradient':
-      return single(bench, kernel, () =>
-        launch(device, tensors, ['x', 'gradient', 'result'], ({ x, gradient, result }) =>
-          launchUnaryGradient(kernel === 'gelu_gradient' ? 'gelu' : 'quickGelu', x, gradient, result, traits),
-        ),
-      );
-    case 'adamw': {
-      const own = { ...tensors, ...control() };
-      const order = ['parameter', 'gradient', 'firstMoment', 'secondMoment', 'factor', 'skip'] as const;
-      const record = (): void =>
-        launch(device, own, order, (operands) => launchAdamW(operands, adamwSettings, traits));
-      return single(bench, kernel, record, ['parameter', 'firstMoment', 'secondMoment']);
-    }
-  }
-}
-
-/** The sum of squares of a gradient, in as many parts as it takes. */
-function ownSquareSum(bench: Bench): OwnWork {
-  const { device, tensors } = bench;
-  const { traits } = device;
-  const count = squareSumParts(operandOf(tensors['x']!), traits);
-  const parts = count > 1 ? device.empty('f32', [count]) : tensors['result']!;
-  const own = { ...tensors, parts };
-  return single(bench, 'square_sum', () => {
-    launch(device, own, ['x', 'parts'], (operands) => launchSquareSums(operands.x, operands.parts, traits));
-    if (count === 1) return;
-    launch(device, own, ['parts', 'result'], (operands) =>
-      launchPartsSum(operands.parts, operands.result, traits),
-    );
-  });
 }

@@ -1,5 +1,5 @@
 /** Our own kernels doing some work: its tensors on the device, and every variant that the adapter allows. */
-import { type Device, type Tensor, cast } from '../../engine/index.js';
+import { type Device, type Tensor, cast, quantize } from '../../engine/index.js';
 import {
   type AdapterTraits,
   type Launch,
@@ -10,7 +10,7 @@ import {
   chooseVariant,
 } from '../../kernels/index.js';
 import type { OperandValues } from './values.js';
-import { type FloatType, type Work, operandsOf } from './work.js';
+import { type NumberType, type Work, operandsOf } from './work.js';
 
 /** A way to do the work. */
 export interface OwnVariant {
@@ -47,22 +47,43 @@ export function choiceAmong<Problem, Way extends Variant<Problem>>(
 /** What a family of kernels needs to lay out its work. */
 export interface Bench {
   readonly device: Device;
-  readonly dtype: FloatType;
   /** Inputs and outputs of the work, dense. */
   readonly tensors: Readonly<Record<string, Tensor>>;
 }
 
 /** Allocates the operands of some work and uploads its inputs. The caller's scope frees them. */
-export function allocateOperands(device: Device, work: Work, dtype: FloatType, values: OperandValues): Bench {
+export function allocateOperands(
+  device: Device,
+  work: Work,
+  dtype: NumberType,
+  values: OperandValues,
+): Bench {
   const { inputs, outputs } = operandsOf(work, dtype);
   const uploaded = Object.entries(inputs).map(([name, { shape, dtype: stored }]) => {
     const tensor = device.tensor(values[name]! as Float32Array<ArrayBuffer>, shape);
+    if (stored === 'q8') return [name, quantize(tensor)] as const;
     return [name, stored === 'f16' ? cast(tensor, 'f16') : tensor] as const;
   });
   const made = Object.entries(outputs)
     .filter(([name]) => !(name in inputs))
     .map(([name, { shape, dtype: stored }]) => [name, device.empty(stored, shape)] as const);
-  return { device, dtype, tensors: Object.fromEntries([...uploaded, ...made]) };
+  return { device, tensors: Object.fromEntries([...uploaded, ...made]) };
+}
+
+/**
+ * Work that there is one way to do.
+ * @param outputs names of the tensors that are the work's outputs
+ */
+export function single(
+  bench: Bench,
+  name: string,
+  record: () => void,
+  outputs: readonly string[] = ['result'],
+): OwnWork {
+  return {
+    outputs: Object.fromEntries(outputs.map((output) => [output, bench.tensors[output]!])),
+    variants: [{ name, record }],
+  };
 }
 
 /** Records one launch over some of the tensors, in the order of its bindings. */

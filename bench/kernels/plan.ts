@@ -1,19 +1,20 @@
 import { type ModelName, type UsedWork, modelWork } from './shapes.js';
-import type { FloatType, Work } from './work.js';
+import { quantizedBlock } from '../../kernels/index.js';
+import type { NumberType, Work } from './work.js';
 
 /** Which work is wanted. */
 export interface PlanOptions {
   readonly models: readonly ModelName[];
   /** Images at once. */
   readonly batches: readonly number[];
-  readonly dtypes: readonly FloatType[];
+  readonly dtypes: readonly NumberType[];
   /** Words that all must occur in what is known of a row, as {@link rowText} has it. */
   readonly filter: string;
 }
 
 export interface PlannedRow {
   readonly used: UsedWork;
-  readonly dtype: FloatType;
+  readonly dtype: NumberType;
 }
 
 /** The rows of a benchmark; work that occurs at several of the places that are wanted is done once, at the first of them. */
@@ -23,6 +24,7 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
   return models
     .flatMap((model) => batches.flatMap((batch) => modelWork(model, batch)))
     .flatMap((used) => dtypes.map((dtype) => ({ used, dtype })))
+    .filter(({ used, dtype }) => dtype !== 'int8' || hasInt8(used))
     .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)))
     .filter(({ used: { work }, dtype }) => {
       const key = JSON.stringify([work, dtype]);
@@ -30,8 +32,20 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
     });
 }
 
+/** Whether models have a weight in int8 there: in reading, by rows of whole blocks; that of patches is a convolution's. */
+function hasInt8({ stage, purpose, work }: UsedWork): boolean {
+  return (
+    stage !== 'training' &&
+    purpose !== 'image encoder, patches' &&
+    work.kernel === 'matmul' &&
+    work.rightIs === 'weight' &&
+    work.rightTransposed &&
+    work.depth % quantizedBlock === 0
+  );
+}
+
 /** Everything that a row can be found by. */
-export function rowText({ model, batch, stage, purpose, work }: UsedWork, dtype: FloatType): string {
+export function rowText({ model, batch, stage, purpose, work }: UsedWork, dtype: NumberType): string {
   return `${model} batch ${batch} ${stage} ${purpose}: ${work.kernel} ${shapeOf(work)} ${dtype}`.toLowerCase();
 }
 

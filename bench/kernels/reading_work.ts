@@ -6,14 +6,14 @@ import type { AttentionWork, MatmulWork, RowWork, Work } from './work.js';
 /** Work of a model, and what for. */
 export interface Use {
   readonly work: Work;
-  readonly stage: 'encoding' | 'decoding' | 'refining' | 'training';
+  readonly stage: 'loading' | 'encoding' | 'decoding' | 'refining' | 'training';
   /** What it is for, as `image encoder, feed-forward in`. */
   readonly purpose: string;
-  /** How often it occurs in a reading of a batch, or in a training step with one permutation. */
+  /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step with one permutation. */
   readonly occurrences: number;
 }
 
-type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed'>>;
+type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed' | 'rightIs'>>;
 
 /** `x weightᵀ + bias`, unless the options say otherwise. */
 export function linear(rows: number, depth: number, columns: number, options: Linear = {}): MatmulWork {
@@ -25,6 +25,7 @@ export function linear(rows: number, depth: number, columns: number, options: Li
     columns,
     leftTransposed: false,
     rightTransposed: true,
+    rightIs: 'weight',
     bias: true,
     activation: 'none',
     residual: false,
@@ -82,6 +83,18 @@ function blockUses(
     use('feed-forward in', linear(all, width, mlpWidth, { activation })),
     use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
     use('layernorm', rows('layernorm', all, width), 2 * layers + 1),
+  ];
+}
+
+/** What loading for int8 does to weights. */
+export function loadingUses({ image }: Clip4StrConfiguration): Use[] {
+  return [
+    {
+      work: { kernel: 'quantize', count: image.width * image.mlpWidth },
+      stage: 'loading',
+      purpose: 'image encoder, feed-forward weight (--precision int8)',
+      occurrences: 2 * image.layers,
+    },
   ];
 }
 
@@ -157,6 +170,12 @@ export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
     // Content of half the length stands for all steps.
     ...decoderLayerUses(model, 'decoding', batch, [1, positions >> 1, 2 * positions]),
     ...decoderLayerUses(model, 'refining', batch, [positions, positions, 2]),
+    {
+      work: rows('end_padding', batch, positions),
+      stage: 'refining',
+      purpose: 'decoder, what follows the end of a text',
+      occurrences: 2,
+    },
     {
       work: rows('mean', batch * positions * imageTokens(model), heads),
       stage: 'refining',

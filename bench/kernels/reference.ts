@@ -1,25 +1,9 @@
 /** What some of the results of work must be, in double precision, from the definitions. */
-import { randomWord } from '../../kernels/index.js';
-import { erfc } from './error_function.js';
-import {
-  adamwSettings,
-  dropoutProbability,
-  dropoutStream,
-  layerNormEpsilon,
-  lerpWeight,
-  momentumFactor,
-} from './settings.js';
+import { activations, elementSamples } from './reference_elements.js';
+import { type Sample, spread } from './samples.js';
+import { endId, layerNormEpsilon } from './settings.js';
 import type { OperandValues } from './values.js';
-import type { AttentionWork, ElementWork, EmbeddingWork, MatmulWork, RowWork, Work } from './work.js';
-
-/** One element of an output, counted in its dense row-major order. */
-export interface Sample {
-  readonly output: string;
-  readonly index: number;
-  readonly expected: number;
-  /** What is as right where random numbers are not our own. */
-  readonly otherwise?: number;
-}
+import type { AttentionWork, EmbeddingWork, MatmulWork, RowWork, Work } from './work.js';
 
 /** Samples of every output: its ends, and some between, so that edges of tiles are among them. */
 export function referenceSamples(work: Work, values: OperandValues): Sample[] {
@@ -28,27 +12,6 @@ export function referenceSamples(work: Work, values: OperandValues): Sample[] {
   if ('tableRows' in work) return embeddingSamples(work, values);
   return 'count' in work ? elementSamples(work, values) : rowSamples(work, values);
 }
-
-/** Up to `most` of the whole numbers below `count`, first and last among them. */
-function spread(count: number, most: number): number[] {
-  if (count <= most) return Array.from({ length: count }, (_, i) => i);
-  return Array.from({ length: most }, (_, i) => Math.floor((i * (count - 1)) / (most - 1)));
-}
-
-const activations = {
-  none: (x: number): number => x,
-  gelu: (x: number): number => 0.5 * x * erfc(-x / Math.SQRT2),
-  quick_gelu: (x: number): number => x / (1 + Math.exp(-1.702 * x)),
-} as const;
-
-const slopes = {
-  gelu: (x: number): number =>
-    0.5 * erfc(-x / Math.SQRT2) + (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI),
-  quick_gelu: (x: number): number => {
-    const sigmoid = 1 / (1 + Math.exp(-1.702 * x));
-    return sigmoid * (1 + 1.702 * x * (1 - sigmoid));
-  },
-} as const;
 
 function matmulSamples(work: MatmulWork, values: OperandValues): Sample[] {
   const { rows, depth, columns, leftTransposed, rightTransposed } = work;
@@ -196,6 +159,12 @@ function rowSamples({ kernel, rows, width }: RowWork, values: OperandValues): Sa
         const mean = output.reduce((sum, x, i) => sum + x * upstream[i]!, 0);
         return output.map((x, i) => x * (upstream[i]! - mean));
       });
+    case 'end_padding':
+      return alongRows((row) => {
+        const text = values['texts']!.subarray(row * width, (row + 1) * width);
+        const end = text.indexOf(endId);
+        return Uint32Array.from(text, (_, i) => Number(end !== -1 && i >= end));
+      });
     case 'argmax':
       return oneEach((row) => slice('x', row).reduce((best, x, i, all) => (x > all[best]! ? i : best), 0));
     case 'mean':
@@ -245,60 +214,4 @@ function layerNormGradientSamples(
     ...columns.map((index, i) => ({ output: 'weightGradient', index, expected: sums[i]!.weight })),
     ...columns.map((index, i) => ({ output: 'biasGradient', index, expected: sums[i]!.bias })),
   ];
-}
-
-function elementSamples({ kernel, count }: ElementWork, values: OperandValues): Sample[] {
-  const { x, y, gradient, buffer, average, value } = values;
-  const samplesOf = (valueOf: (i: number) => number, output = 'result'): Sample[] =>
-    spread(count, 256).map((index) => ({ output, index, expected: valueOf(index) }));
-  switch (kernel) {
-    case 'fill':
-      return samplesOf(() => 0);
-    case 'square_sum': {
-      const expected = (x as Float32Array).reduce((sum, own) => sum + own * own, 0);
-      return [{ output: 'result', index: 0, expected }];
-    }
-    case 'momentum': {
-      const moved = (i: number): number => momentumFactor * buffer![i]! + gradient![i]!;
-      return [...samplesOf(moved, 'buffer'), ...samplesOf((i) => gradient![i]! + momentumFactor * moved(i))];
-    }
-    case 'lerp':
-      return samplesOf((i) => average![i]! + lerpWeight * (value![i]! - average![i]!), 'average');
-    case 'copy':
-      return samplesOf((i) => x![i]!);
-    case 'add':
-      return samplesOf((i) => x![i]! + y![i]!);
-    case 'dropout':
-      return samplesOf((i) => x![i]! / (1 - dropoutProbability)).map((sample) => {
-        const kept = randomWord(dropoutStream, sample.index) >>> 1 >= dropoutProbability * 2 ** 31;
-        return kept ? { ...sample, otherwise: 0 } : { ...sample, expected: 0, otherwise: sample.expected };
-      });
-    case 'gelu':
-    case 'quick_gelu':
-      return samplesOf((i) => activations[kernel](x![i]!));
-    case 'gelu_gradient':
-      return samplesOf((i) => slopes.gelu(x![i]!) * gradient![i]!);
-    case 'quick_gelu_gradient':
-      return samplesOf((i) => slopes.quick_gelu(x![i]!) * gradient![i]!);
-    case 'adamw':
-      return (['parameter', 'firstMoment', 'secondMoment'] as const).flatMap((output) =>
-        samplesOf((i) => adamwStep(i, values)[output], output),
-      );
-  }
-}
-
-function adamwStep(
-  i: number,
-  { parameter, gradient, firstMoment, secondMoment }: OperandValues,
-): { parameter: number; firstMoment: number; secondMoment: number } {
-  const { learningRate, betas, epsilon, weightDecay, step } = adamwSettings;
-  const first = betas[0] * firstMoment![i]! + (1 - betas[0]) * gradient![i]!;
-  const second = betas[1] * secondMoment![i]! + (1 - betas[1]) * gradient![i]! ** 2;
-  const [m, v] = [first / (1 - betas[0] ** step), second / (1 - betas[1] ** step)];
-  const decayed = parameter![i]! * (1 - learningRate * weightDecay);
-  return {
-    parameter: decayed - (learningRate * m) / (Math.sqrt(v) + epsilon),
-    firstMoment: first,
-    secondMoment: second,
-  };
 }

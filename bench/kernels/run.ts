@@ -4,11 +4,12 @@ import { median } from '../report/middle.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
 import type { VariantChoice } from './own_work.js';
-import { type Sample, referenceSamples } from './reference.js';
+import { referenceSamples } from './reference.js';
+import type { Sample } from './samples.js';
 import type { UsedWork } from './shapes.js';
 import { type Clock, Stopwatch, measurePeakBytes, mostDispatches } from './stopwatch.js';
 import { type OperandValues, inputValues } from './values.js';
-import { type FloatType, type Work, operandsOf } from './work.js';
+import { type NumberType, type Work, operandsOf } from './work.js';
 
 /** How one runner did one piece of work. */
 export interface KernelTimes {
@@ -35,7 +36,7 @@ export interface KernelTimes {
 
 /** A piece of work, and how it went; or why it did not. */
 export interface KernelRow extends UsedWork {
-  readonly dtype: FloatType;
+  readonly dtype: NumberType;
   readonly flops: number;
   readonly bytes: number;
   /** Of work that there are several ways to do. */
@@ -63,7 +64,7 @@ export interface Runner {
    * @param values inputs by the names and shapes of `operandsOf(work, dtype)`
    * @throws Error whose message tells why it cannot
    */
-  prepare(work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedRunner>;
+  prepare(work: Work, dtype: NumberType, values: OperandValues): Promise<PreparedRunner>;
 }
 
 export interface PreparedRunner {
@@ -108,7 +109,7 @@ export class KernelBench {
   }
 
   /** Does one piece of work in every way, in turns, so that a noisy machine troubles all alike. */
-  async row(used: UsedWork, dtype: FloatType, peers: readonly Runner[] = []): Promise<KernelRow> {
+  async row(used: UsedWork, dtype: NumberType, peers: readonly Runner[] = []): Promise<KernelRow> {
     const { work } = used;
     const cost = workCost(work, dtype);
     const unable: { runner: string; reason: string }[] = [];
@@ -146,7 +147,7 @@ export class KernelBench {
     return { ...row, ...(choice && { choice }), times, unable };
   }
 
-  private tooLarge(work: Work, dtype: FloatType): string | undefined {
+  private tooLarge(work: Work, dtype: NumberType): string | undefined {
     const { inputs, outputs } = operandsOf(work, dtype);
     const { maxBindingBytes } = this.device;
     const large = Object.entries({ ...inputs, ...outputs }).find(
@@ -163,7 +164,7 @@ export class KernelBench {
   private async addOwn(
     entrants: Entrant[],
     work: Work,
-    dtype: FloatType,
+    dtype: NumberType,
     values: OperandValues,
     samples: readonly Sample[],
   ): Promise<VariantChoice | undefined> {
@@ -273,7 +274,7 @@ async function addPeer(
   entrants: Entrant[],
   peer: Runner,
   work: Work,
-  dtype: FloatType,
+  dtype: NumberType,
   values: OperandValues,
   samples: readonly Sample[],
 ): Promise<void> {

@@ -8,6 +8,12 @@ export const momentumFactor = 0.95;
 /** Part that a value has in a moving average. */
 export const lerpWeight = 0.125;
 
+/** What ends a text. */
+export const endId = 1;
+
+/** As the original trains in f32. */
+export const gradientNormSettings = { maxNorm: 20, unscale: 1 } as const;
+
 /** As the original trains; of our own random numbers a stream of some seed. */
 export const dropoutProbability = 0.1;
 export const dropoutStream = { seed: [3, 5], offset: 7 } as const;

@@ -1,7 +1,7 @@
 /** The work that CLIP4STR gives the kernels, reading and in training, from the sizes of its models. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { presets } from '../../model/presets.js';
-import { type Use, clipRefinerUses, decoderUses, encoderUses, linear } from './reading_work.js';
+import { type Use, clipRefinerUses, decoderUses, encoderUses, linear, loadingUses } from './reading_work.js';
 import { trainingUses } from './training_work.js';
 
 /** Work, and where it occurs. */
@@ -51,7 +51,7 @@ const squareSides = [768, 4096];
 export function modelWork(model: ModelName, batch: number): UsedWork[] {
   if (model === 'square') {
     return squareSides.map((side) => ({
-      work: linear(side, side, side, { bias: false }),
+      work: linear(side, side, side, { bias: false, rightIs: 'activations' }),
       model,
       batch,
       stage: 'encoding',
@@ -60,6 +60,7 @@ export function modelWork(model: ModelName, batch: number): UsedWork[] {
     }));
   }
   const uses = [
+    ...loadingUses(models[model]),
     ...encoderUses(models[model], batch),
     ...decoderUses(models[model], batch),
     // There is no plain CLIP of the sizes of tiny.

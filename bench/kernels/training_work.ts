@@ -1,5 +1,6 @@
 /** The work of training, from the sizes of a model. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
+import { expectedParameters } from '../../model/expected_parameters.js';
 import { type Use, decoderLayerUses, encoderUses, imageTokens, linear, rows } from './reading_work.js';
 import type { MatmulWork, Work } from './work.js';
 
@@ -29,7 +30,10 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   const elements = count * columns;
   return [
     ...(ends ? [] : [use(', gradient of the operand', linear(count, columns, depth, plain))]),
-    use(', gradient of the weight', { ...linear(columns, count, depth, plain), leftTransposed: true }),
+    use(', gradient of the weight', {
+      ...linear(columns, count, depth, { ...plain, rightIs: 'activations' }),
+      leftTransposed: true,
+    }),
     ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
     ...(activation === 'none'
       ? []
@@ -77,6 +81,11 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
       { kernel: 'square_sum', count: block },
       2 * model.image.layers,
     ),
+    use(
+      'norm of all gradients, from the sums of each',
+      { kernel: 'gradient_norm', count: expectedParameters(model).size },
+      1,
+    ),
     use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers),
     use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, 2 * model.image.layers),
     use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, 2 * model.image.layers),
@@ -84,8 +93,8 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
 }
 
 /**
- * What dropout adds: its own work, forward and backward, and the products and softmax of attention, whose weights are dropped
- * too. Without the additions and copies that are fused where nothing is dropped.
+ * What dropout adds: its own work, forward and backward; the products and softmax of attention, whose weights are dropped
+ * too; and what is fused where nothing is dropped.
  */
 function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: number): Use[] {
   const { width, heads, mlpWidth } = model.visualDecoder;
@@ -104,7 +113,7 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
       [count, depth, columns]: readonly [number, number, number],
       options: Partial<MatmulWork> = {},
     ): MatmulWork => ({
-      ...linear(count, depth, columns, { bias: false, rightTransposed: false }),
+      ...linear(count, depth, columns, { bias: false, rightTransposed: false, rightIs: 'activations' }),
       batch: batch * heads,
       ...options,
     });
@@ -115,6 +124,10 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
       use(`${name}, weights`, rows('softmax', all * heads, keys)),
       dropout(`of the weights of the ${name}`, all * heads * keys),
       use(`${name}, sum of values`, product([positions, keys, each])),
+      use(`${name}, heads of a token brought together, which lie apart`, {
+        kernel: 'copy',
+        count: all * width,
+      }),
       use(`${name}, gradient of the weights`, product([positions, each, keys], { rightTransposed: true })),
       use(`${name}, gradient of the values`, product([keys, positions, each], { leftTransposed: true })),
       use(`${name}, gradient of the scores`, rows('softmax_gradient', all * heads, keys)),
@@ -128,5 +141,7 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
     ...attentionUses(imageTokens(model), 'image'),
     dropout('of content, of queries, after both attentions and after the feed-forward', all * width, 5),
     dropout('within the feed-forward', all * mlpWidth),
+    use('residuals, of both attentions and of the feed-forward', { kernel: 'add', count: all * width }, 3),
+    use('mask of the attention to the text', { kernel: 'add', count: all * heads * positions }),
   ];
 }

@@ -1,20 +1,26 @@
 /** What operands hold when they are timed: the same for our kernels, for peers and for the reference. */
-import { type FloatType, type OperandSpecification, type Work, operandsOf } from './work.js';
+import { quantizedBlock } from '../../kernels/index.js';
+import { type NumberType, type OperandSpecification, type Work, operandsOf } from './work.js';
 
 export type OperandValues = Readonly<Record<string, Float32Array | Uint32Array>>;
 
 /**
- * Values of all inputs of some work, by name: floats in [-1, 1). For f16 they are multiples of 1/1024, which it holds as
- * they are; for f32 they have all of its digits, so that sums of products are rounded.
+ * Values of all inputs of some work, by name: floats in [-1, 1). With f16 they are multiples of 1/1024, which it holds as
+ * they are; for f32 they have all of its digits, so that sums of products are rounded. What becomes int8 loses nothing by it.
  */
-export function inputValues(work: Work, dtype: FloatType): OperandValues {
+export function inputValues(work: Work, dtype: NumberType): OperandValues {
   const { inputs } = operandsOf(work, dtype);
   return Object.fromEntries(
     Object.entries(inputs).map(([name, specification], index): [string, Float32Array | Uint32Array] => {
       if (specification.dtype === 'u32') return [name, ids(specification, entriesOf(work))];
-      const values = floats(specification, index + 1, dtype === 'f16' ? 10 : 23);
-      // A mean of squares is not negative.
-      return [name, name === 'secondMoment' ? values.map((value) => Math.abs(value)) : values];
+      const becomesInt8 = specification.dtype === 'q8' || work.kernel === 'quantize';
+      if (becomesInt8) return [name, wholeInBlocks(floats(specification, index + 1, 7))];
+      const values = floats(specification, index + 1, dtype === 'f32' ? 23 : 10);
+      // Sums and means of squares are not negative.
+      return [
+        name,
+        ['secondMoment', 'squares'].includes(name) ? values.map((value) => Math.abs(value)) : values,
+      ];
     }),
   );
 }
@@ -33,6 +39,12 @@ function floats(specification: OperandSpecification, seed: number, bits: number)
     values[i] = (Math.floor(state * scale) - half) / half;
   }
   return values;
+}
+
+/** Multiples of 1/128 as blocks of int8 hold them: the largest of each is 127 of them. */
+function wholeInBlocks(values: Float32Array): Float32Array {
+  const most = 127 / 128;
+  return values.map((value, i) => (i % quantizedBlock === 0 ? most : Math.max(-most, value)));
 }
 
 /** Ids in an order that no cache foresees. */

@@ -2,9 +2,16 @@
  * Work that a kernel does, as plain values: sizes and nothing of how it is computed. Our own kernels and those of peers
  * take the same work from the same operands.
  */
+import { quantizedBlock } from '../../kernels/index.js';
 
-/** Storage type of the floating-point operands. Sums are f32 in any case. */
+/** Storage type of a floating-point operand. */
 export type FloatType = 'f32' | 'f16';
+
+/**
+ * How the numbers of some work are stored, sums in f32 in any case. f32 and f16: all alike, but beside weights in f16 the other
+ * operands of a product are f32, as models have them. int8: weights in blocks (see `quantize`), the rest f32.
+ */
+export type NumberType = FloatType | 'int8';
 
 /** `activation(left right + bias) + residual`, `[batch, rows, depth]` by `[batch, depth, columns]`. */
 export interface MatmulWork {
@@ -17,6 +24,7 @@ export interface MatmulWork {
   readonly leftTransposed: boolean;
   /** Whether the right operand is stored `[batch, columns, depth]`, as PyTorch stores weights. */
   readonly rightTransposed: boolean;
+  readonly rightIs: 'weight' | 'activations';
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
@@ -33,9 +41,10 @@ export interface AttentionWork {
   readonly causal: boolean;
 }
 
-/** Work on each row of `[rows, width]` by itself, or down its columns. */
+/** Work on each row of `[rows, width]` by itself, or down its columns; of `end_padding` rows are texts of token ids. */
 export interface RowWork {
   readonly kernel:
+    | 'end_padding'
     | 'layernorm'
     | 'layernorm_gradient'
     | 'softmax'
@@ -69,6 +78,8 @@ export interface ElementWork {
     | 'gelu_gradient'
     | 'quick_gelu_gradient'
     | 'square_sum'
+    | 'gradient_norm'
+    | 'quantize'
     | 'adamw'
     | 'momentum'
     | 'lerp';
@@ -82,9 +93,12 @@ export type KernelName = Work['kernel'];
 /** An operand of some work, dense and row-major. */
 export interface OperandSpecification {
   readonly shape: readonly number[];
-  /** u32 for ids. Peers may hold them as i32. */
-  readonly dtype: FloatType | 'u32';
+  /** u32 for ids, which peers may hold as i32. q8: in blocks of int8. */
+  readonly dtype: FloatType | 'u32' | 'q8';
 }
+
+/** Words of a block of int8: its scale, and four numbers a word. */
+export const quantizedWords = 1 + quantizedBlock / 4;
 
 type Operands = Readonly<Record<string, OperandSpecification>>;
 
@@ -94,22 +108,30 @@ export interface WorkOperands {
   readonly outputs: Operands;
 }
 
-/** The operands of some work, whose floats are stored as `dtype`; what is added up over rows is f32. */
-export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
-  const floats = (...shape: number[]): OperandSpecification => ({ shape, dtype });
+/** The operands of some work; what is added up over rows is f32. */
+export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
+  const floats = (...shape: number[]): OperandSpecification => ({
+    shape,
+    dtype: dtype === 'int8' ? 'f32' : dtype,
+  });
   const sums = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'f32' });
   const ids = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'u32' });
   switch (work.kernel) {
     case 'matmul': {
       const { batch, rows, depth, columns } = work;
+      const weight = { f32: 'f32', f16: 'f16', int8: 'q8' } as const;
+      const beside = work.rightIs === 'weight' ? sums : floats;
       return {
         inputs: {
-          left: work.leftTransposed ? floats(batch, depth, rows) : floats(batch, rows, depth),
-          right: work.rightTransposed ? floats(batch, columns, depth) : floats(batch, depth, columns),
-          ...(work.bias ? { bias: floats(columns) } : {}),
-          ...(work.residual ? { residual: floats(batch, rows, columns) } : {}),
+          left: work.leftTransposed ? beside(batch, depth, rows) : beside(batch, rows, depth),
+          right: {
+            shape: work.rightTransposed ? [batch, columns, depth] : [batch, depth, columns],
+            dtype: work.rightIs === 'weight' ? weight[dtype] : beside().dtype,
+          },
+          ...(work.bias ? { bias: beside(columns) } : {}),
+          ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),
         },
-        outputs: { result: floats(batch, rows, columns) },
+        outputs: { result: beside(batch, rows, columns) },
       };
     }
     case 'attention':
@@ -143,6 +165,10 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
       const x = floats(work.rows, work.width);
       return { inputs: { x, gradient: x }, outputs: { result: x } };
     }
+    case 'end_padding': {
+      const texts = ids(work.rows, work.width);
+      return { inputs: { texts }, outputs: { result: texts } };
+    }
     case 'argmax':
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: ids(work.rows) } };
     case 'mean':
@@ -175,6 +201,14 @@ export function operandsOf(work: Work, dtype: FloatType): WorkOperands {
       return { inputs: { x: floats(work.count) }, outputs: { result: floats(work.count) } };
     case 'square_sum':
       return { inputs: { x: floats(work.count) }, outputs: { result: sums(1) } };
+    case 'gradient_norm':
+      // The norm, and the factor by which it clips.
+      return { inputs: { squares: sums(work.count) }, outputs: { result: sums(2) } };
+    case 'quantize':
+      return {
+        inputs: { x: floats(work.count) },
+        outputs: { result: ids(quantizedWords * (work.count / quantizedBlock)) },
+      };
     case 'add':
     case 'gelu_gradient':
     case 'quick_gelu_gradient': {

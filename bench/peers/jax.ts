@@ -1,13 +1,13 @@
 /** jax-js on WebGPU, in Node. */
 import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
+import type { FloatType, NumberType, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
 import { type JaxArrays, jaxWork } from './jax_work.js';
 import { type PeerAdapter, awake, withErrorScopes } from './navigator_gpu.js';
 import { fromPeer, peerOperands, toPeer } from './operands.js';
 import { importInstalled, installedVersion } from './packages.js';
 import type { Peer, PreparedWork } from './peer.js';
-import { PeerUnable, orUnable } from './peer_unable.js';
+import { PeerUnable, orUnable, noInt8 } from './peer_unable.js';
 
 const packageName = '@jax-js/jax';
 const layout = 'tokens first';
@@ -55,7 +55,13 @@ function provideIteratorMethods(): void {
   }
 }
 
-async function prepare(jax: Jax, work: Work, dtype: FloatType, values: OperandValues): Promise<PreparedWork> {
+async function prepare(
+  jax: Jax,
+  work: Work,
+  dtype: NumberType,
+  values: OperandValues,
+): Promise<PreparedWork> {
+  if (dtype === 'int8') throw new PeerUnable(noInt8);
   const device = jax.getWebGPUDevice();
   if (dtype === 'f16' && !device.features.has('shader-f16')) throw new PeerUnable('the adapter has no f16');
   const operands = upload(jax, work, dtype, values);

@@ -2,7 +2,7 @@
 import type { MatmulWork, Work } from '../kernels/work.js';
 import type { Jax, JaxArray } from './jax_api.js';
 import { dropoutProbability, layerNormEpsilon, lerpWeight } from '../kernels/settings.js';
-import { PeerUnable } from './peer_unable.js';
+import { PeerUnable, noOperator } from './peer_unable.js';
 
 export type JaxArrays = Readonly<Record<string, JaxArray>>;
 
@@ -135,6 +135,10 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
         ),
         outputs: ['average'],
       };
+    case 'end_padding':
+    case 'gradient_norm':
+    case 'quantize':
+      throw new PeerUnable(noOperator);
     case 'fill':
       throw new PeerUnable('constants are made once');
     case 'adamw':

@@ -1,7 +1,7 @@
 /** Writes ONNX models: the few messages of its protobuf schema that small graphs need. */
 
 /** Element types by their number in the format. */
-export const onnxTypes = { float32: 1, int32: 6, int64: 7, float16: 10 } as const;
+export const onnxTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 
 export type OnnxType = keyof typeof onnxTypes;
 

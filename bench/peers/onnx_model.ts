@@ -1,11 +1,12 @@
 /** ONNX models that do a piece of work, for ONNX Runtime on the GPU and on the CPU. */
+import { quantizedBlock } from '../../kernels/index.js';
 import { halfBits } from '../../weights/half.js';
 import type { OperandValues } from '../kernels/values.js';
-import type { AttentionWork, FloatType, MatmulWork, Work } from '../kernels/work.js';
+import type { AttentionWork, FloatType, MatmulWork, NumberType, Work } from '../kernels/work.js';
 import { type OnnxInitializer, type OnnxNode, type OnnxTensor, microsoft, onnxBytes } from './onnx_format.js';
 import { type PeerOperand, peerOperands, toPeer } from './operands.js';
 import { layerNormEpsilon } from '../kernels/settings.js';
-import { PeerUnable } from './peer_unable.js';
+import { PeerUnable, noOperator } from './peer_unable.js';
 
 /** A token's heads lie side by side: what ONNX Runtime's attention takes. */
 export const onnxLayout = 'tokens first';
@@ -48,6 +49,31 @@ class Graph {
     return name;
   }
 
+  /**
+   * Rows of floats as int8 in blocks, each with a scale: what the operator for products with them takes.
+   * @param name of the numbers; the scales are `<name>_scales`
+   */
+  int8Blocks(name: string, [rows, depth]: readonly [number, number], values: ArrayLike<number>): void {
+    const blocks = (rows * depth) / quantizedBlock;
+    const scales = new Float32Array(blocks);
+    const bytes = new Uint8Array(rows * depth);
+    for (let block = 0; block < blocks; block++) {
+      const own = Array.from({ length: quantizedBlock }, (_, i) => values[block * quantizedBlock + i]!);
+      const scale = Math.max(...own.map(Math.abs)) / 127;
+      scales[block] = scale;
+      // 128 stands for 0.
+      for (const [i, value] of own.entries())
+        bytes[block * quantizedBlock + i] = 128 + Math.round(scale > 0 ? value / scale : 0);
+    }
+    const shape = [rows, depth / quantizedBlock, quantizedBlock];
+    this.constants.push({ name, type: 'uint8', shape, bytes });
+    this.floatConstant(`${name}_scales`, [blocks], scales);
+  }
+
+  holds(constant: string): boolean {
+    return this.constants.some(({ name }) => name === constant);
+  }
+
   /** The nodes, the last of which gives the result. */
   finished(): OnnxNode[] {
     return this.nodes.map((node, i) => (i === this.nodes.length - 1 ? { ...node, output: 'result' } : node));
@@ -72,9 +98,7 @@ function initializer(operand: PeerOperand, values: Float32Array | Uint32Array): 
 
 /** Operands that are weights of a model: its user has them in the file, where the runtime can pack them once. */
 function weightsOf(work: Work): readonly string[] {
-  // The gradient of a weight multiplies activations.
-  if (work.kernel === 'matmul')
-    return work.batch === 1 && !work.leftTransposed ? ['right', 'bias'] : ['bias'];
+  if (work.kernel === 'matmul') return work.rightIs === 'weight' ? ['right', 'bias'] : ['bias'];
   if (work.kernel === 'layernorm') return ['weight', 'bias'];
   return work.kernel === 'embedding' ? ['table'] : [];
 }
@@ -83,10 +107,12 @@ function weightsOf(work: Work): readonly string[] {
  * A model for some work, its weights in it.
  * @throws PeerUnable for gradients, which ONNX Runtime has in no package of these
  */
-export function onnxModel(work: Work, dtype: FloatType, values: OperandValues): OnnxModel {
-  const operands = peerOperands(work, dtype, onnxLayout);
-  const graph = new Graph(dtype);
-  build(graph, work);
+export function onnxModel(work: Work, dtype: NumberType, values: OperandValues): OnnxModel {
+  const floats = dtype === 'int8' ? 'f32' : dtype;
+  const operands = peerOperands(work, floats, onnxLayout);
+  const graph = new Graph(floats);
+  if (dtype === 'int8' && work.kernel === 'matmul') buildInt8Matmul(graph, work, values['right']!);
+  else build(graph, work);
   const laidOut = toPeer(work, onnxLayout, values);
   const weights = new Set(weightsOf(work));
   const described = (operand: PeerOperand): OnnxTensor => ({
@@ -105,7 +131,7 @@ export function onnxModel(work: Work, dtype: FloatType, values: OperandValues): 
   const initializers = [
     ...graph.constants,
     ...operands.inputs
-      .filter(({ name }) => weights.has(name))
+      .filter(({ name }) => weights.has(name) && !graph.holds(name))
       .map((operand) => initializer(operand, laidOut[operand.name]!)),
   ];
   return { bytes: onnxBytes({ nodes: graph.finished(), initializers, inputs, outputs }), inputs, outputs };
@@ -161,6 +187,10 @@ function build(graph: Graph, work: Work): void {
     case 'square_sum':
       graph.add('ReduceSumSquare', ['x'], { attributes: { keepdims: 1 } });
       return;
+    case 'end_padding':
+    case 'gradient_norm':
+    case 'quantize':
+      throw new PeerUnable(noOperator);
     case 'fill':
       throw new PeerUnable('constants are made once');
     case 'adamw':
@@ -187,7 +217,7 @@ function buildActivation(graph: Graph, kind: 'gelu' | 'quick_gelu', x: string): 
 }
 
 function buildMatmul(graph: Graph, work: MatmulWork): void {
-  const { batch, leftTransposed, rightTransposed, bias, activation, residual } = work;
+  const { batch, leftTransposed, rightTransposed, bias } = work;
   let last: string;
   if (batch === 1 && (leftTransposed || rightTransposed)) {
     last = graph.add('Gemm', ['left', 'right', ...(bias ? ['bias'] : [])], {
@@ -199,8 +229,27 @@ function buildMatmul(graph: Graph, work: MatmulWork): void {
     last = graph.add('MatMul', [turned('left', leftTransposed), turned('right', rightTransposed)]);
     if (bias) last = graph.add('Add', [last, 'bias']);
   }
-  if (activation !== 'none') last = buildActivation(graph, activation, last);
+  buildEpilogue(graph, last, work);
+}
+
+function buildEpilogue(graph: Graph, product: string, { activation, residual }: MatmulWork): void {
+  const last = activation === 'none' ? product : buildActivation(graph, activation, product);
   if (residual) graph.add('Add', [last, 'residual']);
+}
+
+/** By a weight in blocks of int8, one row an output. */
+function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<number>): void {
+  const { depth, columns, bias } = work;
+  graph.int8Blocks('right', [columns, depth], weight);
+  const product = graph.add(
+    'MatMulNBits',
+    ['left', 'right', 'right_scales', ...(bias ? ['', '', 'bias'] : [])],
+    {
+      domain: microsoft,
+      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock },
+    },
+  );
+  buildEpilogue(graph, product, work);
 }
 
 function buildAttention(graph: Graph, { heads, queries, keys, causal }: AttentionWork): void {

@@ -15,13 +15,14 @@ export interface PeerOperands {
   readonly outputs: readonly PeerOperand[];
 }
 
-/** Shapes and types as a peer takes them. A batch of one matrix is a matrix. */
+/** Shapes and types as a peer takes them. A batch of one matrix is a matrix; a product in f16 has nothing in f32. */
 export function peerOperands(work: Work, dtype: FloatType, layout: HeadLayout): PeerOperands {
   const { inputs, outputs } = operandsOf(work, dtype);
   const listed = (operands: Readonly<Record<string, OperandSpecification>>): PeerOperand[] =>
     Object.entries(operands).map(([name, specification]) => ({
       name,
       ...specification,
+      ...(work.kernel === 'matmul' ? { dtype } : {}),
       shape: peerShape(work, specification.shape, layout),
     }));
   return { inputs: listed(inputs), outputs: listed(outputs) };

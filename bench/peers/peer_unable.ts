@@ -7,6 +7,12 @@ export class PeerUnable extends Error {
   }
 }
 
+/** Why no peer does the small work that is in none of their packages. */
+export const noOperator = 'not one of its operators';
+
+/** Why most peers do not multiply by weights in int8. */
+export const noInt8 = 'no weights in int8';
+
 const longestReason = 400;
 
 function oneLine(text: string): string {

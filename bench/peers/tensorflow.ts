@@ -1,11 +1,11 @@
 /** TensorFlow.js on its WebGPU backend, in Node. */
 import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
+import type { NumberType, Work } from '../kernels/work.js';
 import { type PeerAdapter, awake, withErrorScopes } from './navigator_gpu.js';
 import { peerOperands } from './operands.js';
 import { installedVersion, requireInstalled } from './packages.js';
 import type { Peer, PreparedWork } from './peer.js';
-import { PeerUnable, orUnable } from './peer_unable.js';
+import { PeerUnable, noInt8, orUnable } from './peer_unable.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 import { tensorFlowWork } from './tensorflow_work.js';
 
@@ -54,10 +54,11 @@ async function start(folder: string, { gpu }: PeerAdapter): Promise<Runtime> {
 async function prepare(
   { tf, backend }: Runtime,
   work: Work,
-  dtype: FloatType,
+  dtype: NumberType,
   values: OperandValues,
 ): Promise<PreparedWork> {
   if (dtype === 'f16') throw new PeerUnable('no f16');
+  if (dtype === 'int8') throw new PeerUnable(noInt8);
   const { inputs, outputs } = peerOperands(work, dtype, 'heads first');
   const { constants = {}, compute, note } = tensorFlowWork(tf, work);
   const uploaded: TensorFlowTensors = Object.fromEntries(

@@ -1,7 +1,7 @@
 /** Pieces of work by TensorFlow.js's operations, as its layers compose them. */
 import type { AttentionWork, MatmulWork, Work } from '../kernels/work.js';
 import { dropoutProbability, layerNormEpsilon, lerpWeight, momentumFactor } from '../kernels/settings.js';
-import { PeerUnable } from './peer_unable.js';
+import { PeerUnable, noOperator } from './peer_unable.js';
 import type { TensorFlow, TensorFlowTensor, TensorFlowTensors } from './tensorflow_api.js';
 
 export interface TensorFlowWork {
@@ -138,6 +138,10 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
           average: tf.add(average!, tf.mul(tf.sub(value!, average!), lerpWeight)),
         }),
       };
+    case 'end_padding':
+    case 'gradient_norm':
+    case 'quantize':
+      throw new PeerUnable(noOperator);
     case 'fill':
       throw new PeerUnable('zeros are uploaded');
     case 'adamw':

@@ -8,10 +8,10 @@ import {
   momentumFactor,
 } from '../kernels/settings.js';
 import type { OperandValues } from '../kernels/values.js';
-import type { FloatType, Work } from '../kernels/work.js';
+import type { NumberType, Work } from '../kernels/work.js';
 import { peerOperands } from './operands.js';
 import type { Peer, PreparedWork } from './peer.js';
-import { orUnable } from './peer_unable.js';
+import { PeerUnable, noInt8, orUnable } from './peer_unable.js';
 import { type TorchOptions, TorchProcess } from './torch_process.js';
 
 const nothing = z.object({});
@@ -42,9 +42,10 @@ export async function openTorch(python: string, options: TorchOptions = {}): Pro
 async function prepare(
   process: TorchProcess,
   work: Work,
-  dtype: FloatType,
+  dtype: NumberType,
   values: OperandValues,
 ): Promise<PreparedWork> {
+  if (dtype === 'int8') throw new PeerUnable(noInt8);
   const { inputs, outputs } = peerOperands(work, dtype, 'heads first');
   const tensors = inputs.map(({ name, shape, dtype: storedAs }) => ({
     name,

@@ -226,7 +226,7 @@ def prepared_work(work, dtype, given, settings):
         return rows(work, given)
     if kernel in ("copy", "add", "dropout", "square_sum") or kernel.replace("_gradient", "") in ACTIVATIONS:
         return elements(work, given, settings)
-    raise ValueError("no work is called {}".format(kernel))
+    raise ValueError("{} is not one of its operators".format(kernel))
 
 
 class Kernels:
