@@ -5,7 +5,6 @@ import {
   launchAdamW,
   launchArgmax,
   launchBinary,
-  launchColumnSum,
   launchCrossEntropy,
   launchCrossEntropyGradient,
   launchDropout,
@@ -28,7 +27,7 @@ import {
   launchUnaryGradient,
   squareSumParts,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, operandOf } from './own_work.js';
+import { type Bench, type OwnWork, launch, operandOf, sumColumns } from './own_work.js';
 import {
   adamwSettings,
   dropoutProbability,
@@ -90,7 +89,9 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
     case 'column_sum': {
       const groups = columnSumGroups(rows, width, traits);
       const parts = groups > 1 ? [device.empty('f32', [groups, width])] : [];
-      return single(bench, kernel, () => sumColumns(bench, [tensors['x']!, ...parts, tensors['result']!]));
+      return single(bench, kernel, () =>
+        sumColumns(bench.device, [tensors['x']!, ...parts, tensors['result']!]),
+      );
     }
     case 'cross_entropy':
       return single(bench, kernel, () =>
@@ -108,15 +109,6 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
         }),
       );
     }
-  }
-}
-
-/** Sums down columns, in as many launches as there are tensors after the first. */
-function sumColumns({ device }: Bench, chain: readonly Tensor[]): void {
-  for (const [i, to] of chain.slice(1).entries()) {
-    launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: result }) =>
-      launchColumnSum(from, result, device.traits),
-    );
   }
 }
 
@@ -141,7 +133,7 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
         traits,
       ),
     );
-    sumColumns(bench, [parts.reshape([groups, 2 * width]), sums]);
+    sumColumns(bench.device, [parts.reshape([groups, 2 * width]), sums]);
   };
   return {
     outputs: {
