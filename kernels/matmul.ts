@@ -11,6 +11,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
+import type { Variant } from './variant.js';
 
 export type Activation = 'none' | 'gelu' | 'quick_gelu';
 
@@ -31,6 +32,15 @@ export interface MatmulProblem {
   readonly scale: number;
   /** `[outer, inner, rows, columns]`, columns contiguous. */
   readonly result: Operand;
+}
+
+export interface MatmulVariant extends Variant<MatmulProblem> {
+  /**
+   * Parts into which the depth is cut: the result of its launch is `[1, parts, rows, columns]` f32, the products of the parts, to be
+   * added up (`launchColumnSum`). Default: it is the product.
+   */
+  readonly parts?: number;
+  launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
 }
 
 /** What tells a variant's launch from the others'. */

@@ -1,11 +1,14 @@
 /** The ways to multiply matrices and the problems and adapters each is for. */
-import type { AdapterTraits, Launch } from './kernel.js';
-import { type MatmulProblem, matmulLaunch, takesMatrixUnits, vectorDimension } from './matmul.js';
-import { type Variant, type VariantFamily, roughSizes } from './variant.js';
-
-export interface MatmulVariant extends Variant<MatmulProblem> {
-  launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
-}
+import type { AdapterTraits } from './kernel.js';
+import {
+  type MatmulProblem,
+  type MatmulVariant,
+  matmulLaunch,
+  takesMatrixUnits,
+  vectorDimension,
+} from './matmul.js';
+import { type TiledVariant, busyWorkgroups, splitsOf, tileCount } from './matmul_split.js';
+import { type VariantFamily, roughSizes } from './variant.js';
 
 /** How operands whose neighbours along depth are wanted are bound; the right one may also come by columns. */
 function depthVectors(problem: MatmulProblem): { LEFT_VECTOR: string; RIGHT_VECTOR: string } {
@@ -69,12 +72,9 @@ interface SharedTile {
 /** The largest tile that leaves enough workgroups, else the smallest. */
 function mostBusy<Tile extends { readonly edge: number }>(
   tiles: readonly Tile[],
-  { result }: MatmulProblem,
+  problem: MatmulProblem,
 ): Tile | undefined {
-  const [outer, inner, rows, columns] = result.shape as [number, number, number, number];
-  const workgroups = ({ edge }: Tile): number =>
-    Math.ceil(rows / edge) * Math.ceil(columns / edge) * outer * inner;
-  return tiles.find((tile) => workgroups(tile) >= busyWorkgroups) ?? tiles.at(-1);
+  return tiles.find(({ edge }) => tileCount(problem, edge) >= busyWorkgroups) ?? tiles.at(-1);
 }
 
 /** From the most work a byte loaded to the most workgroups. */
@@ -83,9 +83,6 @@ const sharedTiles: readonly SharedTile[] = [
   { edge: 64, depth: 16, lanes: 16 },
   { edge: 32, depth: 32, lanes: 8 },
 ];
-
-/** Workgroups that keep a large GPU busy; with fewer, a smaller tile is taken. */
-const busyWorkgroups = 128;
 
 function sharedTileFits({ edge, depth, lanes }: SharedTile, traits: AdapterTraits): boolean {
   // Both operands, with the padding of the shader.
@@ -101,8 +98,9 @@ function expectedTile(problem: MatmulProblem, traits: AdapterTraits): SharedTile
 }
 
 /** Tiles of both operands in workgroup memory, for GPUs. */
-const matmulTiles = sharedTiles.map((tile): MatmulVariant => ({
+const matmulTiles = sharedTiles.map((tile): TiledVariant => ({
   name: `matmul_tile_${tile.edge}`,
+  edge: tile.edge,
   canApply: (_, traits) => !traits.software && sharedTileFits(tile, traits),
   suits: (problem, traits) => tile === expectedTile(problem, traits),
   launch(problem, traits) {
@@ -155,8 +153,9 @@ function matrixTileFits({ edge, subgroups }: MatrixTile, traits: AdapterTraits):
  * Units for matrices of f16, where the weights are no wider. What they multiply is rounded to f16 as well, by every variant
  * then, as PyTorch's mixed precision does.
  */
-const matmulMatrices = matrixTiles.map((tile): MatmulVariant => ({
+const matmulMatrices = matrixTiles.map((tile): TiledVariant => ({
   name: `matmul_matrix_${tile.edge}`,
+  edge: tile.edge,
   byMatrixUnits: true,
   canApply: (problem, traits) => takesMatrixUnits(problem, traits) && matrixTileFits(tile, traits),
   suits: (problem, traits) =>
@@ -201,7 +200,15 @@ const matmulPlain: MatmulVariant = {
 
 export const matmulFamily: VariantFamily<MatmulProblem, MatmulVariant> = {
   name: 'matmul',
-  variants: [matmulRows, ...matmulMatrices, ...matmulBroadcasts, ...matmulTiles, matmulPlain],
+  variants: [
+    matmulRows,
+    ...splitsOf(matmulMatrices),
+    ...matmulMatrices,
+    ...matmulBroadcasts,
+    ...splitsOf(matmulTiles),
+    ...matmulTiles,
+    matmulPlain,
+  ],
   kindOf({ left, right, result }) {
     const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
     const layouts = [vectorDimension('left', left), vectorDimension('right', right)];

@@ -9,7 +9,7 @@ import {
   attentionFamily,
   matmulFamily,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, choiceAmong, launch, operandOf } from './own_work.js';
+import { type Bench, type OwnWork, choiceAmong, launch, operandOf, sumColumns } from './own_work.js';
 import type { AttentionWork, MatmulWork } from './work.js';
 
 export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork {
@@ -39,11 +39,23 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork
   return {
     outputs: { result: result! },
     choice: choiceAmong(matmulFamily, whole, device.traits),
-    variants: applicable.map((variant) => ({
-      name: variant.name,
-      record: () =>
-        launch(device, views, order, (operands) => variant.launch(problemOf(operands), device.traits)),
-    })),
+    variants: applicable.map((variant) => {
+      const { name, parts } = variant;
+      const filled = parts ? device.empty('f32', views.result.shape.with(1, parts)) : views.result;
+      const multiply = (): void =>
+        launch(device, { ...views, result: filled }, order, (operands) =>
+          variant.launch(problemOf(operands), device.traits),
+        );
+      if (!parts) return { name, record: multiply };
+      const sums = [filled.reshape([parts, -1]), views.result.reshape([-1])];
+      return {
+        name,
+        record: () => {
+          multiply();
+          sumColumns(device, sums);
+        },
+      };
+    }),
   };
 }
 

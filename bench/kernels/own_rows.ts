@@ -1,9 +1,8 @@
 /** Work on rows by our own kernels. Each has one variant. */
-import { type Tensor, softmax } from '../../engine/index.js';
+import { softmax } from '../../engine/index.js';
 import {
   columnSumGroups,
   launchArgmax,
-  launchColumnSum,
   launchCrossEntropy,
   launchCrossEntropyGradient,
   launchEndPadding,
@@ -14,7 +13,7 @@ import {
   launchSoftmax,
   launchSoftmaxGradient,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, single } from './own_work.js';
+import { type Bench, type OwnWork, launch, single, sumColumns } from './own_work.js';
 import { endId, layerNormEpsilon } from './settings.js';
 import type { RowWork } from './work.js';
 
@@ -62,7 +61,9 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
     case 'column_sum': {
       const groups = columnSumGroups(rows, width, traits);
       const parts = groups > 1 ? [device.empty('f32', [groups, width])] : [];
-      return single(bench, kernel, () => sumColumns(bench, [tensors['x']!, ...parts, tensors['result']!]));
+      return single(bench, kernel, () =>
+        sumColumns(bench.device, [tensors['x']!, ...parts, tensors['result']!]),
+      );
     }
     case 'cross_entropy':
       return single(bench, kernel, () =>
@@ -80,15 +81,6 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
         }),
       );
     }
-  }
-}
-
-/** Sums down columns, in as many launches as there are tensors after the first. */
-function sumColumns({ device }: Bench, chain: readonly Tensor[]): void {
-  for (const [i, to] of chain.slice(1).entries()) {
-    launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: result }) =>
-      launchColumnSum(from, result, device.traits),
-    );
   }
 }
 
@@ -113,7 +105,7 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
         traits,
       ),
     );
-    sumColumns(bench, [parts.reshape([groups, 2 * width]), sums]);
+    sumColumns(bench.device, [parts.reshape([groups, 2 * width]), sums]);
   };
   return {
     outputs: {

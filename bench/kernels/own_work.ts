@@ -8,6 +8,7 @@ import {
   type VariantFamily,
   choiceKey,
   chooseVariant,
+  launchColumnSum,
 } from '../../kernels/index.js';
 import type { OperandValues } from './values.js';
 import { type NumberType, type Work, operandsOf } from './work.js';
@@ -98,6 +99,15 @@ export function launch<Name extends string>(
     order.map((name) => tensors[name]!),
     () => 'benchmark',
   );
+}
+
+/** Sums down columns, in as many launches as there are tensors after the first. */
+export function sumColumns(device: Device, chain: readonly Tensor[]): void {
+  for (const [i, to] of chain.slice(1).entries()) {
+    launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: result }) =>
+      launchColumnSum(from, result, device.traits),
+    );
+  }
 }
 
 /** What kernels would be told of a tensor. */

@@ -12,7 +12,8 @@ import {
 import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
-import type { Tensor } from '../tensor.js';
+import { type Tensor, allocate } from '../tensor.js';
+import { columnSum } from './column_sum.js';
 import { add, cast, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
 import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { sum } from './rows.js';
@@ -56,18 +57,22 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   },
   forward({ left, right, bias, residual }, output, { activation, scale }) {
     const { device } = output;
-    dispatch('matmul', device, [left, right, bias, residual, output], (operands) => {
-      const problem: MatmulProblem = {
+    const problem: MatmulProblem = { left, right, bias, residual, activation, scale, result: output };
+    const variant = chooseVariant(matmulFamily, problem, device);
+    const { parts } = variant;
+    const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
+    dispatch('matmul', device, [left, right, bias, residual, products], (operands) => {
+      const bound: MatmulProblem = {
+        ...problem,
         left: operands[0]!,
         right: operands[1]!,
         bias: bias && operands[2],
         residual: residual && operands.at(-2),
-        activation,
-        scale,
         result: operands.at(-1)!,
       };
-      return chooseVariant(matmulFamily, problem, device).launch(problem, device.traits);
+      return variant.launch(bound, device.traits);
     });
+    if (parts) columnSum(products.reshape([parts, -1]), output.reshape([-1]));
   },
   backward: {
     saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
@@ -170,8 +175,9 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
     for (let start = 0; start < depth; start += deepest) {
       const end = Math.min(depth, start + deepest);
       const [leftPart, rightPart] = [left.slice(-1, start, end), right.slice(-2, start, end)];
-      const rest = total ? { residual: total } : { bias };
-      total = matmul(leftPart, rightPart, { scale, dtype: 'f32', ...rest });
+      const product = matmul(leftPart, rightPart, { scale, dtype: 'f32', bias: total ? undefined : bias });
+      // Not as a residual: with one the part could not be cut for a GPU that its tiles do not fill.
+      total = total ? add(total, product) : product;
     }
     const activated = activation === 'none' ? total! : activations[activation](total!);
     const result = residual ? add(activated, residual) : activated;
