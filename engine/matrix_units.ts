@@ -159,7 +159,9 @@ function productTrials(device: Device, traits: AdapterTraits, variants: readonly
     const byRows = device.tensor(waves(rows * depth), [1, 1, rows, depth]);
     const byColumns = contiguous(byRows.transpose()).transpose();
     const weights = device.tensor(waves(columns * depth), [1, 1, columns, depth]);
-    const rights = [cast(weights, 'f16').transpose(), cast(contiguous(weights.transpose()), 'f16')];
+    const turned = contiguous(weights.transpose());
+    // The last as gradients of weights have it, which may be rounded.
+    const rights = [cast(weights, 'f16').transpose(), cast(turned, 'f16'), turned];
     if (depth % quantizedBlock === 0) {
       const blocks = device.empty('q8', weights.shape);
       quantize(weights, blocks);
@@ -174,6 +176,7 @@ function productTrials(device: Device, traits: AdapterTraits, variants: readonly
             right: other!,
             activation: 'none',
             scale: 1,
+            halves: true,
             result: result!,
           }),
           result: () => device.empty('f32', [1, 1, rows, columns]),

@@ -30,6 +30,8 @@ export interface MatmulProblem {
   readonly residual?: Operand | undefined;
   readonly activation: Activation;
   readonly scale: number;
+  /** Whether units for matrices may take a wide right operand too, rounded to f16. Default: only a narrow one. */
+  readonly halves?: boolean | undefined;
   /** `[outer, inner, rows, columns]`, columns contiguous. */
   readonly result: Operand;
 }
@@ -108,11 +110,14 @@ export function matmulLaunch(
 }
 
 /**
- * Whether units for matrices multiply where there are enough rows: they take narrow weights. Every variant rounds operands
- * to f16 as they do then, so that results do not depend on how many rows there are.
+ * Whether units for matrices multiply where there are enough rows: they take narrow weights, and others if they may. Every
+ * variant rounds operands to f16 as they do then, so that results do not depend on how many rows there are.
  */
-export function takesMatrixUnits({ right }: Pick<MatmulProblem, 'right'>, traits: AdapterTraits): boolean {
-  return traits.f16 && traits.matrixUnits !== undefined && (right.dtype === 'f16' || right.dtype === 'q8');
+export function takesMatrixUnits(
+  { right, halves }: Pick<MatmulProblem, 'right' | 'halves'>,
+  traits: AdapterTraits,
+): boolean {
+  return traits.f16 && traits.matrixUnits !== undefined && (right.dtype !== 'f32' || halves === true);
 }
 
 function batchParameters(name: string, operand: Operand | undefined): Launch['params'] {

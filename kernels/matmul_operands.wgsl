@@ -1,6 +1,6 @@
 // Loads of the operands of a product, as f32. LEFT_VECTOR and RIGHT_VECTOR name the dimension along which an operand
 // is contiguous and aligned, so that it is bound as vec4 ('depth', and 'rows' or 'columns'), or are 'none'. Positions
-// are in elements; those of vectors are multiples of 4. With ROUNDED wider operands are rounded to f16, as units for
+// are in elements; those of vectors are multiples of 4. With ROUNDED operands are rounded to f16, as units for
 // matrices take them.
 #if ROUNDED
 // To the digits of f16, by its bits: drivers drop conversions to f16 and back.
@@ -65,17 +65,29 @@ fn right_scalar(at: u32) -> f32 {
 @group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
 
 fn right_scalar(at: u32) -> f32 {
+#if ROUNDED
+  return rounded(vec4<f32>(f32(right[at]))).x;
+#else
   return f32(right[at]);
+#end
 }
 #else
 @group(0) @binding(2) var<storage, read> right: array<vec4<$RIGHT>>;
 
 fn right_vector(at: u32) -> vec4<f32> {
+#if ROUNDED
+  return rounded(vec4<f32>(right[at / 4u]));
+#else
   return vec4<f32>(right[at / 4u]);
+#end
 }
 
 fn right_scalar(at: u32) -> f32 {
+#if ROUNDED
+  return rounded(vec4<f32>(f32(right[at / 4u][at % 4u]))).x;
+#else
   return f32(right[at / 4u][at % 4u]);
+#end
 }
 #end
 

@@ -150,8 +150,8 @@ function matrixTileFits({ edge, subgroups }: MatrixTile, traits: AdapterTraits):
 }
 
 /**
- * Units for matrices of f16, where the weights are no wider. What they multiply is rounded to f16 as well, by every variant
- * then, as PyTorch's mixed precision does.
+ * Units for matrices of f16, where the weights are no wider or may be rounded. What they multiply is rounded to f16 as well, by
+ * every variant then, as PyTorch's mixed precision does.
  */
 const matmulMatrices = matrixTiles.map((tile): TiledVariant => ({
   name: `matmul_matrix_${tile.edge}`,
@@ -209,10 +209,11 @@ export const matmulFamily: VariantFamily<MatmulProblem, MatmulVariant> = {
     ...matmulTiles,
     matmulPlain,
   ],
-  kindOf({ left, right, result }) {
+  kindOf({ left, right, halves, result }) {
     const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
     const layouts = [vectorDimension('left', left), vectorDimension('right', right)];
     const sizes = roughSizes({ batch: outer * inner, rows, depth, columns: right.shape[3]! });
-    return [left.dtype, right.dtype, result.dtype, ...layouts, sizes].join(' ');
+    const types = [left.dtype, right.dtype, ...(halves ? ['halves'] : []), result.dtype];
+    return [...types, ...layouts, sizes].join(' ');
   },
 };

@@ -19,6 +19,7 @@ import {
   matmulFamily,
   programSource,
 } from '../kernels/index.js';
+import { f32FromHalf, halfBits } from '../weights/half.js';
 import { useDevice } from './support/device.js';
 import { useEmulatedMatrices, withLaunches } from './support/emulated_matrices.js';
 import { gelu, quickGelu, randomNumbers } from './support/float64.js';
@@ -59,6 +60,8 @@ interface Case {
   readonly activation?: Activation;
   readonly scale?: number;
   readonly f16?: boolean;
+  /** Whether operands may be rounded to f16, on adapters with units for matrices. */
+  readonly halves?: boolean;
   /** What every operand is full of, instead of random numbers. */
   readonly constant?: number;
   /** What all of them are multiples of. */
@@ -134,6 +137,7 @@ async function errorOf(
         residual: residual && operands.at(-2),
         activation,
         scale,
+        halves: given.halves,
         result: operands.at(-1)!,
       };
       return variant.launch(problem, traits);
@@ -146,6 +150,12 @@ async function errorOf(
   const written = Array.from(await memory.read()).filter((x) => !Number.isNaN(x)).length;
   expect(written).toBe(result.tensor.size);
 
+  const half = new Float32Array(1);
+  const kept = (x: number): number => {
+    if (!given.halves) return x;
+    f32FromHalf(Uint16Array.of(halfBits(x)), half);
+    return half[0]!;
+  };
   const actual = await result.tensor.read();
   let [i, difference, norm, largestDifference, largest] = [0, 0, 0, 0, 0];
   for (let o = 0; o < batch[0]; o++)
@@ -153,7 +163,7 @@ async function errorOf(
       for (let r = 0; r < rows; r++)
         for (let c = 0; c < columns; c++) {
           let sum = 0;
-          for (let k = 0; k < depth; k++) sum += left.at(o, n, r, k) * right.at(o, n, k, c);
+          for (let k = 0; k < depth; k++) sum += kept(left.at(o, n, r, k)) * kept(right.at(o, n, k, c));
           const expected =
             activations[activation](sum * scale + (bias?.at(c) ?? 0)) + (residual?.at(o, n, r, c) ?? 0);
           const error = Math.abs(actual[i++]! - expected);
@@ -311,13 +321,28 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     expect(error).toBeLessThanOrEqual(3e-3);
   });
 
+  test.each(['matmul_rows', 'matmul_broadcast_16', 'matmul_plain'])('%s rounds alike', async (name) => {
+    const variant = matmulFamily.variants.find((own) => own.name === name)!;
+    const traits = { ...traitsWith(units[0]!), software: true };
+    for (const leftTransposed of [false, true]) {
+      const sizes = { rows: 7, depth: 44, columns: 36, halves: true };
+      const problem: Case = { ...sizes, left: leftTransposed ? transposed : dense, ...epilogue };
+      expect(await errorOf(variant, traits, problem)).toBeLessThanOrEqual(1e-5);
+      // Far more than that by numbers that are not rounded.
+      expect(await errorOf(variant, device().traits, problem)).toBeGreaterThan(1e-4);
+      expect(await errorOf(variant, traits, { ...problem, depth: 43, columns: 35 })).toBeLessThanOrEqual(
+        1e-5,
+      );
+    }
+  });
+
   test('its shaders with real matrices are valid, in every layout', async () => {
     const gpu = await nullDevice();
     const lanes = 128;
     const traits = { ...traitsWith({ ...units[0]!, lanes }), maxWorkgroupInvocations: 4 * lanes };
     let shaders = 0;
     for (const variant of variants) {
-      for (const dtype of ['f16', 'q8'] as const) {
+      for (const dtype of ['f32', 'f16', 'q8'] as const) {
         for (const leftTransposed of [false, true]) {
           for (const rightTransposed of dtype === 'q8' ? [true] : [false, true]) {
             const operand = (type: Dtype, height: number, width: number, turned: boolean) => ({
@@ -333,9 +358,11 @@ describe('matmul_matrix on units that lanes stand in for', () => {
               residual: operand('f32', 64, 128, false),
               activation: 'gelu',
               scale: 1,
+              halves: dtype === 'f32',
               result: operand('f32', 64, 128, false),
             };
             expect(variant.canApply(problem, traits)).toBe(true);
+            expect(variant.canApply({ ...problem, halves: false }, traits)).toBe(dtype !== 'f32');
             const code = programSource(variant.launch(problem, traits));
             const { messages } = await gpu.createShaderModule({ code }).getCompilationInfo();
             expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
@@ -344,7 +371,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
         }
       }
     }
-    expect(shaders).toBe(18);
+    expect(shaders).toBe(30);
     gpu.destroy();
   });
 });

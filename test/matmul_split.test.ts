@@ -293,7 +293,7 @@ describe('a product in parts', () => {
           activation: 'none',
           residual: false,
         },
-        ...{ leftTransposed: true, rightTransposed: false, rightIs: 'activations' },
+        ...{ leftTransposed: true, rightTransposed: false, rightIs: 'gradient' },
       };
       const values = inputValues(work, 'f32');
       const { variants, outputs, choice } = prepareOwnWork(device(), work, 'f32', values);

@@ -101,10 +101,13 @@ describe('multiplying and attending are tried', () => {
       '32 64 false true true true f32',
       '32 64 true false false false f16',
       'depth row_major columns row_major f16',
+      'depth row_major columns row_major f32',
       'depth row_major depth col_major f16',
       'depth row_major depth col_major q8',
       'none row_major none col_major f16',
+      'none row_major none col_major f32',
       'rows col_major columns row_major f16',
+      'rows col_major columns row_major f32',
       'rows col_major depth col_major f16',
       'rows col_major depth col_major q8',
     ]);

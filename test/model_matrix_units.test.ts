@@ -1,6 +1,6 @@
 /** Blocks of the encoders beside units for matrices, which lanes stand in for in attention: what is read goes there. */
 import { beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
-import { type Tensor, backward } from '../engine/index.js';
+import { type Tensor, backward, cast, linear } from '../engine/index.js';
 import { type Launch, type Operand, matmulFamily } from '../kernels/index.js';
 import { Parameters, type Precision } from '../model/parameters.js';
 import { clipBlockNames, transformerBlock } from '../model/transformer.js';
@@ -152,5 +152,25 @@ test.each([false, true])('nor does one that is trained, computed again: %s', (re
       return Promise.resolve();
     });
     parameters.dispose();
+  }),
+);
+
+test.each<['f16' | 'f32', readonly string[]]>([
+  ['f16', ['f32 by f16, rounded: true', 'f32 by f16, rounded: true', 'f32 by f32, rounded: true']],
+  ['f32', ['f32 by f32, rounded: false', 'f32 by f32, rounded: false', 'f32 by f32, rounded: false']],
+])('a weight in %s is multiplied and gets its gradient alike', (dtype, expected) =>
+  device().scope(() => {
+    const [x, weight] = [
+      input().requireGradient(),
+      device().tensor(new Float32Array(width ** 2), [width, width]),
+    ];
+    const stored = cast(weight.requireGradient(), dtype);
+    dry = true;
+    launches.length = 0;
+    backward(linear(x, stored), input());
+    const products = launches.filter(({ kernel }) => kernel.startsWith('matmul'));
+    expect(
+      products.map(({ defines: { LEFT, RIGHT, ROUNDED } }) => `${LEFT} by ${RIGHT}, rounded: ${ROUNDED}`),
+    ).toEqual(expected);
   }),
 );

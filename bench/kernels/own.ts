@@ -15,7 +15,7 @@ export function prepareOwnWork(
   values: OperandValues,
 ): OwnWork {
   const bench = allocateOperands(device, work, dtype, values);
-  if (work.kernel === 'matmul') return ownMatmul(bench, work);
+  if (work.kernel === 'matmul') return ownMatmul(bench, work, dtype);
   if ('heads' in work) {
     return work.kernel === 'attention' ? ownAttention(bench, work) : ownAttentionGradient(bench, work);
   }

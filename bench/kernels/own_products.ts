@@ -10,9 +10,9 @@ import {
   matmulFamily,
 } from '../../kernels/index.js';
 import { type Bench, type OwnWork, choiceAmong, launch, operandOf, sumColumns } from './own_work.js';
-import type { AttentionWork, MatmulWork } from './work.js';
+import type { AttentionWork, MatmulWork, NumberType } from './work.js';
 
-export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork {
+export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: NumberType): OwnWork {
   const { left, right, bias, residual, result } = tensors;
   const outer = (tensor: Tensor): Tensor => tensor.reshape([1, ...tensor.shape]);
   const views = {
@@ -29,6 +29,7 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork): OwnWork
     ...operands,
     activation: work.activation,
     scale: 1,
+    halves: work.rightIs === 'gradient' && dtype === 'f16',
   });
   const whole = problemOf(
     Object.fromEntries(order.map((name) => [name, operandOf(views[name]!)])) as Parameters<

@@ -31,7 +31,7 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   return [
     ...(ends ? [] : [use(', gradient of the operand', linear(count, columns, depth, plain))]),
     use(', gradient of the weight', {
-      ...linear(columns, count, depth, { ...plain, rightIs: 'activations' }),
+      ...linear(columns, count, depth, { ...plain, rightIs: 'gradient' }),
       leftTransposed: true,
     }),
     ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),

@@ -9,7 +9,8 @@ export type FloatType = 'f32' | 'f16';
 
 /**
  * How the numbers of some work are stored, sums in f32 in any case. f32 and f16: all alike, but beside weights in f16 the other
- * operands of a product are f32, as models have them. int8: weights in blocks (see `quantize`), the rest f32.
+ * operands of a product are f32, as models have them, and so are those of a weight's gradient, which are rounded for units for
+ * matrices alone. int8: weights in blocks (see `quantize`), the rest f32.
  */
 export type NumberType = FloatType | 'int8';
 
@@ -24,7 +25,8 @@ export interface MatmulWork {
   readonly leftTransposed: boolean;
   /** Whether the right operand is stored `[batch, columns, depth]`, as PyTorch stores weights. */
   readonly rightTransposed: boolean;
-  readonly rightIs: 'weight' | 'activations';
+  /** Beside a gradient of the same rows, activations: the product is the gradient of a weight. */
+  readonly rightIs: 'weight' | 'activations' | 'gradient';
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
@@ -120,7 +122,7 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
     case 'matmul': {
       const { batch, rows, depth, columns } = work;
       const weight = { f32: 'f32', f16: 'f16', int8: 'q8' } as const;
-      const beside = work.rightIs === 'weight' ? sums : floats;
+      const beside = work.rightIs === 'activations' ? floats : sums;
       return {
         inputs: {
           left: work.leftTransposed ? beside(batch, depth, rows) : beside(batch, rows, depth),

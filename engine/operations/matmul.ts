@@ -28,6 +28,11 @@ export interface MatmulOptions {
   readonly scale?: number;
   /** Type of the result instead of `left`'s. */
   readonly dtype?: 'f32' | 'f16';
+  /**
+   * Whether units for matrices may multiply two operands of f32, rounded to f16, as mixed precision has it for the gradients of
+   * weights. Default false: they do where `right` is f16 or int8 alone.
+   */
+  readonly halves?: boolean;
   /** A view to fill instead of a new tensor. */
   readonly into?: Tensor;
 }
@@ -45,6 +50,7 @@ type MatmulInputs = {
 type MatmulAttributes = {
   readonly activation: Activation;
   readonly scale: number;
+  readonly halves?: boolean | undefined;
   readonly dtype?: Dtype | undefined;
 };
 
@@ -55,9 +61,10 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   output({ left, right }, { dtype = left.dtype }) {
     return { dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
   },
-  forward({ left, right, bias, residual }, output, { activation, scale }) {
+  forward({ left, right, bias, residual }, output, { activation, scale, halves }) {
     const { device } = output;
-    const problem: MatmulProblem = { left, right, bias, residual, activation, scale, result: output };
+    const inputs = { left, right, bias, residual };
+    const problem: MatmulProblem = { ...inputs, activation, scale, halves, result: output };
     const variant = chooseVariant(matmulFamily, problem, device);
     const { parts } = variant;
     const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
@@ -106,7 +113,7 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
  * @throws ShapeError when sizes do not agree
  */
 export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
-  const { bias, residual, activation = 'none', scale = 1, dtype } = options;
+  const { bias, residual, activation = 'none', scale = 1, halves, dtype } = options;
   needTensors('matmul', { left, right, ...(bias && { bias }), ...(residual && { residual }) });
   const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
   const operands = [left, right, bias, residual];
@@ -155,7 +162,7 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
       right: cuttable(folded.inputs.right, 3),
       bias,
     };
-    const product = run(matmulRow, inputs, { activation, scale, dtype }, folded.output);
+    const product = run(matmulRow, inputs, { activation, scale, halves, dtype }, folded.output);
     return into ?? product.reshape(shape);
   });
 }
@@ -168,14 +175,23 @@ const deepest = 32_768;
 
 /** A product too deep for one launch, added up in parts, which are f32. */
 function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor {
-  const { bias, residual, activation = 'none', scale = 1, dtype = left.dtype, into } = options;
+  const {
+    bias,
+    residual,
+    activation = 'none',
+    scale = 1,
+    halves = false,
+    dtype = left.dtype,
+    into,
+  } = options;
   return left.device.scope(() => {
     let total: Tensor | undefined;
     const depth = left.shape.at(-1)!;
     for (let start = 0; start < depth; start += deepest) {
       const end = Math.min(depth, start + deepest);
       const [leftPart, rightPart] = [left.slice(-1, start, end), right.slice(-2, start, end)];
-      const product = matmul(leftPart, rightPart, { scale, dtype: 'f32', bias: total ? undefined : bias });
+      const rest = { halves, dtype: 'f32', bias: total ? undefined : bias } as const;
+      const product = matmul(leftPart, rightPart, { scale, ...rest });
       // Not as a residual: with one the part could not be cut for a GPU that its tiles do not fill.
       total = total ? add(total, product) : product;
     }
@@ -189,12 +205,16 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
 
 const activations = { quick_gelu: quickGelu, gelu } as const;
 
-/** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
+/**
+ * `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. Of a
+ * narrow weight from halves, as it was multiplied.
+ */
 function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, scale: number): Tensor {
   const transposed = right.strides[2]! < right.strides[3]!;
+  const options = { scale, halves: right.dtype === 'f16' };
   return transposed
-    ? matmul(gradient.transpose(), left, { scale }).transpose()
-    : matmul(left.transpose(), gradient, { scale });
+    ? matmul(gradient.transpose(), left, options).transpose()
+    : matmul(left.transpose(), gradient, options);
 }
 
 /**

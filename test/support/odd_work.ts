@@ -23,7 +23,7 @@ export const oddWork: readonly Work[] = [
     columns: 21,
     leftTransposed: true,
     rightTransposed: false,
-    rightIs: 'activations',
+    rightIs: 'gradient',
     bias: false,
     activation: 'none',
     residual: false,
