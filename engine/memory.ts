@@ -23,7 +23,10 @@ export interface Arena {
   readonly buffers: Set<PooledBuffer>;
 }
 
-/** Buffers that wait for reuse, by their bytes. */
+/**
+ * Buffers that wait for reuse, by their bytes, the oldest last. It is taken first, whatever the order in which they came back:
+ * work that is done again gets the buffers that it had, and with them its bind groups.
+ */
 type FreeBuffers = Map<number, PooledBuffer[]>;
 
 export interface MemoryUsage {
@@ -177,8 +180,17 @@ export class BufferPool {
 
 function addFree(free: FreeBuffers, buffer: PooledBuffer): void {
   const list = free.get(buffer.bytes);
-  if (list) list.push(buffer);
-  else free.set(buffer.bytes, [buffer]);
+  if (!list) {
+    free.set(buffer.bytes, [buffer]);
+    return;
+  }
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.id > buffer.id) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, buffer);
 }
 
 function megabytes(bytes: number): string {
