@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Machine } from '../report/machine.js';
 import { shapeOf } from './plan.js';
-import { type KernelRow, type KernelTimes, type Runner, ownName } from './run.js';
+import { type KernelRow, type KernelTimes, ownName } from './run.js';
+import type { Runner } from './runner.js';
 import type { Clock } from './stopwatch.js';
 import type { Work } from './work.js';
 

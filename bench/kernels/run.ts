@@ -1,10 +1,12 @@
 /** The benchmark of the kernels: every piece of work, every type and variant, in turns with whoever else does the work. */
 import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
 import { median } from '../report/middle.js';
+import { asDrawn, largestError } from './accuracy.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
 import type { VariantChoice } from './own_work.js';
 import { referenceSamples } from './reference.js';
+import type { Runner } from './runner.js';
 import type { Sample } from './samples.js';
 import type { UsedWork } from './shapes.js';
 import { type Clock, Stopwatch, measurePeakBytes, mostDispatches } from './stopwatch.js';
@@ -54,30 +56,6 @@ export interface Peaks {
 }
 
 export const ownName = 'clip4str-engine';
-
-/** Somebody else who does the same work on the same device. */
-export interface Runner {
-  readonly name: string;
-  readonly version: string;
-  readonly computesOn: 'webgpu' | 'cuda' | 'cpu';
-  /**
-   * @param values inputs by the names and shapes of `operandsOf(work, dtype)`
-   * @throws Error whose message tells why it cannot
-   */
-  prepare(work: Work, dtype: NumberType, values: OperandValues): Promise<PreparedRunner>;
-}
-
-export interface PreparedRunner {
-  /** Where what is timed is not quite the work: what else is in it. */
-  readonly note?: string;
-  /** Does the work so many times and waits for it. */
-  run(times: number): Promise<void>;
-  /** The same where another process does the work: milliseconds by its clock, without the way there and back. */
-  timedRun?(times: number): Promise<number>;
-  /** The outputs by their names in `operandsOf(work, dtype)`, f16 as f32. */
-  results(): Promise<OperandValues>;
-  dispose(): Promise<void>;
-}
 
 /** Least milliseconds of one sample, so that starting and waiting do not count. */
 const sampleMs = { software: 20, gpu: 5 };
@@ -306,33 +284,4 @@ async function addPeer(
     await prepared.dispose();
     throw error;
   }
-}
-
-/** What a peer should have computed by the random numbers that it drew, which are not ours. */
-function asDrawn(sample: Sample, results: Readonly<Record<string, ArrayLike<number>>>): Sample {
-  const { output, index, expected, otherwise } = sample;
-  const result = results[output]?.[index] ?? NaN;
-  return otherwise !== undefined && Math.abs(result - otherwise) < Math.abs(result - expected)
-    ? { ...sample, expected: otherwise }
-    : sample;
-}
-
-/** By each output, since their sizes differ; the worst of them. A result that is no number is as wrong as can be. */
-function largestError(
-  samples: readonly Sample[],
-  results: Readonly<Record<string, ArrayLike<number>>>,
-): number {
-  const byOutput = new Map<string, { difference: number; largest: number }>();
-  for (const { output, index, expected } of samples) {
-    const seen = byOutput.get(output) ?? { difference: 0, largest: 0 };
-    const difference = Math.abs((results[output]?.[index] ?? NaN) - expected);
-    byOutput.set(output, {
-      difference: Number.isNaN(difference) ? Number.MAX_VALUE : Math.max(seen.difference, difference),
-      largest: Math.max(seen.largest, Math.abs(expected)),
-    });
-  }
-  const errors = [...byOutput.values()].map(({ difference, largest }) =>
-    difference === 0 ? 0 : Math.min(Number.MAX_VALUE, difference / Math.max(largest, Number.MIN_VALUE)),
-  );
-  return Math.max(...errors);
 }

@@ -1,5 +1,5 @@
 /** What a peer offers: another runtime that does the same work from the same operands. */
-import type { PreparedRunner, Runner } from '../kernels/run.js';
+import type { PreparedRunner, Runner } from '../kernels/runner.js';
 import type { OnnxModel } from './onnx_model.js';
 
 /** Work that is compiled and has run once. Its inputs lie where the peer computes; `run` downloads no result. */
