@@ -444,6 +444,10 @@ describe('the command', () => {
       [['--reference', 'x', '--batches', '1'], /--batches belongs to --kernels and --model and --training/],
       [['--kernels', '--models', 'huge'], /Expected names of tiny, base, large, square/],
       [['--kernels', '--filter', 'zzz'], /--filter zzz: no row has all of these words/],
+      [
+        ['--kernels', '--models', 'square', '--precision', 'int8'],
+        /int8: these models have no weights in it/,
+      ],
       [['--kernels', '--compare', before], /page\.html: kind: /],
       [['--kernels', '--compare', before, '--html', before], /is the input .*; give another path/],
     ];
