@@ -49,10 +49,8 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
     });
     if (planned.length === 0) {
       throw new UsageError(
-        options.filter === undefined
-          ? '--precision int8: these models have no weights in it.'
-          : `--filter ${printable(options.filter)}: no row has all of these words. Try a kernel (matmul), a model (base), ` +
-              'a stage (loading, encoding, decoding, refining, training), a type (f16, int8) or sizes (1576x768x2304T).',
+        `--filter ${printable(options.filter!)}: no row has all of these words. Try a kernel (matmul), a model (base), ` +
+          'a stage (loading, encoding, decoding, refining, training), a type (f16, int8) or sizes (1576x768x2304T).',
       );
     }
     if (older && older.adapter !== device.adapter.name && !options.quiet) {

@@ -41,7 +41,7 @@ export interface MatmulVariant extends Variant<MatmulProblem> {
    * Parts into which the depth is cut: the result of its launch is `[1, parts, rows, columns]` f32, the products of the parts, to be
    * added up (`launchColumnSum`). Default: it is the product.
    */
-  readonly parts?: number;
+  readonly parts?: (problem: MatmulProblem) => number;
   launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
 }
 
@@ -111,7 +111,8 @@ export function matmulLaunch(
 
 /**
  * Whether units for matrices multiply where there are enough rows: they take narrow weights, and others if they may. Every
- * variant rounds operands to f16 as they do then, so that results do not depend on how many rows there are.
+ * variant rounds operands to the digits of f16 then, so that results do not depend on how many rows there are. Beyond the
+ * range of f16 they do: units take what is larger as infinite, and what is smaller as less.
  */
 export function takesMatrixUnits(
   { right, halves }: Pick<MatmulProblem, 'right' | 'halves'>,

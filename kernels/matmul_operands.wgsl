@@ -1,13 +1,16 @@
 // Loads of the operands of a product, as f32. LEFT_VECTOR and RIGHT_VECTOR name the dimension along which an operand
 // is contiguous and aligned, so that it is bound as vec4 ('depth', and 'rows' or 'columns'), or are 'none'. Positions
-// are in elements; those of vectors are multiples of 4. With ROUNDED operands are rounded to f16, as units for
-// matrices take them.
+// are in elements; those of vectors are multiples of 4. With ROUNDED operands are rounded to the digits of f16,
+// as units for matrices take them.
 #if ROUNDED
 // To the digits of f16, by its bits: drivers drop conversions to f16 and back.
 fn rounded(values: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>(values);
   let halfway = vec4<u32>(0xfffu) + ((bits >> vec4<u32>(13u)) & vec4<u32>(1u));
-  return bitcast<vec4<f32>>((bits + halfway) & vec4<u32>(0xffffe000u));
+  let nearest = (bits + halfway) & vec4<u32>(0xffffe000u);
+  // What is not finite stays so: the bits of some NaN would pass zero.
+  let finite = (bits & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
+  return bitcast<vec4<f32>>(select(bits, nearest, finite));
 }
 #end
 
@@ -15,7 +18,7 @@ fn rounded(values: vec4<f32>) -> vec4<f32> {
 @group(0) @binding(1) var<storage, read> left: array<$LEFT>;
 
 fn left_scalar(at: u32) -> f32 {
-#if ROUNDED
+#if ROUNDED && LEFT == 'f32'
   return rounded(vec4<f32>(f32(left[at]))).x;
 #else
   return f32(left[at]);
@@ -25,7 +28,7 @@ fn left_scalar(at: u32) -> f32 {
 @group(0) @binding(1) var<storage, read> left: array<vec4<$LEFT>>;
 
 fn left_vector(at: u32) -> vec4<f32> {
-#if ROUNDED
+#if ROUNDED && LEFT == 'f32'
   return rounded(vec4<f32>(left[at / 4u]));
 #else
   return vec4<f32>(left[at / 4u]);
@@ -33,7 +36,7 @@ fn left_vector(at: u32) -> vec4<f32> {
 }
 
 fn left_scalar(at: u32) -> f32 {
-#if ROUNDED
+#if ROUNDED && LEFT == 'f32'
   return rounded(vec4<f32>(f32(left[at / 4u][at % 4u]))).x;
 #else
   return f32(left[at / 4u][at % 4u]);
@@ -65,7 +68,7 @@ fn right_scalar(at: u32) -> f32 {
 @group(0) @binding(2) var<storage, read> right: array<$RIGHT>;
 
 fn right_scalar(at: u32) -> f32 {
-#if ROUNDED
+#if ROUNDED && RIGHT == 'f32'
   return rounded(vec4<f32>(f32(right[at]))).x;
 #else
   return f32(right[at]);
@@ -75,7 +78,7 @@ fn right_scalar(at: u32) -> f32 {
 @group(0) @binding(2) var<storage, read> right: array<vec4<$RIGHT>>;
 
 fn right_vector(at: u32) -> vec4<f32> {
-#if ROUNDED
+#if ROUNDED && RIGHT == 'f32'
   return rounded(vec4<f32>(right[at / 4u]));
 #else
   return vec4<f32>(right[at / 4u]);
@@ -83,7 +86,7 @@ fn right_vector(at: u32) -> vec4<f32> {
 }
 
 fn right_scalar(at: u32) -> f32 {
-#if ROUNDED
+#if ROUNDED && RIGHT == 'f32'
   return rounded(vec4<f32>(f32(right[at / 4u][at % 4u]))).x;
 #else
   return f32(right[at / 4u][at % 4u]);

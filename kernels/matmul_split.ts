@@ -13,12 +13,13 @@ export interface TiledVariant extends MatmulVariant {
 /** Workgroups that keep a large GPU busy; with fewer, a smaller tile is taken or the depth is cut. */
 export const busyWorkgroups = 128;
 
-/** So many times as many are the most that are tried: products of parts take 64 MiB at most, which any adapter can bind. */
-const mostTimesBusy = 8;
+/** Workgroups of cut products that are tried, at least and at most: products of parts take 64 MiB, which any adapter can bind. */
+const [leastWorkgroups, mostWorkgroups] = [busyWorkgroups / 4, 8 * busyWorkgroups];
 
-const partCounts = [2, 4, 8, 16, 32] as const;
+/** Of each the parts are as many as divide the depth, and more than half of it. */
+const mostParts = [2, 4, 8, 16, 32] as const;
 
-/** Edges that a part is deep at least: what is stored and added up again is at most a quarter of what its tiles load. */
+/** Edges that a part is deep at least: of f32, what is stored and added up again is at most a quarter of what its tiles load. */
 const leastEdges = 4;
 
 /** Workgroups for the whole of the depth. */
@@ -27,29 +28,58 @@ export function tileCount({ result }: MatmulProblem, edge: number): number {
   return Math.ceil(rows / edge) * Math.ceil(columns / edge) * outer * inner;
 }
 
+/** A way to cut products. */
+interface Cut {
+  readonly whole: TiledVariant;
+  readonly most: number;
+}
+
 /**
  * The cut forms of variants that go by tiles. They are expected to be the fastest where none of those fills the GPU: of
- * the largest tile that does in parts, with as few as do. Shaders are those of the whole product, so that units for
- * matrices need not be tried again.
+ * the largest tile that does in parts, with as few as do, else the one with the most workgroups. Shaders are those that whole
+ * products have too, so that units for matrices need not be tried again.
  * @param tiled from the largest tile to the smallest
  */
 export function splitsOf(tiled: readonly TiledVariant[]): MatmulVariant[] {
-  const fills = (problem: MatmulProblem, traits: AdapterTraits): boolean =>
-    tiled.some(
+  const cuts: readonly Cut[] = tiled.flatMap((whole) => mostParts.map((most) => ({ whole, most })));
+  const expected = (problem: MatmulProblem, traits: AdapterTraits): Cut | undefined => {
+    const fills = tiled.some(
       (whole) => whole.canApply(problem, traits) && tileCount(problem, whole.edge) >= busyWorkgroups,
     );
-  return tiled.flatMap((whole) =>
-    partCounts.map((parts) => ({
-      name: `${whole.name}_split_${parts}`,
-      parts,
-      canApply: (problem, traits) =>
-        !traits.software &&
-        canCut(problem) &&
-        fillsInParts(problem, whole.edge, parts) &&
-        whole.canApply(problem, traits),
-      suits: (problem, traits) => !fills(problem, traits),
-      launch: (problem, traits) => whole.launch(inParts(problem, parts), traits),
-    })),
+    if (fills) return undefined;
+    const possible = cuts.filter((cut) => cutsWell(problem, cut) && cut.whole.canApply(problem, traits));
+    const most = Math.max(...possible.map((cut) => workgroupsOf(problem, cut)));
+    return possible.find((cut) => workgroupsOf(problem, cut) >= Math.min(busyWorkgroups, most));
+  };
+  return cuts.map((cut) => ({
+    name: `${cut.whole.name}_split_${cut.most}`,
+    parts: (problem) => partsOf(problem, cut.most),
+    canApply: (problem, traits) =>
+      !traits.software && canCut(problem) && cutsWell(problem, cut) && cut.whole.canApply(problem, traits),
+    suits: (problem, traits) => expected(problem, traits) === cut,
+    launch: (problem, traits) => cut.whole.launch(inParts(problem, partsOf(problem, cut.most)), traits),
+  }));
+}
+
+/** The most that divide the depth: all parts are equally deep. */
+function partsOf({ left }: MatmulProblem, most: number): number {
+  let parts = most;
+  while (left.shape[3]! % parts !== 0) parts--;
+  return parts;
+}
+
+function workgroupsOf(problem: MatmulProblem, { whole, most }: Cut): number {
+  return partsOf(problem, most) * tileCount(problem, whole.edge);
+}
+
+function cutsWell(problem: MatmulProblem, cut: Cut): boolean {
+  const parts = partsOf(problem, cut.most);
+  const workgroups = workgroupsOf(problem, cut);
+  return (
+    parts > cut.most / 2 &&
+    problem.left.shape[3]! / parts >= leastEdges * cut.whole.edge &&
+    workgroups >= leastWorkgroups &&
+    workgroups <= mostWorkgroups
   );
 }
 
@@ -69,17 +99,6 @@ function canCut({ left, right, bias, residual, activation, result }: MatmulProbl
     !residual &&
     activation === 'none' &&
     (rows === 1 || result.strides[2] === columns)
-  );
-}
-
-function fillsInParts(problem: MatmulProblem, edge: number, parts: number): boolean {
-  const depth = problem.left.shape[3]!;
-  const workgroups = parts * tileCount(problem, edge);
-  return (
-    depth % parts === 0 &&
-    depth / parts >= leastEdges * edge &&
-    workgroups >= busyWorkgroups &&
-    workgroups <= mostTimesBusy * busyWorkgroups
   );
 }
 

@@ -60,7 +60,7 @@ describe('every kernel', () => {
     '%s is timed in every variant, beside its error',
     async (_, work) => {
       const bench = await openBench();
-      const int8 = work.kernel === 'matmul' && work.rightIs === 'weight';
+      const int8 = work.kernel === 'matmul' && work.depth % 32 === 0;
       const dtypes = ['f32', device().traits.f16 && 'f16', int8 && 'int8'] as const;
       for (const dtype of dtypes.filter((name) => name !== false)) {
         const row = await bench.row(used(work), dtype);
@@ -188,12 +188,35 @@ describe('rows', () => {
   test('have int8 where models have it in reading', () => {
     const rows = planRows({ ...all, dtypes: ['int8'] });
     expect(rows.length).toBeGreaterThan(20);
+    const layer = { kernel: 'matmul', batch: 1, leftTransposed: false, rightTransposed: true };
     for (const { used: use } of rows) {
       expect(use.stage).not.toBe('training');
-      expect(use.work).toMatchObject({ kernel: 'matmul', rightIs: 'weight', rightTransposed: true });
+      expect(use.work).toMatchObject(use.stage === 'loading' ? { kernel: 'quantize' } : layer);
     }
     // Not the patches and the projection, which are no layers of their own.
     expect(rows.filter(({ used: { purpose } }) => /patches|projection/.test(purpose))).toEqual([]);
+    for (const { used: use } of planRows({ ...all, dtypes: ['f16'] })) {
+      expect(['quantize', 'end_padding', 'gradient_norm']).not.toContain(use.work.kernel);
+    }
+  });
+
+  test('give gradients of weights in the memory order of these', () => {
+    const purposes = ['image encoder, projection', 'image encoder, feed-forward in'];
+    const gradients = modelWork('base', 1).filter(({ purpose }) =>
+      purposes.some(
+        (name) => purpose.startsWith(`${name}, gradient of the `) && !/bias|activation/.test(purpose),
+      ),
+    );
+    expect(
+      gradients.map(
+        ({ work }) => work.kernel === 'matmul' && [work.rows, work.depth, work.columns, work.rightTransposed],
+      ),
+    ).toEqual([
+      [197, 3072, 768, false],
+      [3072, 197, 768, false],
+      [197, 512, 768, true],
+      [768, 197, 512, false],
+    ]);
   });
 
   test("are the models' own sizes", () => {
@@ -444,10 +467,6 @@ describe('the command', () => {
       [['--reference', 'x', '--batches', '1'], /--batches belongs to --kernels and --model and --training/],
       [['--kernels', '--models', 'huge'], /Expected names of tiny, base, large, square/],
       [['--kernels', '--filter', 'zzz'], /--filter zzz: no row has all of these words/],
-      [
-        ['--kernels', '--models', 'square', '--precision', 'int8'],
-        /int8: these models have no weights in it/,
-      ],
       [['--kernels', '--compare', before], /page\.html: kind: /],
       [['--kernels', '--compare', before, '--html', before], /is the input .*; give another path/],
     ];

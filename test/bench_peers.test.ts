@@ -18,7 +18,6 @@ const matmul: MatmulWork = {
   columns: 2,
   leftTransposed: false,
   rightTransposed: true,
-  rightIs: 'weight',
   bias: true,
   activation: 'gelu',
   residual: true,

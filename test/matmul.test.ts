@@ -336,6 +336,24 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     }
   });
 
+  test('what is not finite stays so where numbers are rounded', async () => {
+    // NaN as lavapipe, NVIDIA and others write it, then infinities.
+    const bits = Uint32Array.of(0x7fc00000, 0x7fffffff, 0xffffffff, 0x7f800001, 0x7f800000, 0xff800000);
+    const left = device().tensor(new Float32Array(bits.buffer), [1, 1, bits.length, 1]);
+    const right = device().tensor(Float32Array.of(2, 2, 2, 2), [1, 1, 1, 4]);
+    const result = device().empty('f32', [1, 1, bits.length, 4]);
+    const plain = matmulFamily.variants.at(-1)!;
+    const rest = { activation: 'none', scale: 1, halves: true } as const;
+    device().dispatch(
+      ([a, b, to]) => plain.launch({ left: a!, right: b!, ...rest, result: to! }, traitsWith(units[0]!)),
+      [left, right, result],
+      () => 'a test',
+    );
+    const rows = await result.read();
+    const expected = [NaN, NaN, NaN, NaN, Infinity, -Infinity];
+    expect(Array.from(rows)).toEqual(expected.flatMap((value) => [value, value, value, value]));
+  });
+
   test('its shaders with real matrices are valid, in every layout', async () => {
     const gpu = await nullDevice();
     const lanes = 128;

@@ -56,9 +56,13 @@ describe('the depth of a product', () => {
     [128, 128, 6_240, 'matmul_tile_32_split_8'],
     [128, 128, 25_216, 'matmul_tile_64_split_32'],
     [95, 128, 6_240, 'matmul_tile_32_split_16'],
-    // Not into parts that are uneven, or hardly deeper than a tile is wide.
-    [128, 512, 6_250, 'matmul_tile_32_split_2'],
-    [128, 512, 6_241, 'matmul_tile_32'],
+    // Into parts that are even: 19 of 6,251, 31 images of 65 tokens in 13, 95 in 13.
+    [128, 512, 6_251, 'matmul_tile_64_split_32'],
+    [128, 128, 31 * 65, 'matmul_tile_32_split_16'],
+    [128, 128, 95 * 65, 'matmul_tile_32_split_16'],
+    [128, 512, 6_247, 'matmul_tile_32'],
+    // Where not even parts fill a GPU, into the most that are deep enough.
+    [128, 128, 32 * 26, 'matmul_tile_32_split_4'],
     [128, 512, 254, 'matmul_tile_32'],
     [128, 512, 256, 'matmul_tile_32_split_2'],
     // Tiles fill a GPU without.
@@ -112,10 +116,11 @@ describe('the depth of a product', () => {
         return [name.replace('matmul_tile_', '')];
       });
     expect(cutsOf(gradientOf(128, 512, 6_240))).toEqual([
-      ...['64_split_8', '64_split_16', '32_split_2', '32_split_4', '32_split_8', '32_split_16'],
+      ...['128_split_8', '64_split_2', '64_split_4', '64_split_8', '64_split_16'],
+      ...['32_split_2', '32_split_4', '32_split_8', '32_split_16'],
     ]);
     expect(cutsOf(gradientOf(768, 768, 6_304))).toEqual([
-      ...['128_split_4', '128_split_8', '64_split_2', '64_split_4'],
+      ...['128_split_2', '128_split_4', '128_split_8', '64_split_2', '64_split_4'],
     ]);
     expect(cutsOf(gradientOf(768, 3_072, 6_304))).toEqual(['128_split_2', '128_split_4']);
   });
@@ -293,7 +298,7 @@ describe('a product in parts', () => {
           activation: 'none',
           residual: false,
         },
-        ...{ leftTransposed: true, rightTransposed: false, rightIs: 'gradient' },
+        ...{ leftTransposed: true, rightTransposed: false },
       };
       const values = inputValues(work, 'f32');
       const { variants, outputs, choice } = prepareOwnWork(device(), work, 'f32', values);

@@ -16,9 +16,10 @@ export function largestError(
   results: Readonly<Record<string, ArrayLike<number>>>,
 ): number {
   const byOutput = new Map<string, { difference: number; largest: number }>();
-  for (const { output, index, expected } of samples) {
+  for (const { output, index, expected, within } of samples) {
     const seen = byOutput.get(output) ?? { difference: 0, largest: 0 };
-    const difference = Math.abs((results[output]?.[index] ?? NaN) - expected);
+    const off = Math.abs((results[output]?.[index] ?? NaN) - expected);
+    const difference = within === undefined ? off : off <= within ? 0 : NaN;
     byOutput.set(output, {
       difference: Number.isNaN(difference) ? Number.MAX_VALUE : Math.max(seen.difference, difference),
       largest: Math.max(seen.largest, Math.abs(expected)),

@@ -10,7 +10,7 @@ import {
   matmulFamily,
 } from '../../kernels/index.js';
 import { type Bench, type OwnWork, choiceAmong, launch, operandOf, sumColumns } from './own_work.js';
-import type { AttentionWork, MatmulWork, NumberType } from './work.js';
+import { type AttentionWork, type MatmulWork, type NumberType, roleOf } from './work.js';
 
 export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: NumberType): OwnWork {
   const { left, right, bias, residual, result } = tensors;
@@ -29,7 +29,7 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
     ...operands,
     activation: work.activation,
     scale: 1,
-    halves: work.rightIs === 'gradient' && dtype === 'f16',
+    halves: roleOf(work) === 'gradient of a weight' && dtype === 'f16',
   });
   const whole = problemOf(
     Object.fromEntries(order.map((name) => [name, operandOf(views[name]!)])) as Parameters<
@@ -41,7 +41,8 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
     outputs: { result: result! },
     choice: choiceAmong(matmulFamily, whole, device.traits),
     variants: applicable.map((variant) => {
-      const { name, parts } = variant;
+      const { name } = variant;
+      const parts = variant.parts?.(whole);
       const filled = parts ? device.empty('f32', views.result.shape.with(1, parts)) : views.result;
       const multiply = (): void =>
         launch(device, { ...views, result: filled }, order, (operands) =>

@@ -1,6 +1,7 @@
-import { type ModelName, type UsedWork, modelWork } from './shapes.js';
 import { quantizedBlock } from '../../kernels/index.js';
-import type { NumberType, Work } from './work.js';
+import { patchesPurpose } from './reading_work.js';
+import { type ModelName, type UsedWork, modelWork } from './shapes.js';
+import { type KernelName, type NumberType, type Work, roleOf } from './work.js';
 
 /** Which work is wanted. */
 export interface PlanOptions {
@@ -24,7 +25,7 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
   return models
     .flatMap((model) => batches.flatMap((batch) => modelWork(model, batch)))
     .flatMap((used) => dtypes.map((dtype) => ({ used, dtype })))
-    .filter(({ used, dtype }) => dtype !== 'int8' || hasInt8(used))
+    .filter(({ used, dtype }) => isStoredAs(used, dtype))
     .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)))
     .filter(({ used: { work }, dtype }) => {
       const key = JSON.stringify([work, dtype]);
@@ -32,15 +33,21 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
     });
 }
 
-/** Whether models have a weight in int8 there: in reading, by rows of whole blocks; that of patches is a convolution's. */
-function hasInt8({ stage, purpose, work }: UsedWork): boolean {
+/** Work without floats of its own to store, but sums and ids. */
+const neverHalf: readonly KernelName[] = ['end_padding', 'gradient_norm'];
+
+/** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
+function isStoredAs({ stage, purpose, work }: UsedWork, dtype: NumberType): boolean {
+  if (work.kernel === 'quantize') return dtype === 'int8';
+  if (dtype !== 'int8') return dtype === 'f32' || !neverHalf.includes(work.kernel);
   return (
     stage !== 'training' &&
-    purpose !== 'image encoder, patches' &&
     work.kernel === 'matmul' &&
-    work.rightIs === 'weight' &&
+    roleOf(work) === 'by a weight' &&
     work.rightTransposed &&
-    work.depth % quantizedBlock === 0
+    work.depth % quantizedBlock === 0 &&
+    // A convolution's, which stay as they are.
+    purpose !== patchesPurpose
   );
 }
 

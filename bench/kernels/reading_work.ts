@@ -13,7 +13,10 @@ export interface Use {
   readonly occurrences: number;
 }
 
-type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed' | 'rightIs'>>;
+/** By it the product of the pixels is told from those of layers. */
+export const patchesPurpose = 'image encoder, patches';
+
+type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed'>>;
 
 /** `x weightᵀ + bias`, unless the options say otherwise. */
 export function linear(rows: number, depth: number, columns: number, options: Linear = {}): MatmulWork {
@@ -25,7 +28,6 @@ export function linear(rows: number, depth: number, columns: number, options: Li
     columns,
     leftTransposed: false,
     rightTransposed: true,
-    rightIs: 'weight',
     bias: true,
     activation: 'none',
     residual: false,
@@ -108,7 +110,7 @@ export function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
   return [
     {
       ...encode,
-      purpose: 'image encoder, patches',
+      purpose: patchesPurpose,
       work: linear(batch * (tokens - 1), patch, image.width, { bias: false }),
     },
     ...blockUses('image encoder', image, [batch, tokens], false),

@@ -53,6 +53,8 @@ export function elementSamples({ kernel, count }: ElementWork, values: OperandVa
         output: 'result',
         index,
         expected: quantizedWord(x!, index),
+        // Of a scale, in its last digits.
+        within: index % quantizedWords === 0 ? 4 : 0,
       }));
     case 'momentum': {
       const moved = (i: number): number => momentumFactor * buffer![i]! + gradient![i]!;

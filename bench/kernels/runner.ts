@@ -1,3 +1,4 @@
+/** Who does the same work beside this engine. */
 import type { OperandValues } from './values.js';
 import type { NumberType, Work } from './work.js';
 

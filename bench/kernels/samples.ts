@@ -1,10 +1,10 @@
-/** Elements of results that are looked at. */
-
 /** One element of an output, counted in its dense row-major order. */
 export interface Sample {
   readonly output: string;
   readonly index: number;
   readonly expected: number;
+  /** How far the result may be off at most, where it is no number to be near to. */
+  readonly within?: number;
   /** What is as right where random numbers are not our own. */
   readonly otherwise?: number;
 }

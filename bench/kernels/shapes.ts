@@ -51,7 +51,7 @@ const squareSides = [768, 4096];
 export function modelWork(model: ModelName, batch: number): UsedWork[] {
   if (model === 'square') {
     return squareSides.map((side) => ({
-      work: linear(side, side, side, { bias: false, rightIs: 'activations' }),
+      work: linear(side, side, side, { bias: false }),
       model,
       batch,
       stage: 'encoding',

@@ -1,14 +1,19 @@
 /** The work of training, from the sizes of a model. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { expectedParameters } from '../../model/expected_parameters.js';
-import { type Use, decoderLayerUses, encoderUses, imageTokens, linear, rows } from './reading_work.js';
+import {
+  type Use,
+  decoderLayerUses,
+  encoderUses,
+  imageTokens,
+  linear,
+  patchesPurpose,
+  rows,
+} from './reading_work.js';
 import type { MatmulWork, Work } from './work.js';
 
 /** What gives its operand or table no gradient: pixels have none, and no preset trains the text encoder's embedding. */
-const endsBackward: ReadonlySet<string> = new Set([
-  'image encoder, patches',
-  'text encoder, token embedding',
-]);
+const endsBackward: ReadonlySet<string> = new Set([patchesPurpose, 'text encoder, token embedding']);
 
 /** The backward of some forward work, where all blocks are trained. */
 function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
@@ -25,15 +30,21 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
     return ends ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
   }
   if (work.kernel !== 'matmul') return [];
-  const plain = { bias: false, rightTransposed: false } as const;
-  const { rows: count, depth, columns, activation } = work;
+  const { rows: count, depth, columns, activation, rightTransposed } = work;
   const elements = count * columns;
+  // In the memory order of the weight.
+  const [height, width] = rightTransposed ? [columns, depth] : [depth, columns];
+  const plain = { bias: false, rightTransposed: false } as const;
   return [
-    ...(ends ? [] : [use(', gradient of the operand', linear(count, columns, depth, plain))]),
-    use(', gradient of the weight', {
-      ...linear(columns, count, depth, { ...plain, rightIs: 'gradient' }),
-      leftTransposed: true,
-    }),
+    ...(ends
+      ? []
+      : [
+          use(
+            ', gradient of the operand',
+            linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
+          ),
+        ]),
+    use(', gradient of the weight', { ...linear(height, count, width, plain), leftTransposed: true }),
     ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
     ...(activation === 'none'
       ? []
@@ -82,7 +93,7 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
       2 * model.image.layers,
     ),
     use(
-      'norm of all gradients, from the sums of each',
+      'norm of the gradients, from the sums of each, all trained',
       { kernel: 'gradient_norm', count: expectedParameters(model).size },
       1,
     ),
@@ -113,7 +124,7 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
       [count, depth, columns]: readonly [number, number, number],
       options: Partial<MatmulWork> = {},
     ): MatmulWork => ({
-      ...linear(count, depth, columns, { bias: false, rightTransposed: false, rightIs: 'activations' }),
+      ...linear(count, depth, columns, { bias: false, rightTransposed: false }),
       batch: batch * heads,
       ...options,
     });
@@ -124,7 +135,7 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
       use(`${name}, weights`, rows('softmax', all * heads, keys)),
       dropout(`of the weights of the ${name}`, all * heads * keys),
       use(`${name}, sum of values`, product([positions, keys, each])),
-      use(`${name}, heads of a token brought together, which lie apart`, {
+      use(`${name}, heads of a token brought together (here they lie so)`, {
         kernel: 'copy',
         count: all * width,
       }),
@@ -142,6 +153,9 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
     dropout('of content, of queries, after both attentions and after the feed-forward', all * width, 5),
     dropout('within the feed-forward', all * mlpWidth),
     use('residuals, of both attentions and of the feed-forward', { kernel: 'add', count: all * width }, 3),
-    use('mask of the attention to the text', { kernel: 'add', count: all * heads * positions }),
+    use('mask of the attention to the text (here as large as the scores)', {
+      kernel: 'add',
+      count: all * heads * positions,
+    }),
   ];
 }

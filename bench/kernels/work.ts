@@ -9,8 +9,8 @@ export type FloatType = 'f32' | 'f16';
 
 /**
  * How the numbers of some work are stored, sums in f32 in any case. f32 and f16: all alike, but beside weights in f16 the other
- * operands of a product are f32, as models have them, and so are those of a weight's gradient, which are rounded for units for
- * matrices alone. int8: weights in blocks (see `quantize`), the rest f32.
+ * operands of a product are f32, as models have them (except around attention on units for matrices, which is of f16), and so
+ * are those of a weight's gradient, which units take rounded. int8: weights in blocks (see `quantize`), the rest f32.
  */
 export type NumberType = FloatType | 'int8';
 
@@ -25,8 +25,6 @@ export interface MatmulWork {
   readonly leftTransposed: boolean;
   /** Whether the right operand is stored `[batch, columns, depth]`, as PyTorch stores weights. */
   readonly rightTransposed: boolean;
-  /** Beside a gradient of the same rows, activations: the product is the gradient of a weight. */
-  readonly rightIs: 'weight' | 'activations' | 'gradient';
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
@@ -99,6 +97,15 @@ export interface OperandSpecification {
   readonly dtype: FloatType | 'u32' | 'q8';
 }
 
+/** What a product is in models: their weights are multiplied alone, and heads of attention together. */
+export function roleOf({
+  batch,
+  leftTransposed,
+}: MatmulWork): 'by a weight' | 'gradient of a weight' | 'of activations' {
+  if (batch > 1) return 'of activations';
+  return leftTransposed ? 'gradient of a weight' : 'by a weight';
+}
+
 /** Words of a block of int8: its scale, and four numbers a word. */
 export const quantizedWords = 1 + quantizedBlock / 4;
 
@@ -122,13 +129,14 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
     case 'matmul': {
       const { batch, rows, depth, columns } = work;
       const weight = { f32: 'f32', f16: 'f16', int8: 'q8' } as const;
-      const beside = work.rightIs === 'activations' ? floats : sums;
+      const role = roleOf(work);
+      const beside = role === 'of activations' ? floats : sums;
       return {
         inputs: {
           left: work.leftTransposed ? beside(batch, depth, rows) : beside(batch, rows, depth),
           right: {
             shape: work.rightTransposed ? [batch, columns, depth] : [batch, depth, columns],
-            dtype: work.rightIs === 'weight' ? weight[dtype] : beside().dtype,
+            dtype: role === 'by a weight' ? weight[dtype] : beside().dtype,
           },
           ...(work.bias ? { bias: beside(columns) } : {}),
           ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),

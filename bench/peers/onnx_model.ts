@@ -2,7 +2,14 @@
 import { quantizedBlock } from '../../kernels/index.js';
 import { halfBits } from '../../weights/half.js';
 import type { OperandValues } from '../kernels/values.js';
-import type { AttentionWork, FloatType, MatmulWork, NumberType, Work } from '../kernels/work.js';
+import {
+  type AttentionWork,
+  type FloatType,
+  type MatmulWork,
+  type NumberType,
+  type Work,
+  roleOf,
+} from '../kernels/work.js';
 import { type OnnxInitializer, type OnnxNode, type OnnxTensor, microsoft, onnxBytes } from './onnx_format.js';
 import { type PeerOperand, peerOperands, toPeer } from './operands.js';
 import { layerNormEpsilon } from '../kernels/settings.js';
@@ -98,7 +105,7 @@ function initializer(operand: PeerOperand, values: Float32Array | Uint32Array): 
 
 /** Operands that are weights of a model: its user has them in the file, where the runtime can pack them once. */
 function weightsOf(work: Work): readonly string[] {
-  if (work.kernel === 'matmul') return work.rightIs === 'weight' ? ['right', 'bias'] : ['bias'];
+  if (work.kernel === 'matmul') return roleOf(work) === 'by a weight' ? ['right', 'bias'] : ['bias'];
   if (work.kernel === 'layernorm') return ['weight', 'bias'];
   return work.kernel === 'embedding' ? ['table'] : [];
 }
@@ -246,7 +253,8 @@ function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<numbe
     ['left', 'right', 'right_scales', ...(bias ? ['', '', 'bias'] : [])],
     {
       domain: microsoft,
-      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock },
+      // As its users have it: without that level the CPU multiplies in f32, and unpacks the weight each time.
+      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock, accuracy_level: 4 },
     },
   );
   buildEpilogue(graph, product, work);

@@ -7,8 +7,8 @@ export class PeerUnable extends Error {
   }
 }
 
-/** Why no peer does the small work that is in none of their packages. */
-export const noOperator = 'not one of its operators';
+/** Why no peer does the smallest work, which they have in several operators at most. */
+export const noOperator = 'no operator of its own for it';
 
 /** Why most peers do not multiply by weights in int8. */
 export const noInt8 = 'no weights in int8';

@@ -226,7 +226,7 @@ def prepared_work(work, dtype, given, settings):
         return rows(work, given)
     if kernel in ("copy", "add", "dropout", "square_sum") or kernel.replace("_gradient", "") in ACTIVATIONS:
         return elements(work, given, settings)
-    raise ValueError("{} is not one of its operators".format(kernel))
+    raise ValueError("no operator of its own for {}".format(kernel))
 
 
 class Kernels:

@@ -29,8 +29,8 @@ export interface MatmulOptions {
   /** Type of the result instead of `left`'s. */
   readonly dtype?: 'f32' | 'f16';
   /**
-   * Whether units for matrices may multiply two operands of f32, rounded to f16, as mixed precision has it for the gradients of
-   * weights. Default false: they do where `right` is f16 or int8 alone.
+   * Whether units for matrices may multiply two operands of f32, rounded to f16: small gradients need a loss scale then. Default
+   * false: they do where `right` is f16 or int8 alone, and for the gradients of such a product.
    */
   readonly halves?: boolean;
   /** A view to fill instead of a new tensor. */
@@ -66,7 +66,7 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
     const inputs = { left, right, bias, residual };
     const problem: MatmulProblem = { ...inputs, activation, scale, halves, result: output };
     const variant = chooseVariant(matmulFamily, problem, device);
-    const { parts } = variant;
+    const parts = variant.parts?.(problem);
     const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
     dispatch('matmul', device, [left, right, bias, residual, products], (operands) => {
       const bound: MatmulProblem = {
@@ -83,11 +83,13 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   },
   backward: {
     saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
-    gradients({ gradient, attributes: { scale }, saved, needs }) {
+    gradients({ gradient, attributes: { scale, halves = false }, saved, needs }) {
       const right = saved('right');
+      // Of a narrow weight from halves as well, as it was multiplied.
+      const options = { scale, halves: halves || right.dtype === 'f16' };
       return {
-        left: needs('left') ? matmul(gradient, right.transpose(), { scale }) : undefined,
-        right: needs('right') ? rightGradient(saved('left'), right, gradient, scale) : undefined,
+        left: needs('left') ? matmul(gradient, right.transpose(), options) : undefined,
+        right: needs('right') ? rightGradient(saved('left'), right, gradient, options) : undefined,
         bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
         residual: gradient,
       };
@@ -193,7 +195,9 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
       const rest = { halves, dtype: 'f32', bias: total ? undefined : bias } as const;
       const product = matmul(leftPart, rightPart, { scale, ...rest });
       // Not as a residual: with one the part could not be cut for a GPU that its tiles do not fill.
-      total = total ? add(total, product) : product;
+      const before = total;
+      total = before ? add(before, product) : product;
+      if (before) for (const added of [before, product]) added.dispose();
     }
     const activated = activation === 'none' ? total! : activations[activation](total!);
     const result = residual ? add(activated, residual) : activated;
@@ -205,13 +209,9 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
 
 const activations = { quick_gelu: quickGelu, gelu } as const;
 
-/**
- * `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. Of a
- * narrow weight from halves, as it was multiplied.
- */
-function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, scale: number): Tensor {
+/** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
+function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, options: MatmulOptions): Tensor {
   const transposed = right.strides[2]! < right.strides[3]!;
-  const options = { scale, halves: right.dtype === 'f16' };
   return transposed
     ? matmul(gradient.transpose(), left, options).transpose()
     : matmul(left.transpose(), gradient, options);
