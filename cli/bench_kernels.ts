@@ -36,8 +36,8 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
   const signal = watchForInterruption();
   await installWanted(options, signal);
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
-    const precision = floatPrecision(options);
+  const precision = floatPrecision(options);
+  return withDevice(options.device, precision, async (device): Promise<ExitCode> => {
     if (precision) requirePrecision(device, precision);
     const dtypes: FloatType[] = precision ? [precision] : device.traits.f16 ? ['f32', 'f16'] : ['f32'];
     const planned = planRows({

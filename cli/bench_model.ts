@@ -73,7 +73,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       typeof checkpoint === 'string'
         ? await measureStartUp(image, checkpoint, options, signal)
         : { unable: 'read takes files, and this model is made up.' };
-    return withDevice(options.device, async (device): Promise<ExitCode> => {
+    return withDevice(options.device, precision, async (device): Promise<ExitCode> => {
       const peakFlopsPerSecond = await measurePeakFlops(device);
       const start = performance.now();
       const reader = await loadReader(device, checkpoint, options, signal);

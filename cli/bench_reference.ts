@@ -36,7 +36,7 @@ export async function runReferenceBench(options: BenchOptions): Promise<ExitCode
   const file = await ReferenceFile.open(options.reference!);
   try {
     const checkpoint = await resolveCheckpoint(options.checkpoint, quiet);
-    return await withDevice(options.device, async (device) => {
+    return await withDevice(options.device, precision, async (device) => {
       requirePrecision(device, precision);
       const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
       const progress = showProgress('Comparing', 'images', !quiet);

@@ -20,7 +20,7 @@ export async function runScalingBench(options: BenchOptions): Promise<ExitCode> 
   const { json, quiet } = options;
   const precision = floatPrecision(options) ?? 'f32';
   const signal = watchForInterruption();
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
+  return withDevice(options.device, precision, async (device): Promise<ExitCode> => {
     requirePrecision(device, precision);
     if (!json) await print(`${printable(device.adapter.name)}, ${precision}. ${explanation}`);
     const show = (measured: ScalingAxis): Promise<void> => print(axisText(measured));

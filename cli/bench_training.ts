@@ -19,7 +19,7 @@ export async function runTrainingBench(options: BenchOptions): Promise<ExitCode>
   const signal = watchForInterruption();
   const precision = floatPrecision(options);
   return withTwin(options.torch, signal, (twin) =>
-    withDevice(options.device, async (device): Promise<ExitCode> => {
+    withDevice(options.device, precision, async (device): Promise<ExitCode> => {
       if (precision) requirePrecision(device, precision);
       const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
       const measured = await measureEach(

@@ -49,21 +49,28 @@ export function deviceOptions(wanted: string | undefined): DeviceOptions {
   };
 }
 
-/** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */
-export async function openTunedDevice(wanted: string | undefined): Promise<Device> {
-  const device = await openDevice(deviceOptions(wanted));
+/**
+ * Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there.
+ * @param precision of all that is computed on it; undefined for several
+ */
+export async function openTunedDevice(
+  wanted: string | undefined,
+  precision: Precision | undefined,
+): Promise<Device> {
+  const device = await openDevice({ ...deviceOptions(wanted), matrixUnits: precision !== 'f32' });
   const tuning = await storedTuning(device);
   if (tuning) device.tune(tuning);
   performance.mark('device opened');
   return device;
 }
 
-/** Runs `work` with a device that is closed afterwards, so that the process ends. */
+/** Runs `work` with a device of {@link openTunedDevice} that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
+  precision: Precision | undefined,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openTunedDevice(wanted);
+  const device = await openTunedDevice(wanted, precision);
   try {
     return await work(device);
   } finally {

@@ -6,6 +6,7 @@ import {
   type Launch,
   type MatmulProblem,
   type MatmulVariant,
+  type MatrixSizes,
   type MatrixUnits,
   type Operand,
   type Variant,
@@ -34,7 +35,7 @@ export const matrixFeature = 'chromium-experimental-subgroup-matrix';
 const needed = ['shader-f16', 'subgroups', matrixFeature] as const;
 
 /** The units for f16 that add up in f32, with the most products at once. Only where subgroups have one size. */
-export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): MatrixUnits | undefined {
+export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): MatrixSizes | undefined {
   const { subgroupMinSize, subgroupMaxSize } = info;
   if (!needed.every((name) => gpu.features.has(name)) || subgroupMinSize !== subgroupMaxSize)
     return undefined;
@@ -75,7 +76,7 @@ const allVariants: UnitVariants = {
  */
 export async function trustedUnits(
   device: Device,
-  offered: MatrixUnits,
+  offered: MatrixSizes,
   { products, attentions }: UnitVariants = allVariants,
 ): Promise<MatrixUnits | undefined> {
   const units = { ...offered, attend: true };
@@ -209,7 +210,7 @@ function attentionTrialsOf(
     Uint32Array.from({ length: tokens }, (_, key) => Number(key % 9 === 4)),
     [1, tokens],
   );
-  return [64, 128].flatMap((width) =>
+  return [32, 64, 128].flatMap((width) =>
     [false, true].map((hides): Trial => {
       const skipped = hides ? 1 : 0;
       const joined = heads * width + skipped;

@@ -4,7 +4,7 @@ import { type AdapterTraits, type Tensor, copyInto } from '../engine/index.js';
 import {
   type AttentionProblem,
   type Dtype,
-  type MatrixUnits,
+  type MatrixSizes,
   type Operand,
   attentionFamily,
   chooseVariant,
@@ -25,9 +25,9 @@ const real = attentionFamily.variants.find(({ byMatrixUnits }) => byMatrixUnits)
 const units = {
   large: { rows: 16, columns: 32, depth: 32, lanes: 128 },
   square: { rows: 16, columns: 16, depth: 16, lanes: 128 },
-} as const satisfies Record<string, MatrixUnits>;
+} as const satisfies Record<string, MatrixSizes>;
 
-const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
+const traitsWith = (matrixUnits: MatrixSizes): AdapterTraits => ({
   ...device().traits,
   software: false,
   maxWorkgroupStorageBytes: 16_384,
@@ -130,7 +130,7 @@ function problemOf(queries: number, width: number, change: Partial<AttentionProb
 }
 
 test('is chosen for as many queries as a tile has, of f16, in heads that matrices divide, whatever the batch', () => {
-  const wide: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 32 };
+  const wide: MatrixSizes = { rows: 16, columns: 16, depth: 16, lanes: 32 };
   const traits: AdapterTraits = {
     ...traitsWith(wide),
     subgroupSize: 32,

@@ -1,17 +1,20 @@
 /** Units for small matrices are taken only where the adapter has such as are needed, and they compute rightly. */
 import { describe, expect, test } from '@jest/globals';
+import { type Device, openDevice } from '../engine/index.js';
 import { type UnitVariants, offeredMatrixUnits, trustedUnits } from '../engine/matrix_units.js';
 import {
   type AttentionProblem,
   type AttentionVariant,
   type MatmulProblem,
   type MatmulVariant,
-  type MatrixUnits,
+  type MatrixSizes,
   attentionFamily,
   matmulFamily,
 } from '../kernels/index.js';
+import { openTunedDevice } from '../cli/options.js';
 import { useDevice } from './support/device.js';
 import { useEmulatedMatrices, withLaunches } from './support/emulated_matrices.js';
+import { useNullAdapter } from './support/null_device.js';
 
 const device = useDevice({ device: 'software' });
 const emulated = useEmulatedMatrices();
@@ -35,7 +38,7 @@ const infoWith = (configs: readonly object[], [least, most] = [32, 32]): GPUAdap
 
 test('the largest of f16 that add up in f32 are offered, where subgroups have one size', () => {
   const configs = [config(32, 'f16', 'f16'), config(8), config(16), config(64, 'u8', 'u32')];
-  const units: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 32 };
+  const units: MatrixSizes = { rows: 16, columns: 16, depth: 16, lanes: 32 };
   expect(offeredMatrixUnits(infoWith(configs), gpuWith(features))).toEqual(units);
   expect(offeredMatrixUnits(infoWith(configs, [8, 32]), gpuWith(features))).toBeUndefined();
   expect(offeredMatrixUnits(infoWith(configs.slice(0, 1)), gpuWith(features))).toBeUndefined();
@@ -46,8 +49,28 @@ test('the largest of f16 that add up in f32 are offered, where subgroups have on
   }
 });
 
+describe('a device', () => {
+  useNullAdapter();
+  const hasUnits = (device: Device): boolean => {
+    device.close();
+    return device.gpu.features.has(features.at(-1)!);
+  };
+
+  test('has the units where the adapter does, unless told otherwise', async () => {
+    expect(hasUnits(await openDevice())).toBe(true);
+    expect(hasUnits(await openDevice({ matrixUnits: false }))).toBe(false);
+  });
+
+  test('of a command has them unless all is in f32', async () => {
+    expect(hasUnits(await openTunedDevice(undefined, 'f32'))).toBe(false);
+    for (const precision of ['f16', 'int8', undefined] as const) {
+      expect(hasUnits(await openTunedDevice(undefined, precision))).toBe(true);
+    }
+  });
+});
+
 describe('multiplying and attending are tried', () => {
-  const units: MatrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 16 };
+  const units: MatrixSizes = { rows: 16, columns: 16, depth: 16, lanes: 16 };
   const plain = matmulFamily.variants.at(-1)!;
   const plainAttention = attentionFamily.variants.at(-1)!;
   const realProduct = matmulFamily.variants.find(({ byMatrixUnits }) => byMatrixUnits)!;
@@ -94,10 +117,14 @@ describe('multiplying and attending are tried', () => {
     expect([...layouts].sort()).toEqual([
       '16 128 false true true true f32',
       '16 128 true false false false f16',
+      '16 32 false true true true f32',
+      '16 32 true false false false f16',
       '16 64 false true true true f32',
       '16 64 true false false false f16',
       '32 128 false true true true f32',
       '32 128 true false false false f16',
+      '32 32 false true true true f32',
+      '32 32 true false false false f16',
       '32 64 false true true true f32',
       '32 64 true false false false f16',
       'depth row_major columns row_major f16',
@@ -113,7 +140,7 @@ describe('multiplying and attending are tried', () => {
 
   // A tile that is one matrix compiles the fastest, and one form of attention; others are in attention_matrix.test.ts.
   test('and done where the shaders of products compute as they should', async () => {
-    const large: MatrixUnits = { rows: 32, columns: 32, depth: 32, lanes: 8 };
+    const large: MatrixSizes = { rows: 32, columns: 32, depth: 32, lanes: 8 };
     const smallest = matmulFamily.variants.find(({ name }) => name === 'matmul_matrix_32')!;
     const products = [withLaunches(smallest, emulated), plain];
     expect(await trustedUnits(device(), large, { products, attentions: [plainAttention] })).toEqual({
@@ -123,7 +150,7 @@ describe('multiplying and attending are tried', () => {
   }, 120_000);
 
   test('and done where that of attention does', async () => {
-    const large: MatrixUnits = { rows: 16, columns: 32, depth: 32, lanes: 128 };
+    const large: MatrixSizes = { rows: 16, columns: 32, depth: 32, lanes: 128 };
     const attention: AttentionVariant = {
       ...withLaunches(realAttention, emulated),
       canApply: ({ query, mask }) => query.shape[3] === 64 && !mask,
