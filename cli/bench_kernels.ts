@@ -18,7 +18,7 @@ import { installWanted, openWanted, withPeers } from './bench_peers.js';
 import { openWithTorch, pythonOf } from './bench_torch.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requirePrecision, unitUse, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { packageVersions } from './package.js';
@@ -37,7 +37,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const signal = watchForInterruption();
   await installWanted(options, signal);
   const precision = floatPrecision(options);
-  return withDevice(options.device, precision, async (device): Promise<ExitCode> => {
+  return withDevice(options.device, unitUse(precision, 'all'), async (device): Promise<ExitCode> => {
     if (precision) requirePrecision(device, precision);
     const dtypes: FloatType[] = precision ? [precision] : device.traits.f16 ? ['f32', 'f16'] : ['f32'];
     const planned = planRows({

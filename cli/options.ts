@@ -49,15 +49,19 @@ export function deviceOptions(wanted: string | undefined): DeviceOptions {
   };
 }
 
+type UnitUse = NonNullable<DeviceOptions['matrixUnits']>;
+
 /**
- * Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there.
- * @param precision of all that is computed on it; undefined for several
+ * What units for matrices need be tried for.
+ * @param precision of all the work; undefined for several
  */
-export async function openTunedDevice(
-  wanted: string | undefined,
-  precision: Precision | undefined,
-): Promise<Device> {
-  const device = await openDevice({ ...deviceOptions(wanted), matrixUnits: precision !== 'f32' });
+export function unitUse(precision: Precision | undefined, work: 'forward' | 'all'): UnitUse {
+  return precision === 'f32' ? 'nothing' : work;
+}
+
+/** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */
+export async function openTunedDevice(wanted: string | undefined, matrixUnits: UnitUse): Promise<Device> {
+  const device = await openDevice({ ...deviceOptions(wanted), matrixUnits });
   const tuning = await storedTuning(device);
   if (tuning) device.tune(tuning);
   performance.mark('device opened');
@@ -67,10 +71,10 @@ export async function openTunedDevice(
 /** Runs `work` with a device of {@link openTunedDevice} that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
-  precision: Precision | undefined,
+  matrixUnits: UnitUse,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openTunedDevice(wanted, precision);
+  const device = await openTunedDevice(wanted, matrixUnits);
   try {
     return await work(device);
   } finally {

@@ -33,6 +33,8 @@ export interface MatrixSizes {
 export interface MatrixUnits extends MatrixSizes {
   /** Whether they were seen to compute attention rightly as well. */
   readonly attend: boolean;
+  /** And its gradients. */
+  readonly attendBackward: boolean;
 }
 
 /** What a kernel may know of the adapter when it chooses its variant and tile sizes. */

@@ -71,11 +71,12 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   },
   backward: {
     saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
-    gradients({ gradient, attributes: { scale }, saved, needs }) {
+    gradients({ gradient, attributes: { scale }, saved, needs, target }) {
       const right = saved('right');
+      const of = (name: 'left' | 'right') => ({ scale, dtype: target(name).dtype as 'f32' | 'f16' });
       return {
-        left: needs('left') ? matmul(gradient, right.transpose(), { scale }) : undefined,
-        right: needs('right') ? rightGradient(saved('left'), right, gradient, scale) : undefined,
+        left: needs('left') ? matmul(gradient, right.transpose(), of('left')) : undefined,
+        right: needs('right') ? rightGradient(saved('left'), right, gradient, of('right')) : undefined,
         bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
         residual: gradient,
       };
@@ -184,11 +185,11 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
 const activations = { quick_gelu: quickGelu, gelu } as const;
 
 /** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
-function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, scale: number): Tensor {
+function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, options: MatmulOptions): Tensor {
   const transposed = right.strides[2]! < right.strides[3]!;
   return transposed
-    ? matmul(gradient.transpose(), left, { scale }).transpose()
-    : matmul(left.transpose(), gradient, { scale });
+    ? matmul(gradient.transpose(), left, options).transpose()
+    : matmul(left.transpose(), gradient, options);
 }
 
 /**
