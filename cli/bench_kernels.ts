@@ -19,7 +19,7 @@ import { installWanted, openWanted, withPeers } from './bench_peers.js';
 import { openWithTorch, pythonOf } from './bench_torch.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requirePrecision, unitUse, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { checkOutputFile } from './output_paths.js';
 import { packageVersions } from './package.js';
@@ -37,8 +37,8 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
   const older = options.compare === undefined ? undefined : await readOlderTimes(options.compare);
   const signal = watchForInterruption();
   await installWanted(options, signal);
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
-    const { precision } = options;
+  const { precision } = options;
+  return withDevice(options.device, unitUse(precision, 'all'), async (device): Promise<ExitCode> => {
     if (precision) requirePrecision(device, precision);
     const dtypes = precision ? [precision] : precisions.filter((type) => type !== 'f16' || device.traits.f16);
     const planned = planRows({

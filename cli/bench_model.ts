@@ -32,7 +32,7 @@ import { measureStartUp, startUpText } from './bench_start_up.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requireAdapter, withDevice } from './options.js';
+import { requireAdapter, unitUse, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
 import { showProgress } from './progress.js';
@@ -73,7 +73,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
       typeof checkpoint === 'string'
         ? await measureStartUp(image, checkpoint, options, signal)
         : { unable: 'read takes files, and this model is made up.' };
-    return withDevice(options.device, async (device): Promise<ExitCode> => {
+    return withDevice(options.device, unitUse(precision, 'forward'), async (device): Promise<ExitCode> => {
       const peakFlopsPerSecond = await measurePeakFlops(device);
       const start = performance.now();
       const reader = await loadReader(device, checkpoint, options, signal);

@@ -12,7 +12,7 @@ import type { BenchOptions } from './bench_options.js';
 import { resolveCheckpoint } from './checkpoints.js';
 import { EXIT_DONE, EXIT_NOTHING, type ExitCode, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requirePrecision, unitUse, withDevice } from './options.js';
 import { formatTable, print, tell } from './output.js';
 import { showProgress } from './progress.js';
 
@@ -36,7 +36,7 @@ export async function runReferenceBench(options: BenchOptions): Promise<ExitCode
   const file = await ReferenceFile.open(options.reference!);
   try {
     const checkpoint = await resolveCheckpoint(options.checkpoint, quiet);
-    return await withDevice(options.device, async (device) => {
+    return await withDevice(options.device, unitUse(precision, 'forward'), async (device) => {
       requirePrecision(device, precision);
       const reader = await Clip4Str.load(device, checkpoint, { preset: options.preset, precision });
       const progress = showProgress('Comparing', 'images', !quiet);

@@ -7,7 +7,7 @@ import { measureEach } from './bench_each.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { EXIT_DONE, type ExitCode, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requirePrecision, unitUse, withDevice } from './options.js';
 import { formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
 
@@ -20,7 +20,7 @@ export async function runScalingBench(options: BenchOptions): Promise<ExitCode> 
   const { json, quiet } = options;
   const precision = floatPrecision(options) ?? 'f32';
   const signal = watchForInterruption();
-  return withDevice(options.device, async (device): Promise<ExitCode> => {
+  return withDevice(options.device, unitUse(precision, 'all'), async (device): Promise<ExitCode> => {
     requirePrecision(device, precision);
     if (!json) await print(`${printable(device.adapter.name)}, ${precision}. ${explanation}`);
     const show = (measured: ScalingAxis): Promise<void> => print(axisText(measured));

@@ -8,7 +8,7 @@ import { type BenchOptions, floatPrecision } from './bench_options.js';
 import { compared, torchReport, trainingComparisonText, withTwin } from './bench_torch.js';
 import { EXIT_DONE, type ExitCode, UsageError, printable } from './errors.js';
 import { watchForInterruption } from './interruption.js';
-import { requirePrecision, withDevice } from './options.js';
+import { requirePrecision, unitUse, withDevice } from './options.js';
 import { formatBytes, formatTable, print } from './output.js';
 import { packageVersions } from './package.js';
 
@@ -19,7 +19,7 @@ export async function runTrainingBench(options: BenchOptions): Promise<ExitCode>
   const signal = watchForInterruption();
   const precision = floatPrecision(options);
   return withTwin(options.torch, signal, (twin) =>
-    withDevice(options.device, async (device): Promise<ExitCode> => {
+    withDevice(options.device, unitUse(precision, 'all'), async (device): Promise<ExitCode> => {
       if (precision) requirePrecision(device, precision);
       const settings = precision ? [`trainer.precision=${precision === 'f16' ? 16 : 32}`] : [];
       const measured = await measureEach(

@@ -18,6 +18,7 @@ import {
   precisionOption,
   presetOption,
   requirePrecision,
+  unitUse,
   wholeNumber,
   withDevice,
 } from './options.js';
@@ -108,7 +109,7 @@ async function evaluate(options: EvalCommandOptions, signal: AbortSignal): Promi
   if (options.html !== undefined) await checkOutputFile('--html', options.html, [options.data]);
   const roots = await setRoots(options.data, options.sets);
   const checkpoint = await resolveCheckpoint(options.checkpoint, options.quiet);
-  return withDevice(options.device, async (device) => {
+  return withDevice(options.device, unitUse(options.precision, 'forward'), async (device) => {
     requirePrecision(device, options.precision);
     const reader = await Clip4Str.load(device, checkpoint, {
       preset: options.preset,

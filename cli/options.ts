@@ -49,21 +49,32 @@ export function deviceOptions(wanted: string | undefined): DeviceOptions {
   };
 }
 
+type UnitUse = NonNullable<DeviceOptions['matrixUnits']>;
+
+/**
+ * What units for matrices need be tried for.
+ * @param precision of all the work; undefined for several
+ */
+export function unitUse(precision: Precision | undefined, work: 'forward' | 'all'): UnitUse {
+  return precision === 'f32' ? 'nothing' : work;
+}
+
 /** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */
-export async function openTunedDevice(wanted: string | undefined): Promise<Device> {
-  const device = await openDevice(deviceOptions(wanted));
+export async function openTunedDevice(wanted: string | undefined, matrixUnits: UnitUse): Promise<Device> {
+  const device = await openDevice({ ...deviceOptions(wanted), matrixUnits });
   const tuning = await storedTuning(device);
   if (tuning) device.tune(tuning);
   performance.mark('device opened');
   return device;
 }
 
-/** Runs `work` with a device that is closed afterwards, so that the process ends. */
+/** Runs `work` with a device of {@link openTunedDevice} that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
+  matrixUnits: UnitUse,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openTunedDevice(wanted);
+  const device = await openTunedDevice(wanted, matrixUnits);
   try {
     return await work(device);
   } finally {

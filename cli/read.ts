@@ -22,6 +22,7 @@ import {
   precisionOption,
   presetOption,
   requirePrecision,
+  unitUse,
   wholeNumber,
   withDevice,
 } from './options.js';
@@ -155,7 +156,7 @@ async function read(
   if (options.attention !== undefined) await checkOutputFolder('--attention', options.attention, paths);
   const pixels = options.pixels === undefined ? undefined : await PixelsFile.open(options.pixels);
   try {
-    return await withDevice(options.device, async (device) => {
+    return await withDevice(options.device, unitUse(options.precision, 'forward'), async (device) => {
       requirePrecision(device, options.precision);
       const reader = await load(device, checkpoint, options, signal);
       pixels?.checkSize(reader.imageSize);

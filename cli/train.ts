@@ -126,7 +126,7 @@ async function trainIn(
       ...(json ? [trainingJson()] : []),
       new RunLogs(output, configuration, resume === true),
     ],
-    openDevice: () => openTunedDevice(device),
+    openDevice: () => openTunedDevice(device, configuration.trainer.precision === 16 ? 'all' : 'nothing'),
     signal,
   });
   if (reason === 'stopped' && !quiet)

@@ -1,23 +1,19 @@
 /** Units that multiply small matrices: what an adapter offers, and whether it computes rightly. */
 import {
   type AdapterTraits,
-  type AttentionProblem,
+  type AttentionBackwardVariant,
   type AttentionVariant,
-  type Launch,
-  type MatmulProblem,
   type MatmulVariant,
+  type MatrixSizes,
   type MatrixUnits,
-  type Operand,
-  type Variant,
+  attentionBackwardFamily,
   attentionFamily,
   matmulFamily,
-  quantizedBlock,
 } from '../kernels/index.js';
 import type { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
-import { cast, contiguous } from './operations/elementwise.js';
-import { quantize } from './operations/quantize.js';
-import type { Tensor, TensorData } from './tensor.js';
+import type { TensorData } from './tensor.js';
+import { type Trial, attentionTrials, gradientTrials, productTrials } from './unit_trials.js';
 
 /** A kind of matrices, as `GPUAdapterInfo.subgroupMatrixConfigs` of Dawn and Chrome lists them. */
 interface SubgroupMatrixConfig {
@@ -34,7 +30,7 @@ export const matrixFeature = 'chromium-experimental-subgroup-matrix';
 const needed = ['shader-f16', 'subgroups', matrixFeature] as const;
 
 /** The units for f16 that add up in f32, with the most products at once. Only where subgroups have one size. */
-export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): MatrixUnits | undefined {
+export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): MatrixSizes | undefined {
   const { subgroupMinSize, subgroupMaxSize } = info;
   if (!needed.every((name) => gpu.features.has(name)) || subgroupMinSize !== subgroupMaxSize)
     return undefined;
@@ -47,45 +43,48 @@ export function offeredMatrixUnits(info: GPUAdapterInfo, gpu: GPUDevice): Matrix
   return best && { rows: best.M, columns: best.N, depth: best.K, lanes: subgroupMaxSize };
 }
 
-/** Work whose operands are rounded alike, in the plain way and in each that the units allow. */
-interface Trial {
-  readonly plain: () => Tensor;
-  readonly byUnits: readonly (() => Tensor)[];
-  /** Of results up to 60, or up to 1 with rounded weights. */
-  readonly tolerance: number;
-}
-
 /** All variants of work that units can do, the plain one last. */
 export interface UnitVariants {
   readonly products: readonly MatmulVariant[];
   readonly attentions: readonly AttentionVariant[];
+  readonly gradients: readonly AttentionBackwardVariant[];
 }
 
 const allVariants: UnitVariants = {
   products: matmulFamily.variants,
   attentions: attentionFamily.variants,
+  gradients: attentionBackwardFamily.variants,
 };
 
 /**
  * Multiplies by each variant that the units allow, in every layout that a shader of theirs is made for, and by the plain one;
- * then attends likewise, for heads of common widths.
+ * then attends likewise, for heads of common widths, and takes the gradients of that.
+ * @param wanted what is tried: `forward` leaves out the gradients, which are trusted to the plain way then
  * @returns the units as far as they agree with the plain way. Undefined where products do not, the driver refuses them, or
  *   the units allow none
  * @throws DeviceLostError where the driver fails at it altogether
  */
 export async function trustedUnits(
   device: Device,
-  offered: MatrixUnits,
-  { products, attentions }: UnitVariants = allVariants,
+  offered: MatrixSizes,
+  wanted: 'forward' | 'all',
+  { products, attentions, gradients }: UnitVariants = allVariants,
 ): Promise<MatrixUnits | undefined> {
-  const units = { ...offered, attend: true };
-  const traits: AdapterTraits = { ...device.traits, matrixUnits: units };
-  if (!(await agree(device, () => productTrials(device, traits, products)))) return undefined;
-  const attend = await agree(device, () =>
-    // Heads may be of widths that the units cannot be used for.
-    attentionTrials(device, traits, attentions).filter(({ byUnits }) => byUnits.length > 0),
-  );
-  return { ...units, attend };
+  const traits: AdapterTraits = {
+    ...device.traits,
+    matrixUnits: { ...offered, attend: true, attendBackward: true },
+  };
+  // Heads may be of widths that the units cannot be used for.
+  const possible = (trials: readonly Trial[]): readonly Trial[] =>
+    trials.filter(({ byUnits }) => byUnits.length > 0);
+  if (!(await agree(device, () => productTrials(device, traits, products, wanted === 'all'))))
+    return undefined;
+  return {
+    ...offered,
+    attend: await agree(device, () => possible(attentionTrials(device, traits, attentions))),
+    attendBackward:
+      wanted === 'all' && (await agree(device, () => possible(gradientTrials(device, traits, gradients)))),
+  };
 }
 
 /** Whether there are trials, each has results by units, and all are as the plain one. */
@@ -111,137 +110,4 @@ async function agree(device: Device, prepare: () => readonly Trial[]): Promise<b
     if (error instanceof DeviceLostError) throw error;
     return false;
   }
-}
-
-/** A kind of work as its variants see it. */
-interface Work<Problem> {
-  readonly tensors: readonly Tensor[];
-  readonly problemOf: (operands: readonly Operand[]) => Problem;
-  /** One of the tensors, to be filled. */
-  readonly result: () => Tensor;
-  readonly tolerance: number;
-}
-
-type WorkVariant<Problem> = Variant<Problem> & { launch(problem: Problem, traits: AdapterTraits): Launch };
-
-function trialOf<Problem>(
-  device: Device,
-  traits: AdapterTraits,
-  variants: readonly WorkVariant<Problem>[],
-  { tensors, problemOf, result, tolerance }: Work<Problem>,
-): Trial {
-  const by = (variant: WorkVariant<Problem>) => (): Tensor => {
-    const filled = result();
-    device.dispatch(
-      (operands) => variant.launch(problemOf(operands), traits),
-      [...tensors, filled],
-      () => `self-test of ${variant.name}`,
-    );
-    return filled;
-  };
-  const problem = problemOf([...tensors, result()]);
-  const allowed = variants.filter(
-    (variant) => variant.byMatrixUnits === true && variant.canApply(problem, traits),
-  );
-  return { plain: by(variants.at(-1)!), byUnits: allowed.map(by), tolerance };
-}
-
-/**
- * Operands that lie in every way: by rows or by columns, at multiples of four elements or not, narrow or in blocks. Sizes are
- * no multiples of a tile's.
- */
-function productTrials(device: Device, traits: AdapterTraits, variants: readonly MatmulVariant[]): Trial[] {
-  const trials: Trial[] = [];
-  for (const [rows, depth, columns] of [
-    [70, 83, 149],
-    [68, 96, 148],
-  ] as const) {
-    const byRows = device.tensor(waves(rows * depth), [1, 1, rows, depth]);
-    const byColumns = contiguous(byRows.transpose()).transpose();
-    const weights = device.tensor(waves(columns * depth), [1, 1, columns, depth]);
-    const turned = contiguous(weights.transpose());
-    // The last as gradients of weights have it, which may be rounded.
-    const rights = [cast(weights, 'f16').transpose(), cast(turned, 'f16'), turned];
-    if (depth % quantizedBlock === 0) {
-      const blocks = device.empty('q8', weights.shape);
-      quantize(weights, blocks);
-      rights.push(blocks.transpose());
-    }
-    for (const left of [byRows, byColumns]) {
-      for (const right of rights) {
-        const work: Work<MatmulProblem> = {
-          tensors: [left, right],
-          problemOf: ([own, other, result]) => ({
-            left: own!,
-            right: other!,
-            activation: 'none',
-            scale: 1,
-            halves: true,
-            result: result!,
-          }),
-          result: () => device.empty('f32', [1, 1, rows, columns]),
-          tolerance: 1e-3,
-        };
-        trials.push(trialOf(device, traits, variants, work));
-      }
-    }
-  }
-  return trials;
-}
-
-/** Heads of common widths at multiples of four elements, and anywhere with all that hides keys; many tokens and few. */
-function attentionTrials(
-  device: Device,
-  traits: AdapterTraits,
-  variants: readonly AttentionVariant[],
-): Trial[] {
-  return [70, 20].flatMap((tokens) => attentionTrialsOf(tokens, device, traits, variants));
-}
-
-function attentionTrialsOf(
-  tokens: number,
-  device: Device,
-  traits: AdapterTraits,
-  variants: readonly AttentionVariant[],
-): Trial[] {
-  const heads = 2;
-  const mask = device
-    .tensor(waves(tokens * tokens), [1, 1, tokens, tokens])
-    .expand([1, heads, tokens, tokens]);
-  const padding = device.tensor(
-    Uint32Array.from({ length: tokens }, (_, key) => Number(key % 9 === 4)),
-    [1, tokens],
-  );
-  return [64, 128].flatMap((width) =>
-    [false, true].map((hides): Trial => {
-      const skipped = hides ? 1 : 0;
-      const joined = heads * width + skipped;
-      const operands = ['query', 'key', 'value'].map((_, i) => {
-        const all = device.tensor(waves((tokens + i) * joined).subarray(i * joined), [1, tokens, joined]);
-        return cast(all, 'f16').slice(2, skipped).splitHeads(heads);
-      });
-      const dtype = hides ? 'f32' : 'f16';
-      const work: Work<AttentionProblem> = {
-        tensors: hides ? [...operands, mask, padding] : operands,
-        problemOf: (given) => ({
-          query: given[0]!,
-          key: given[1]!,
-          value: given[2]!,
-          mask: hides ? given[3] : undefined,
-          padding: hides ? given[4] : undefined,
-          causal: hides,
-          scale: 0.5,
-          result: given.at(-1)!,
-        }),
-        result: () => device.empty(dtype, [1, tokens, heads, width]).transpose(1, 2),
-        tolerance: 2e-3,
-      };
-      return trialOf(device, traits, variants, work);
-    }),
-  );
-}
-
-/** The same in every run; sums of their products are of all sizes up to 60. */
-function waves(count: number): Float32Array<ArrayBuffer> {
-  return Float32Array.from({ length: count }, (_, i) => Math.sin(i * (1 + i / 100)));
 }

@@ -9,6 +9,11 @@ export interface DeviceOptions extends AdapterOptions {
   readonly device?: string;
   /** Bytes that tensors and waiting buffers may take. Default: 70 % of the memory on a software adapter, else no limit. */
   readonly memoryBudgetBytes?: number;
+  /**
+   * What units that multiply small matrices are tried for when the device is opened, where the adapter has such, to be used in
+   * f16 and int8. Less opens the device sooner: `forward` for work without gradients, `nothing` for work in f32. Default: `all`.
+   */
+  readonly matrixUnits?: 'nothing' | 'forward' | 'all';
   /** Lowers the adapter's largest binding, to try how larger tensors are split. */
   readonly maxBindingBytes?: number;
 }
@@ -17,7 +22,6 @@ const usefulFeatures: readonly string[] = [
   'shader-f16',
   'subgroups',
   'subgroup-size-control',
-  matrixFeature,
   'timestamp-query',
 ];
 
@@ -40,31 +44,33 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const device = await open(options, usefulFeatures);
+  const { matrixUnits = 'all' } = options;
+  const device = await open(options, matrixUnits);
   const offered = offeredMatrixUnits(device.info, device.gpu);
-  if (!offered) return device;
+  if (matrixUnits === 'nothing' || !offered) return device;
   try {
-    const units = await trustedUnits(device, offered);
+    const units = await trustedUnits(device, offered, matrixUnits);
     if (units) device.useMatrixUnits(units);
     return device;
   } catch (error) {
     device.close();
     if (!(error instanceof DeviceLostError)) throw error;
-    // The driver fails at them altogether: another device, which is not asked for them.
-    return open(
-      options,
-      usefulFeatures.filter((feature) => feature !== matrixFeature),
-    );
+    // The driver fails at them altogether: another device, which is asked for less.
+    return openDevice({ ...options, matrixUnits: matrixUnits === 'all' ? 'forward' : 'nothing' });
   }
 }
 
-async function open(options: DeviceOptions, features: readonly string[]): Promise<Device> {
+async function open(
+  options: DeviceOptions,
+  matrixUnits: NonNullable<DeviceOptions['matrixUnits']>,
+): Promise<Device> {
   const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;
+  const wanted = matrixUnits === 'nothing' ? usefulFeatures : [...usefulFeatures, matrixFeature];
   const gpu = await adapter.requestDevice({
     label: 'clip4str-engine',
-    requiredFeatures: features.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
+    requiredFeatures: wanted.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
     requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),
   });
   const budget = options.memoryBudgetBytes ?? (await defaultBudgetBytes(found.summary));

@@ -3,10 +3,11 @@
  * exponentials and its mean slope), the query's gradient, and those of key and value. Scores are computed again in
  * each, never stored; every sum has a fixed order.
  */
-import { areVectors, attentionKind, strideParameters } from './attention.js';
+import { areVectors, strideParameters } from './attention.js';
 import {
   type AdapterTraits,
   type Cost,
+  type Feature,
   type Launch,
   type Operand,
   f32,
@@ -15,7 +16,7 @@ import {
   storageFeatures,
   u32,
 } from './kernel.js';
-import type { Variant, VariantFamily } from './variant.js';
+import type { Variant } from './variant.js';
 
 /** Attention's operands, its result and all gradients. The last stride of each is 1, the others are free. */
 export interface AttentionBackwardProblem {
@@ -47,7 +48,7 @@ export interface AttentionBackwardProblem {
 
 export type AttentionBackwardOperand = Exclude<keyof AttentionBackwardProblem, 'causal' | 'scale'>;
 
-type StepName = 'statistics' | 'query' | 'key_value';
+export type StepName = 'statistics' | 'query' | 'key_value';
 
 /** One of the launches that make the gradients. */
 export interface AttentionBackwardStep {
@@ -69,17 +70,19 @@ const operandsOf: Readonly<Record<StepName, readonly AttentionBackwardOperand[]>
 };
 
 /** How a variant lays out a step. */
-interface Layout {
+export interface BackwardLayout {
   readonly kernel: string;
   /** Rows that a workgroup owns. */
   readonly own: number;
   readonly defines: Launch['defines'];
-  readonly subgroup: boolean;
+  /** Beside those of the operands' types. */
+  readonly features?: readonly Feature[];
 }
 
-function backwardLaunch(
+/** The launch of a step: what every variant passes to its shader. */
+export function backwardLaunch(
   step: StepName,
-  layout: Layout,
+  layout: BackwardLayout,
   problem: AttentionBackwardProblem,
   traits: AdapterTraits,
 ): Launch {
@@ -114,10 +117,7 @@ function backwardLaunch(
       OWN: layout.own,
       ...layout.defines,
     },
-    features: [
-      ...storageFeatures(gradient ? [...inputs, gradient] : inputs),
-      ...(layout.subgroup ? (['subgroups'] as const) : []),
-    ],
+    features: [...storageFeatures(gradient ? [...inputs, gradient] : inputs), ...(layout.features ?? [])],
     access: [
       ...inputs.map(() => 'read' as const),
       ...(gradient ? (['read', 'write'] as const) : (['write'] as const)),
@@ -147,46 +147,6 @@ function backwardLaunch(
     workgroups: spreadWorkgroups(tiles, traits),
   };
 }
-
-const broadcast: AttentionBackwardVariant = {
-  name: 'attention_backward_broadcast',
-  canApply({ query }, { software, subgroupSize }) {
-    return software && [4, 8, 16].includes(subgroupSize) && query.shape[3]! <= 128;
-  },
-  launch(step, problem, traits) {
-    const lanes = traits.subgroupSize;
-    const chunks = Math.ceil(problem.query.shape[3]! / 4 / lanes);
-    // With more rows a met one is used more often, but they fit no register and take longer to compile.
-    const groups = step === 'statistics' && chunks <= 2 ? 2 : 1;
-    const layout: Layout = {
-      kernel: step === 'statistics' ? 'attention_statistics_broadcast' : this.name,
-      own: groups * lanes,
-      defines: { LANES: lanes, CHUNKS: chunks },
-      subgroup: true,
-    };
-    return backwardLaunch(step, layout, problem, traits);
-  },
-};
-
-const tile: AttentionBackwardVariant = {
-  name: 'attention_backward_tile',
-  canApply: () => true,
-  launch(step, problem, traits) {
-    const layout: Layout = {
-      kernel: step === 'statistics' ? 'attention_statistics_tile' : this.name,
-      own: 32,
-      defines: { CHUNKS: Math.ceil(problem.query.shape[3]! / 32) },
-      subgroup: false,
-    };
-    return backwardLaunch(step, layout, problem, traits);
-  },
-};
-
-export const attentionBackwardFamily: VariantFamily<AttentionBackwardProblem, AttentionBackwardVariant> = {
-  name: 'attention_backward',
-  variants: [broadcast, tile],
-  kindOf: ({ query, key, causal }) => attentionKind(query, key, causal),
-};
 
 /** What to launch, in this order. The gradients need the statistics, and not each other. */
 export const attentionBackwardSteps: readonly AttentionBackwardStep[] = (

@@ -11,46 +11,19 @@
 // sums, it adds of keys and scores.
 // A query whose keys are all hidden gives NaN (0 / 0), as PyTorch does.
 #include "attention_operands.wgsl"
+#include "attention_matrix_tiles.wgsl"
 #include "attention_matrices.wgsl"
+#include "attention_weight_matrices.wgsl"
 
-const lanes = ${SUBGROUPS * LANES}u;
-// Eight more halves, or four floats, a row keep neighbouring rows on different memory banks.
-const token_pitch = ${WIDTH + 8}u;
+// Eight more halves, or four floats, a row, as tokens have them.
 const weight_pitch = ${KEYS + 8}u;
 const score_pitch = ${KEYS + 4}u;
-// Queries at first; then keys and values by turns.
-var<workgroup> token_tile: array<f16, ${KEYS * (WIDTH + 8)}>;
 var<workgroup> weight_tile: array<f16, ${ROWS * (KEYS + 8)}>;
 // Scores and weighted sums of a block by turns.
 var<workgroup> sum_tile: array<f32, $SUMS>;
 // By which what came before the last block shrinks.
 var<workgroup> row_factors: array<f32, $ROWS>;
 var<workgroup> row_totals: array<f32, $ROWS>;
-
-// Four components of a query, key or value in the tile.
-fn write_part(row: u32, part: u32, components: vec4<f32>) {
-  let at = row * token_pitch + 4u * part;
-#for c in 0..4
-  token_tile[at + $c] = f16(components[$c]);
-#end
-}
-
-// Of the lanes that share a row.
-fn shared_max(own: f32) -> f32 {
-  var highest = own;
-  for (var step = 1u; step < $SHARE; step *= 2u) {
-    highest = max(highest, subgroupShuffleXor(highest, step));
-  }
-  return highest;
-}
-
-fn shared_sum(own: f32) -> f32 {
-  var sum = own;
-  for (var step = 1u; step < $SHARE; step *= 2u) {
-    sum += subgroupShuffleXor(sum, step);
-  }
-  return sum;
-}
 
 @compute @workgroup_size(${SUBGROUPS * LANES})
 fn main(
@@ -91,7 +64,7 @@ fn main(
   }
   workgroupBarrier();
 #for s in 0..WIDTH/MATRIX_DEPTH
-  let query_$s = query_matrix(own_row * token_pitch + ${s * MATRIX_DEPTH});
+  let query_$s = own_matrix(own_row * token_pitch + ${s * MATRIX_DEPTH});
 #end
   // The row whose softmax the lane has a part in.
   let tile_row = own_row + own_lane / $SHARE;
@@ -115,7 +88,7 @@ fn main(
 #for c in 0..KEYS/MATRIX_COLUMNS
     var scores_$c = SumMatrix();
 #for s in 0..WIDTH/MATRIX_DEPTH
-    scores_$c = with_product(scores_$c, query_$s, key_matrix(${c * MATRIX_COLUMNS} * token_pitch + ${s * MATRIX_DEPTH}));
+    scores_$c = with_product(scores_$c, query_$s, met_matrix_transposed(${c * MATRIX_COLUMNS} * token_pitch + ${s * MATRIX_DEPTH}));
 #end
     store_sums(own_row * score_pitch + ${c * MATRIX_COLUMNS}, score_pitch, scores_$c);
 #end
@@ -165,7 +138,7 @@ fn main(
 #for c in 0..WIDTH/MATRIX_COLUMNS
     var products_$c = SumMatrix();
 #for s in 0..KEYS/MATRIX_DEPTH
-    products_$c = with_product(products_$c, weights_$s, value_matrix(${s * MATRIX_DEPTH} * token_pitch + ${c * MATRIX_COLUMNS}));
+    products_$c = with_product(products_$c, weights_$s, met_matrix(${s * MATRIX_DEPTH} * token_pitch + ${c * MATRIX_COLUMNS}));
 #end
     store_sums(own_row * $WIDTH + ${c * MATRIX_COLUMNS}, $WIDTH, products_$c);
 #end

@@ -1,5 +1,12 @@
 /** The ways to compute attention and the problems and adapters each is for. */
 import { type AttentionProblem, areVectors, attentionKind, attentionLaunch } from './attention.js';
+import {
+  type MatrixLayout,
+  type MatrixTile,
+  matrixDefines,
+  matrixLayouts,
+  widestTiled,
+} from './attention_units.js';
 import { type AdapterTraits, type Launch, f32, spreadWorkgroups, u32 } from './kernel.js';
 import { rowLanes } from './row_launch.js';
 import type { Variant, VariantFamily } from './variant.js';
@@ -50,66 +57,33 @@ function tiledLaunch(
   return { ...launch, params: { ...launch.params, ...tiling } };
 }
 
-/** Rows of heads stay in registers, so they may not be wide. */
-const widestTiled = 128;
-
 /** Whether there are enough queries for tiles of them. */
 function isTileable({ query, key }: AttentionProblem): boolean {
   const [, , queries, width] = query.shape as [number, number, number, number];
   return queries >= 8 && key.shape[2]! > 0 && width <= widestTiled;
 }
 
-/** A tile of queries that meets blocks of keys. No more queries than keys: they pass through the same memory. */
-interface MatrixTile {
-  readonly rows: number;
-  readonly keys: number;
-}
-
-/** From the most work a byte loaded to the least workgroup memory. */
+/** From the most work a byte loaded to the least workgroup memory; the queries pass through that of the keys. */
 const matrixTiles: readonly MatrixTile[] = [
-  { rows: 32, keys: 32 },
-  { rows: 16, keys: 32 },
-  { rows: 16, keys: 16 },
+  { rows: 32, met: 32 },
+  { rows: 16, met: 32 },
+  { rows: 16, met: 16 },
 ];
 
-/** How a shader for units is laid out: each subgroup has a matrix of queries, whose rows some lanes share. */
-interface MatrixLayout extends MatrixTile {
-  readonly subgroups: number;
-  /** Lanes that share a row, a power of two. */
-  readonly share: number;
-  /** Floats for scores, then for the weighted sums of a block. */
-  readonly sums: number;
-}
+/** Floats for scores, then for the weighted sums of a block. */
+const matrixSums = ({ rows, met }: MatrixTile, width: number): number => rows * Math.max(met + 4, width);
 
 /**
  * The layout for units for matrices, if the adapter has any that so many queries of heads so wide can be cut for. However many
  * there are in a batch: weights are rounded then.
  */
 function matrixLayout(queries: number, width: number, traits: AdapterTraits): MatrixLayout | undefined {
-  const { f16, matrixUnits, maxWorkgroupInvocations, maxWorkgroupStorageBytes } = traits;
-  if (!f16 || !matrixUnits?.attend || width > widestTiled) return undefined;
-  const { columns, depth, lanes } = matrixUnits;
-  const share = lanes / matrixUnits.rows;
-  const even = share >= 1 && [Math.log2(share), width / share].every(Number.isInteger);
-  if (!even || width % columns !== 0 || width % depth !== 0) return undefined;
-  const layouts = matrixTiles.map((tile) => ({
-    ...tile,
-    subgroups: tile.rows / matrixUnits.rows,
-    share,
-    sums: tile.rows * Math.max(tile.keys + 4, width),
-  }));
-  return layouts.find(({ rows, keys, subgroups, sums }) => {
+  if (!traits.matrixUnits?.attend) return undefined;
+  return matrixLayouts(matrixTiles, width, traits, (tile) => {
     // With the padding of the shader; a factor and a total a row.
-    const halves = keys * (width + 8) + rows * (keys + 8);
-    const bytes = 2 * halves + 4 * (sums + 2 * rows);
-    return (
-      rows <= queries &&
-      Number.isInteger(subgroups) &&
-      [columns, depth, share].every((size) => keys % size === 0) &&
-      subgroups * lanes <= maxWorkgroupInvocations &&
-      bytes <= maxWorkgroupStorageBytes
-    );
-  });
+    const halves = tile.met * (width + 8) + tile.rows * (tile.met + 8);
+    return 2 * halves + 4 * (matrixSums(tile, width) + 2 * tile.rows);
+  }).find(({ rows }) => rows <= queries);
 }
 
 /** Whether units for matrices compute the attention of so many queries of heads so wide, if it is of f16. */
@@ -127,18 +101,14 @@ const attentionMatrix: AttentionVariant = {
     return narrow && isTileable(problem) && attendsByMatrixUnits(query.shape[2]!, query.shape[3]!, traits);
   },
   launch(problem, traits) {
-    const units = traits.matrixUnits!;
-    const layout = matrixLayout(problem.query.shape[2]!, problem.query.shape[3]!, traits)!;
+    const width = problem.query.shape[3]!;
+    const layout = matrixLayout(problem.query.shape[2]!, width, traits)!;
     const defines = {
-      LANES: units.lanes,
-      SUBGROUPS: layout.subgroups,
+      ...matrixDefines(layout, traits.matrixUnits!),
       ROWS: layout.rows,
-      KEYS: layout.keys,
-      SHARE: layout.share,
-      SUMS: layout.sums,
-      MATRIX_ROWS: units.rows,
-      MATRIX_COLUMNS: units.columns,
-      MATRIX_DEPTH: units.depth,
+      KEYS: layout.met,
+      TOKENS: layout.met,
+      SUMS: matrixSums(layout, width),
     };
     const launch = tiledLaunch(this.name, problem, layout.rows, defines, true, traits);
     return { ...launch, features: [...launch.features, 'chromium_experimental_subgroup_matrix'] };

@@ -1,6 +1,7 @@
 /** The kernels and what describes them; see design notes in each `.wgsl` header. */
 export * from './attention.js';
 export * from './attention_backward.js';
+export * from './attention_backward_variants.js';
 export * from './attention_variants.js';
 export * from './column_sum.js';
 export * from './cross_entropy.js';

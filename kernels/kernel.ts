@@ -19,17 +19,22 @@ export const bytesPerElement: Readonly<Record<Dtype, number>> = {
 };
 
 /**
- * Units that multiply small matrices for a whole subgroup: `[rows, depth]` times `[depth, columns]`, both f16, added up in
- * f32.
+ * What units multiply for a whole subgroup: `[rows, depth]` times `[depth, columns]`, both f16, added up in f32.
  */
-export interface MatrixUnits {
+export interface MatrixSizes {
   readonly rows: number;
   readonly columns: number;
   readonly depth: number;
   /** Lanes of a subgroup. */
   readonly lanes: number;
-  /** Whether they were seen to compute attention rightly, not products alone. */
-  readonly attend?: boolean;
+}
+
+/** Units that multiply small matrices, and were seen to compute products rightly. */
+export interface MatrixUnits extends MatrixSizes {
+  /** Whether they were seen to compute attention rightly as well. */
+  readonly attend: boolean;
+  /** And its gradients. */
+  readonly attendBackward: boolean;
 }
 
 /** What a kernel may know of the adapter when it chooses its variant and tile sizes. */

@@ -61,7 +61,7 @@ export function transformerBlock(
   return options.recompute ? checkpoint(work, [x]) : work(x);
 }
 
-/** Whether attention gets f16. Only where the block is not trained: digits are kept for gradients. */
+/** Whether attention gets f16, its gradients included. */
 function readsInHalves(x: Tensor, parameters: Parameters, names: BlockNames, heads: number): boolean {
   const [inputWeight, inputBias] = names.attentionInput;
   const layers = [names.norm1, names.attentionOutput, names.norm2, names.expand, names.contract];

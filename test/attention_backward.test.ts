@@ -1,181 +1,33 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Tensor, attention } from '../engine/index.js';
+import type { Tensor } from '../engine/index.js';
 import {
   type AdapterTraits,
-  type AttentionBackwardOperand,
   type AttentionBackwardVariant,
   type Operand,
   attentionBackwardCost,
+  attentionBackwardFamily,
   attentionBackwardSteps,
   chooseVariant,
-  attentionBackwardFamily,
 } from '../kernels/index.js';
 import {
-  type AttentionCase,
-  type AttentionGradients,
-  attentionGradientReference,
-} from './support/attention_reference.js';
+  type Float,
+  type Name,
+  type Tensors,
+  expectGradients,
+  expectNear,
+  gradientProblem,
+  launchSteps,
+  readGradients,
+  tokenRows,
+  tolerance,
+  withResults,
+} from './support/attention_gradients.js';
+import { type AttentionCase, attentionGradientReference } from './support/attention_reference.js';
 import { useDevice } from './support/device.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
-import { Random, poisoned, stored } from './support/numbers.js';
+import { poisoned } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
-
-/** Errors relative to the largest value of a gradient. */
-const tolerance = { f32: 1e-5, f16: 3e-3 } as const;
-type Float = keyof typeof tolerance;
-
-type Tensors = Readonly<Record<Exclude<AttentionBackwardOperand, 'mask' | 'padding'>, Tensor>> & {
-  readonly mask?: Tensor | undefined;
-  readonly padding?: Tensor | undefined;
-};
-
-type Inputs = Pick<Tensors, 'query' | 'key' | 'value' | 'outputGradient' | 'mask' | 'padding'>;
-
-/** Records all steps, in the form that the adapter gets or in a given one. */
-function launchSteps(
-  tensors: Tensors,
-  options: { readonly causal?: boolean | undefined; readonly scale?: number | undefined },
-  variant?: AttentionBackwardVariant,
-): void {
-  const { causal = false, scale = 1 / Math.sqrt(tensors.query.shape[3]!) } = options;
-  for (const step of attentionBackwardSteps) {
-    const names = step.operands.filter((name) => tensors[name] !== undefined);
-    device().dispatch(
-      (operands) => {
-        const bound = Object.fromEntries(names.map((name, i) => [name, operands[i]!]));
-        const problem = { ...tensors, ...bound, causal, scale };
-        const taken = variant ?? chooseVariant(attentionBackwardFamily, problem, device());
-        return taken.launch(step.name, problem, device().traits);
-      },
-      names.map((name) => tensors[name]!),
-      () => step.name,
-    );
-  }
-}
-
-/** The inputs with attention's own result, and memory full of NaN for all that is to be computed. */
-function withResults(inputs: Inputs, causal = false, scale?: number): Tensors {
-  const [batch, heads, queries, width] = inputs.query.shape as [number, number, number, number];
-  const keys = inputs.key.shape[2]!;
-  const { query, key, value, mask, padding } = inputs;
-  const dtype = query.dtype;
-  const options = { causal, mask, keyPadding: padding, ...(scale === undefined ? {} : { scale }) };
-  return {
-    ...inputs,
-    output: attention(query, key, value, options).splitHeads(heads),
-    statistics: poisoned(device(), [batch, heads, queries, 2]),
-    queryGradient: poisoned(device(), [batch, queries, heads * width], dtype).splitHeads(heads),
-    keyValueGradient: poisoned(device(), [2, batch, keys, heads, width], dtype).permute([0, 1, 3, 2, 4]),
-  };
-}
-
-/** `[batch, heads, tokens, width]` as values of `[batch, tokens, heads * width]`. */
-async function tokenRows(tensor: Tensor): Promise<ArrayLike<number>> {
-  return tensor.permute([0, 2, 1, 3]).read();
-}
-
-async function readGradients({ queryGradient, keyValueGradient }: Tensors): Promise<{
-  readonly [name in keyof AttentionGradients]: ArrayLike<number>;
-}> {
-  return {
-    query: await tokenRows(queryGradient),
-    key: await tokenRows(keyValueGradient.select(0, 0)),
-    value: await tokenRows(keyValueGradient.select(0, 1)),
-  };
-}
-
-/** Compares by the largest difference over the largest value; where all should be 0, over a tenth. */
-function expectNear(
-  name: string,
-  actual: ArrayLike<number>,
-  expected: ArrayLike<number>,
-  limit: number,
-): void {
-  expect(actual.length).toBe(expected.length);
-  let largest = 0.1;
-  let difference = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const [a, e] = [actual[i]!, expected[i]!];
-    if (Number.isNaN(e) !== Number.isNaN(a)) throw new Error(`${name}: element ${i} is ${a}, expected ${e}`);
-    if (Number.isNaN(e)) continue;
-    largest = Math.max(largest, Math.abs(e));
-    difference = Math.max(difference, Math.abs(a - e));
-  }
-  expect({ name, error: difference / largest <= limit ? 'small' : difference / largest }).toEqual({
-    name,
-    error: 'small',
-  });
-}
-
-async function expectGradients(tensors: Tensors, expected: AttentionGradients, limit: number): Promise<void> {
-  const actual = await readGradients(tensors);
-  for (const name of ['query', 'key', 'value'] as const)
-    expectNear(name, actual[name], expected[name], limit);
-}
-
-function maskOf({ batch, heads, queries, keys, mask }: AttentionCase): Tensor | undefined {
-  if (!mask) return undefined;
-  const values = Float32Array.from({ length: batch * heads * queries * keys }, (_, n) =>
-    mask(
-      Math.floor(n / (keys * queries * heads)),
-      Math.floor(n / (keys * queries)) % heads,
-      Math.floor(n / keys) % queries,
-      n % keys,
-    ),
-  );
-  return device().tensor(values, [batch, heads, queries, keys]);
-}
-
-function paddingOf({ batch, keys, padded }: AttentionCase): Tensor | undefined {
-  if (!padded) return undefined;
-  // Any value other than 0 marks padding.
-  const values = Uint32Array.from({ length: batch * keys }, (_, n) =>
-    padded(Math.floor(n / keys), n % keys) ? 1 + n : 0,
-  );
-  return device().tensor(values, [batch, keys]);
-}
-
-type Name = 'query' | 'key' | 'value' | 'outputGradient';
-
-/**
- * Operands with split heads as views of `[batch, tokens, heads * width]`, and their gradients.
- * @param number element `index` of an operand; random ones if not given
- */
-async function problemOf(
-  options: AttentionCase,
-  dtype: Float = 'f32',
-  number?: (name: Name, index: number) => number,
-): Promise<{ inputs: Inputs; expected: AttentionGradients }> {
-  const random = new Random(1);
-  const { batch, heads, queries, keys, width } = options;
-  const make = (name: Name, tokens: number) => {
-    const count = batch * tokens * heads * width;
-    const values = number
-      ? Float32Array.from({ length: count }, (_, index) => number(name, index))
-      : random.floats(count);
-    return stored(device(), values, [batch, tokens, heads * width], dtype);
-  };
-  const [query, outputGradient] = [await make('query', queries), await make('outputGradient', queries)];
-  const [key, value] = [await make('key', keys), await make('value', keys)];
-  return {
-    inputs: {
-      query: query.tensor.splitHeads(heads),
-      key: key.tensor.splitHeads(heads),
-      value: value.tensor.splitHeads(heads),
-      outputGradient: outputGradient.tensor.splitHeads(heads),
-      mask: maskOf(options),
-      padding: paddingOf(options),
-    },
-    expected: attentionGradientReference(
-      options,
-      query.values,
-      key.values,
-      value.values,
-      outputGradient.values,
-    ),
-  };
-}
 
 async function check(
   options: AttentionCase,
@@ -184,9 +36,9 @@ async function check(
   number?: (name: Name, index: number) => number,
 ): Promise<void> {
   await device().scope(async () => {
-    const { inputs, expected } = await problemOf(options, dtype, number);
-    const tensors = withResults(inputs, options.causal, options.scale);
-    launchSteps(tensors, options, variant);
+    const { inputs, expected } = await gradientProblem(device(), options, dtype, number);
+    const tensors = withResults(device(), inputs, options.causal, options.scale);
+    launchSteps(device(), tensors, options, variant);
     await expectGradients(tensors, expected, tolerance[dtype]);
   });
   expect(device().memory.liveBytes).toBe(0);
@@ -272,16 +124,17 @@ describe('gradients of attention', () => {
 
   test('of f16 operands in f32', () =>
     device().scope(async () => {
-      const { inputs, expected } = await problemOf(
+      const { inputs, expected } = await gradientProblem(
+        device(),
         { batch: 1, heads: 2, queries: 9, keys: 10, width: 8 },
         'f16',
       );
       const tensors: Tensors = {
-        ...withResults(inputs),
+        ...withResults(device(), inputs),
         queryGradient: poisoned(device(), [1, 2, 9, 8]),
         keyValueGradient: poisoned(device(), [2, 1, 2, 10, 8]),
       };
-      launchSteps(tensors, {});
+      launchSteps(device(), tensors, {});
       await expectGradients(tensors, expected, tolerance.f16);
     }));
 
@@ -289,7 +142,7 @@ describe('gradients of attention', () => {
     device().scope(async () => {
       const [batch, heads, tokens, width] = [2, 2, 11, 16];
       const options = { batch, heads, queries: tokens, keys: tokens, width };
-      const { inputs, expected } = await problemOf(options);
+      const { inputs, expected } = await gradientProblem(device(), options);
       const parts = await Promise.all([inputs.query, inputs.key, inputs.value].map(tokenRows));
       const total = heads * width;
       const packed = Float32Array.from(
@@ -302,11 +155,11 @@ describe('gradients of attention', () => {
       const written = gradient.slice(2, 0, heads);
       const [query, key, value] = [0, 1, 2].map((part) => projection.select(0, part));
       const tensors: Tensors = {
-        ...withResults({ ...inputs, query: query!, key: key!, value: value! }),
+        ...withResults(device(), { ...inputs, query: query!, key: key!, value: value! }),
         queryGradient: written.select(0, 0),
         keyValueGradient: written.slice(0, 1, 3),
       };
-      launchSteps(tensors, {});
+      launchSteps(device(), tensors, {});
       await expectGradients(tensors, expected, tolerance.f32);
       const beside = await gradient.slice(2, heads, heads + 1).read();
       expect(beside.every(Number.isNaN)).toBe(true);
@@ -316,7 +169,7 @@ describe('gradients of attention', () => {
     device().scope(async () => {
       const options = { batch: 2, heads: 3, queries: 9, keys: 9, width: 16 };
       const mask = (_b: number, _h: number, i: number, j: number): number => (i === j ? -Infinity : i - j);
-      const { inputs } = await problemOf(options);
+      const { inputs } = await gradientProblem(device(), options);
       const shared = inputs.query.slice(0, 0, 1).expand(inputs.query.shape);
       const rows = Float32Array.from({ length: 81 }, (_, n) => mask(0, 0, Math.floor(n / 9), n % 9));
       const expanded = device().tensor(rows, [1, 1, 9, 9]).expand([2, 3, 9, 9]);
@@ -329,19 +182,25 @@ describe('gradients of attention', () => {
         ArrayLike<number>,
         ArrayLike<number>,
       ];
-      const tensors = withResults({ ...inputs, query: shared, mask: expanded });
-      launchSteps(tensors, {});
+      const tensors = withResults(device(), { ...inputs, query: shared, mask: expanded });
+      launchSteps(device(), tensors, {});
       const expected = attentionGradientReference({ ...options, mask }, query, key, value, outputGradient);
       await expectGradients(tensors, expected, tolerance.f32);
     }));
 
   test('are the same bits in every run', () =>
     device().scope(async () => {
-      const { inputs } = await problemOf({ batch: 2, heads: 2, queries: 65, keys: 65, width: 32 });
+      const { inputs } = await gradientProblem(device(), {
+        batch: 2,
+        heads: 2,
+        queries: 65,
+        keys: 65,
+        width: 32,
+      });
       const runs = [];
       for (let run = 0; run < 2; run++) {
-        const tensors = withResults(inputs);
-        launchSteps(tensors, {});
+        const tensors = withResults(device(), inputs);
+        launchSteps(device(), tensors, {});
         runs.push(await readGradients(tensors));
       }
       expect(runs[1]).toEqual(runs[0]);
@@ -367,31 +226,30 @@ describe('variants of the gradients of attention', () => {
       },
     ],
   ];
-  describe.each(attentionBackwardFamily.variants.map((variant) => [variant.name, variant] as const))(
-    '%s',
-    (_, variant) => {
-      test.each(cases)('%s', (_case, options) => check(options, 'f32', variant));
-      test('in f16', () => check({ batch: 1, heads: 2, queries: 9, keys: 40, width: 4 }, 'f16', variant));
+  // Those for units are in attention_backward_matrix.test.ts.
+  const onAnyAdapter = attentionBackwardFamily.variants.filter(({ byMatrixUnits }) => !byMatrixUnits);
+  describe.each(onAnyAdapter.map((variant) => [variant.name, variant] as const))('%s', (_, variant) => {
+    test.each(cases)('%s', (_case, options) => check(options, 'f32', variant));
+    test('in f16', () => check({ batch: 1, heads: 2, queries: 9, keys: 40, width: 4 }, 'f16', variant));
 
-      test.each([
-        [9, 1000],
-        [9, 4096],
-        [1000, 9],
-        [4096, 9],
-      ])('%i like queries and %i keys of two kinds', async (queries, keys) => {
-        const options: AttentionCase = { batch: 1, heads: 1, queries, keys, width: 4 };
-        for (const constant of [0.1, 1 / 3, 0.7]) {
-          await check(options, 'f32', variant, (name, index) => {
-            // Each key of a kind adds the same to a sum. Kinds whose slopes are far from their mean lose no digits there.
-            const odd = Math.floor(index / 4) % 2;
-            if (name === 'key') return odd ? -5 * constant : 5 * constant;
-            if (name === 'value') return odd ? -1 : 2;
-            return name === 'query' ? constant / 10 : 3 * constant;
-          });
-        }
-      });
-    },
-  );
+    test.each([
+      [9, 1000],
+      [9, 4096],
+      [1000, 9],
+      [4096, 9],
+    ])('%i like queries and %i keys of two kinds', async (queries, keys) => {
+      const options: AttentionCase = { batch: 1, heads: 1, queries, keys, width: 4 };
+      for (const constant of [0.1, 1 / 3, 0.7]) {
+        await check(options, 'f32', variant, (name, index) => {
+          // Each key of a kind adds the same to a sum. Kinds whose slopes are far from their mean lose no digits there.
+          const odd = Math.floor(index / 4) % 2;
+          if (name === 'key') return odd ? -5 * constant : 5 * constant;
+          if (name === 'value') return odd ? -1 : 2;
+          return name === 'query' ? constant / 10 : 3 * constant;
+        });
+      }
+    });
+  });
 
   const operand = (...shape: number[]): Operand => ({
     dtype: 'f32',
@@ -463,7 +321,7 @@ describe('PyTorch gives the same gradients', () => {
       const padding = names.includes('kp')
         ? device().tensor(Uint32Array.from(tensors.integers(`${name}/in_kp`)), [scores[0]!, scores[3]!])
         : undefined;
-      const operands = withResults({
+      const operands = withResults(device(), {
         query,
         key,
         value: floats('in_v'),
@@ -471,7 +329,7 @@ describe('PyTorch gives the same gradients', () => {
         mask: mask?.reshape([1, 1, ...mask.shape]).expand(scores),
         padding,
       });
-      launchSteps(operands, {});
+      launchSteps(device(), operands, {});
       const results = {
         gin_q: operands.queryGradient,
         gin_k: operands.keyValueGradient.select(0, 0),

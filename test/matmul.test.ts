@@ -292,7 +292,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     { rows: 16, columns: 16, depth: 16 },
     { rows: 8, columns: 32, depth: 32 },
     { rows: 32, columns: 32, depth: 32 },
-  ].map((sizes) => ({ ...sizes, lanes: 8 }));
+  ].map((sizes) => ({ ...sizes, lanes: 8, attend: false, attendBackward: false }));
   const variants = matmulFamily.variants.filter(({ byMatrixUnits }) => byMatrixUnits);
   const traitsWith = (matrixUnits: MatrixUnits): AdapterTraits => ({
     ...device().traits,

@@ -26,7 +26,7 @@ const gpu: AdapterTraits = {
   maxWorkgroupStorageBytes: 49_152,
   maxWorkgroupsPerDimension: 65_535,
 };
-const matrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 32 };
+const matrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 32, attend: true, attendBackward: true };
 
 /** `leftᵀ right` as the gradient of a weight is: both operands lie by rows of the depth. */
 function gradientOf(rows: number, columns: number, depth: number, dtype: Dtype = 'f32'): MatmulProblem {

@@ -1,10 +1,11 @@
-/** Blocks of the encoders beside units for matrices, which lanes stand in for in attention: what is read goes there. */
+/** Blocks of the encoders beside units for matrices, which lanes stand in for in attention. */
 import { beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import { type Tensor, backward, cast, linear } from '../engine/index.js';
 import { type Launch, type Operand, matmulFamily } from '../kernels/index.js';
 import { Parameters, type Precision } from '../model/parameters.js';
 import { clipBlockNames, transformerBlock } from '../model/transformer.js';
 import { parameterSource } from '../train/parameter_source.js';
+import { expectNear } from './support/attention_gradients.js';
 import { useDevice } from './support/device.js';
 import { useEmulatedMatrices } from './support/emulated_matrices.js';
 import { Random, expectClose } from './support/numbers.js';
@@ -52,6 +53,7 @@ const input = (count = tokens): Tensor =>
   device().tensor(new Random(2).floats(batch * count * width), [batch, count, width]);
 
 let withoutUnits: ArrayLike<number>;
+let gradientsWithoutUnits: ArrayLike<number>[];
 /** Whether launches are noted alone: shaders take long to compile. */
 let dry = false;
 
@@ -59,7 +61,8 @@ beforeAll(async () => {
   const parameters = await parametersIn('f16');
   withoutUnits = await device().scope(() => block(input(), parameters).read());
   parameters.dispose();
-  device().useMatrixUnits({ ...units, attend: true });
+  gradientsWithoutUnits = await device().scope(() => gradientsOf());
+  device().useMatrixUnits({ ...units, attend: true, attendBackward: true });
   // Emulated products take long to compile; others round alike.
   jest.spyOn(matmulFamily, 'kindOf').mockReturnValue('of a test');
   device().tune({
@@ -135,25 +138,77 @@ test.each<[string, Precision, number, readonly string[]]>([
   }),
 );
 
-test.each([false, true])('nor does one that is trained, computed again: %s', (recompute) =>
+/** Gradients of attention's projection and of what is before it. */
+async function gradientsOf(recompute = false): Promise<ArrayLike<number>[]> {
+  const parameters = await parametersIn('f32');
+  const trained = [names.attentionInput[0], `${names.norm1}.weight`].map((name) =>
+    parameters.get(name).requireGradient(),
+  );
+  await parameters.withHalfCopies(() => {
+    launches.length = 0;
+    backward(block(input(), parameters, recompute), input());
+    return Promise.resolve();
+  });
+  const gradients = dry ? [] : await device().readAll(trained.map(({ gradient }) => gradient!));
+  parameters.dispose();
+  return gradients;
+}
+
+const gradientKernels = (): string[] =>
+  launches
+    .filter(({ kernel }) => /^attention_(backward|statistics)/.test(kernel))
+    .map(({ kernel, defines }) => `${kernel} gives ${defines['GRADIENT']}`);
+
+test('one that is trained goes there and back by the units, in f16, to the gradients that others give', () =>
   device().scope(async () => {
-    const parameters = await parametersIn('f32');
+    const gradients = await gradientsOf();
+    expect(kernelsOf(launches)).toEqual(inHalves);
+    expect(gradientKernels()).toEqual([
+      'attention_statistics_matrix gives f32',
+      'attention_backward_matrix_query gives f16',
+      'attention_backward_matrix_key_value gives f16',
+    ]);
+    const products = (all: readonly Launch[]): string[] =>
+      all.flatMap(({ defines: { LEFT, RESULT } }) => (LEFT ? [`of ${LEFT} gives ${RESULT}`] : []));
+    const [first, last] = ['attention_statistics_matrix', 'attention_backward_matrix_key_value'].map((name) =>
+      launches.findIndex(({ kernel }) => kernel === name),
+    );
+    expect(products(launches.slice(0, first)).at(-1)).toBe('of f32 gives f16');
+    // Those of what was projected and, as its copy, of the weight.
+    expect(products(launches.slice(last)).sort()).toEqual(['of f16 gives f16', 'of f16 gives f32']);
+    gradients.forEach((values, i) => expectNear(`gradient ${i}`, values, gradientsWithoutUnits[i]!, 3e-3));
+  }));
+
+test('so does one that is computed again', () =>
+  device().scope(async () => {
     dry = true;
-    // Of anything in the block.
-    parameters.get(`${names.contract}.bias`).requireGradient();
-    await parameters.withHalfCopies(() => {
+    await gradientsOf(true);
+    expect(kernelsOf(launches)).toEqual(inHalves);
+    expect(gradientKernels().length).toBe(3);
+    expect(gradientKernels().every((name) => name.includes('matrix'))).toBe(true);
+  }));
+
+test('where the units are not trusted with gradients, one that is trained does not, computed again or not', () =>
+  device().scope(async () => {
+    dry = true;
+    device().useMatrixUnits({ ...units, attend: true, attendBackward: false });
+    try {
+      for (const recompute of [false, true]) {
+        await gradientsOf(recompute);
+        expect(kernelsOf(launches)).toEqual(inFloats);
+        expect(gradientKernels().some((name) => name.includes('matrix'))).toBe(false);
+        expect(gradientKernels().length).toBe(3);
+      }
+      // Reading does.
+      const parameters = await parametersIn('f16');
       launches.length = 0;
-      const result = block(input(), parameters, recompute);
-      expect(kernelsOf(launches)).toEqual(inFloats);
-      const before = launches.length;
-      backward(result, input());
-      expect(launches.length).toBeGreaterThan(before);
-      expect(launches.filter(({ kernel }) => kernel === 'attention_matrix')).toEqual([]);
-      return Promise.resolve();
-    });
-    parameters.dispose();
-  }),
-);
+      block(input(), parameters);
+      expect(kernelsOf(launches)).toEqual(inHalves);
+      parameters.dispose();
+    } finally {
+      device().useMatrixUnits({ ...units, attend: true, attendBackward: true });
+    }
+  }));
 
 test.each<['f16' | 'f32', readonly string[]]>([
   ['f16', ['f32 by f16, rounded: true', 'f32 by f16, rounded: true', 'f32 by f32, rounded: true']],

@@ -333,8 +333,9 @@ describe('every kernel', () => {
     }
     const folder = new URL('../kernels/', import.meta.url);
     // Kernels on rows share their entry point; units for matrices are no adapter's of these (matmul.test.ts,
-    // attention_matrix.test.ts).
-    const others = ['row_walk.wgsl', 'matmul_matrix.wgsl', 'attention_matrix.wgsl'];
+    // attention_matrix.test.ts, attention_backward_matrix.test.ts).
+    const matrices = ['matmul', 'attention', 'attention_statistics', 'attention_backward'];
+    const others = ['row_walk.wgsl', ...matrices.map((kernel) => `${kernel}_matrix.wgsl`)];
     const entryPoints = readdirSync(folder)
       .filter((file) => file.endsWith('.wgsl') && !others.includes(file))
       .filter((file) => /@compute|fn work_on_row/.test(readFileSync(new URL(file, folder), 'utf8')));

@@ -74,7 +74,7 @@ describe('a matrix product', () => {
     const traits = {
       ...gpu,
       maxWorkgroupStorageBytes: 49_152,
-      matrixUnits: { rows: 16, columns: 16, depth: 16, lanes: 32 },
+      matrixUnits: { rows: 16, columns: 16, depth: 16, lanes: 32, attend: false, attendBackward: false },
     };
     const half = (problem: MatmulProblem): MatmulProblem => ({
       ...problem,

@@ -1,5 +1,6 @@
 import {
   type AttentionProblem,
+  attendsBackwardByMatrixUnits,
   attendsByMatrixUnits,
   attentionCost,
   attentionFamily,
@@ -128,8 +129,8 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
 }
 
 /**
- * Whether queries, keys and values are best projected to f16: where units for matrices compute such an attention, the
- * projection's weight is no wider, and no gradient goes through any of it.
+ * Whether queries, keys and values are best projected to f16: where units for matrices compute such an attention, and its
+ * gradients if any go through the work, and the projection's weight is no wider.
  * @param tokens `[batch, queries, width]`, what is projected
  * @param others weights of the rest of the work that attention is part of
  */
@@ -139,9 +140,10 @@ export function attendsInHalves(
   headWidth: number,
   others: readonly Tensor[],
 ): boolean {
+  const { traits } = tokens.device;
   return (
-    attendsByMatrixUnits(tokens.shape[1]!, headWidth, tokens.device.traits) &&
+    attendsByMatrixUnits(tokens.shape[1]!, headWidth, traits) &&
     (weight.dtype === 'f16' || weight.dtype === 'q8') &&
-    !isRecorded([tokens, weight, ...others])
+    (attendsBackwardByMatrixUnits(headWidth, traits) || !isRecorded([tokens, weight, ...others]))
   );
 }

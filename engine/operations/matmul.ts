@@ -83,13 +83,17 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   },
   backward: {
     saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
-    gradients({ gradient, attributes: { scale, halves = false }, saved, needs }) {
+    gradients({ gradient, attributes: { scale, halves = false }, saved, needs, target }) {
       const right = saved('right');
-      // Of a narrow weight from halves as well, as it was multiplied.
-      const options = { scale, halves: halves || right.dtype === 'f16' };
+      const of = (name: 'left' | 'right'): MatmulOptions => ({
+        scale,
+        // Of a narrow weight from halves as well, as it was multiplied.
+        halves: halves || right.dtype === 'f16',
+        dtype: target(name).dtype as 'f32' | 'f16',
+      });
       return {
-        left: needs('left') ? matmul(gradient, right.transpose(), options) : undefined,
-        right: needs('right') ? rightGradient(saved('left'), right, gradient, options) : undefined,
+        left: needs('left') ? matmul(gradient, right.transpose(), of('left')) : undefined,
+        right: needs('right') ? rightGradient(saved('left'), right, gradient, of('right')) : undefined,
         bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
         residual: gradient,
       };
