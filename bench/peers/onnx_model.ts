@@ -112,13 +112,21 @@ function weightsOf(work: Work): readonly string[] {
 
 /**
  * A model for some work, its weights in it.
+ * @param int8Activations whether what is multiplied by weights in int8 is made int8 too: otherwise the CPU unpacks the weights
+ *   each time, while on WebGPU that is the faster way
  * @throws PeerUnable for gradients, which ONNX Runtime has in no package of these
  */
-export function onnxModel(work: Work, dtype: NumberType, values: OperandValues): OnnxModel {
+export function onnxModel(
+  work: Work,
+  dtype: NumberType,
+  values: OperandValues,
+  int8Activations = false,
+): OnnxModel {
   const floats = dtype === 'int8' ? 'f32' : dtype;
   const operands = peerOperands(work, floats, onnxLayout);
   const graph = new Graph(floats);
-  if (dtype === 'int8' && work.kernel === 'matmul') buildInt8Matmul(graph, work, values['right']!);
+  if (dtype === 'int8' && work.kernel === 'matmul')
+    buildInt8Matmul(graph, work, values['right']!, int8Activations);
   else build(graph, work);
   const laidOut = toPeer(work, onnxLayout, values);
   const weights = new Set(weightsOf(work));
@@ -245,7 +253,12 @@ function buildEpilogue(graph: Graph, product: string, { activation, residual }: 
 }
 
 /** By a weight in blocks of int8, one row an output. */
-function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<number>): void {
+function buildInt8Matmul(
+  graph: Graph,
+  work: MatmulWork,
+  weight: ArrayLike<number>,
+  int8Activations: boolean,
+): void {
   const { depth, columns, bias } = work;
   graph.int8Blocks('right', [columns, depth], weight);
   const product = graph.add(
@@ -253,8 +266,13 @@ function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<numbe
     ['left', 'right', 'right_scales', ...(bias ? ['', '', 'bias'] : [])],
     {
       domain: microsoft,
-      // As its users have it: without that level the CPU multiplies in f32, and unpacks the weight each time.
-      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock, accuracy_level: 4 },
+      attributes: {
+        K: depth,
+        N: columns,
+        bits: 8,
+        block_size: quantizedBlock,
+        ...(int8Activations && { accuracy_level: 4 }),
+      },
     },
   );
   buildEpilogue(graph, product, work);
