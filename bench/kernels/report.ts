@@ -22,7 +22,7 @@ export interface KernelReport {
 }
 
 /** Largest error of a time that counts: beyond it something else was computed. */
-const largestError = { f32: 1e-3, f16: 2e-2, int8: 2e-2 } as const;
+const largestError = { f32: 1e-3, f16: 2e-2, int8: 1e-3 } as const;
 
 /** The fastest of our own variants. */
 export function bestOwn(row: Pick<KernelRow, 'times' | 'dtype'>): KernelTimes | undefined {

@@ -21,7 +21,7 @@ export async function openOnnxCpu(folder: string): Promise<Peer> {
     version,
     computesOn: 'cpu',
     prepare: async (work, dtype, values) =>
-      workOf(work, await orUnable(() => prepare(ort, () => onnxModel(work, dtype, values, true)))),
+      workOf(work, await orUnable(() => prepare(ort, () => onnxModel(work, dtype, values)))),
     prepareModel: (model) => orUnable(() => prepare(ort, () => model)),
     close: async () => undefined,
   };

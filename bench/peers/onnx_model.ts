@@ -112,21 +112,13 @@ function weightsOf(work: Work): readonly string[] {
 
 /**
  * A model for some work, its weights in it.
- * @param int8Activations whether what is multiplied by weights in int8 is made int8 too: otherwise the CPU unpacks the weights
- *   each time, while on WebGPU that is the faster way
  * @throws PeerUnable for gradients, which ONNX Runtime has in no package of these
  */
-export function onnxModel(
-  work: Work,
-  dtype: NumberType,
-  values: OperandValues,
-  int8Activations = false,
-): OnnxModel {
+export function onnxModel(work: Work, dtype: NumberType, values: OperandValues): OnnxModel {
   const floats = dtype === 'int8' ? 'f32' : dtype;
   const operands = peerOperands(work, floats, onnxLayout);
   const graph = new Graph(floats);
-  if (dtype === 'int8' && work.kernel === 'matmul')
-    buildInt8Matmul(graph, work, values['right']!, int8Activations);
+  if (dtype === 'int8' && work.kernel === 'matmul') buildInt8Matmul(graph, work, values['right']!);
   else build(graph, work);
   const laidOut = toPeer(work, onnxLayout, values);
   const weights = new Set(weightsOf(work));
@@ -253,12 +245,7 @@ function buildEpilogue(graph: Graph, product: string, { activation, residual }: 
 }
 
 /** By a weight in blocks of int8, one row an output. */
-function buildInt8Matmul(
-  graph: Graph,
-  work: MatmulWork,
-  weight: ArrayLike<number>,
-  int8Activations: boolean,
-): void {
+function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<number>): void {
   const { depth, columns, bias } = work;
   graph.int8Blocks('right', [columns, depth], weight);
   const product = graph.add(
@@ -266,13 +253,8 @@ function buildInt8Matmul(
     ['left', 'right', 'right_scales', ...(bias ? ['', '', 'bias'] : [])],
     {
       domain: microsoft,
-      attributes: {
-        K: depth,
-        N: columns,
-        bits: 8,
-        block_size: quantizedBlock,
-        ...(int8Activations && { accuracy_level: 4 }),
-      },
+      // As its users have it: without that level the CPU multiplies in f32, and unpacks the weight each time.
+      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock, accuracy_level: 4 },
     },
   );
   buildEpilogue(graph, product, work);
