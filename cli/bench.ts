@@ -67,7 +67,8 @@ Examples:
 The last writes a reference with the original's own code (https://github.com/VamosC/CLIP4STR, or baudm/parseq).
 
 Rows of --kernels with f16 have all operands in it, but what models multiply by weights in f16 is f32; int8 is weights of products in
-reading, and what makes them. GB/s and "of peak" count our bytes; others take products in f16 alone.
+reading, and what makes them. GB/s and "of peak" count our bytes; others take products in f16
+alone. ONNX Runtime multiplies f32 by weights in int8 as this engine does; its faster way on a CPU rounds both, and is not taken.
 
 Of a row of --kernels: ms is the middle one of up to seven samples, which the variants take in turns; spread is how far the
 middle half of them lies apart; "of peak" is the share of the multiply-adds or the bytes a second that this device was seen

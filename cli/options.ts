@@ -56,7 +56,9 @@ type UnitUse = NonNullable<DeviceOptions['matrixUnits']>;
  * @param precision of all the work; undefined for several
  */
 export function unitUse(precision: Precision | undefined, work: 'forward' | 'all'): UnitUse {
-  return precision === 'f32' ? 'nothing' : work;
+  if (precision === 'f32') return 'nothing';
+  // Nothing is trained in int8.
+  return precision === 'int8' ? 'forward' : work;
 }
 
 /** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */

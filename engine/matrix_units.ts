@@ -59,7 +59,7 @@ const allVariants: UnitVariants = {
 /**
  * Multiplies by each variant that the units allow, in every layout that a shader of theirs is made for, and by the plain one;
  * then attends likewise, for heads of common widths, and takes the gradients of that.
- * @param wanted what is tried: `forward` leaves out the gradients, which are trusted to the plain way then
+ * @param wanted what is tried: `forward` leaves out the gradients of attention, which are trusted to the plain way then
  * @returns the units as far as they agree with the plain way. Undefined where products do not, the driver refuses them, or
  *   the units allow none
  * @throws DeviceLostError where the driver fails at it altogether
@@ -77,8 +77,7 @@ export async function trustedUnits(
   // Heads may be of widths that the units cannot be used for.
   const possible = (trials: readonly Trial[]): readonly Trial[] =>
     trials.filter(({ byUnits }) => byUnits.length > 0);
-  if (!(await agree(device, () => productTrials(device, traits, products, wanted === 'all'))))
-    return undefined;
+  if (!(await agree(device, () => productTrials(device, traits, products)))) return undefined;
   return {
     ...offered,
     attend: await agree(device, () => possible(attentionTrials(device, traits, attentions))),

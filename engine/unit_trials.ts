@@ -84,7 +84,6 @@ export function productTrials(
   device: Device,
   traits: AdapterTraits,
   variants: readonly MatmulVariant[],
-  withGradients: boolean,
 ): Trial[] {
   const trials: Trial[] = [];
   for (const [rows, depth, columns] of [
@@ -95,34 +94,38 @@ export function productTrials(
     const byColumns = contiguous(byRows.transpose()).transpose();
     const weights = device.tensor(waves(columns * depth), [1, 1, columns, depth]);
     const turned = contiguous(weights.transpose());
-    const rights = [
-      cast(weights, 'f16').transpose(),
-      cast(turned, 'f16'),
-      ...(withGradients ? [turned] : []),
-    ];
+    // The last as gradients of weights have it, which may be rounded.
+    const rights = [cast(weights, 'f16').transpose(), cast(turned, 'f16'), turned];
     if (depth % quantizedBlock === 0) {
       const blocks = device.empty('q8', weights.shape);
       quantize(weights, blocks);
       rights.push(blocks.transpose());
     }
-    for (const left of [byRows, byColumns]) {
-      for (const right of rights) {
-        const work: SingleLaunch<MatmulProblem> = {
-          tensors: [left, right],
-          problemOf: ([own, other, result]) => ({
-            left: own!,
-            right: other!,
-            activation: 'none',
-            scale: 1,
-            halves: true,
-            result: result!,
-          }),
-          result: () => device.empty('f32', [1, 1, rows, columns]),
-          tolerance: 1e-3,
-        };
-        trials.push(singleLaunchTrial(device, traits, variants, work));
-      }
-    }
+    const add = (left: Tensor, right: Tensor, dtype: 'f32' | 'f16'): void => {
+      const work: SingleLaunch<MatmulProblem> = {
+        tensors: [left, right],
+        problemOf: ([own, other, result]) => ({
+          left: own!,
+          right: other!,
+          activation: 'none',
+          scale: 1,
+          halves: true,
+          result: result!,
+        }),
+        result: () => device.empty(dtype, [1, left.shape[1]!, rows, columns]),
+        // Results of f16 may be rounded to one neighbour or the other.
+        tolerance: dtype === 'f16' ? 0.05 : 1e-3,
+      };
+      trials.push(singleLaunchTrial(device, traits, variants, work));
+    };
+    for (const left of [byRows, byColumns]) for (const right of rights) add(left, right, 'f32');
+    // Around attention, of its gradients, and in parts, which are a batch.
+    const twice = (matrix: Tensor): Tensor => matrix.expand([1, 2, ...matrix.shape.slice(2)]);
+    const narrow = cast(contiguous(byRows.transpose()), 'f16').transpose();
+    add(byRows, rights[0]!, 'f16');
+    add(byColumns, turned, 'f16');
+    add(narrow, rights[1]!, 'f32');
+    add(twice(narrow), twice(turned), 'f16');
   }
   return trials;
 }

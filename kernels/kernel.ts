@@ -4,9 +4,8 @@
  */
 
 /**
- * Element types that buffers hold. f16 and q8 are storage formats only: every kernel computes in f32, but for
- * products on units for matrices, which multiply f16 and add up in f32. q8 is int8 in blocks
- * of 32 neighbours with a common scale (`quantize.wgsl`), for weights of matrix products.
+ * Element types that buffers hold. f16 and q8 are storage formats only: every kernel computes in f32, but for products,
+ * attention and its gradients on units for matrices, which multiply f16 and add up in f32. q8 is int8 in blocks of 32 neighbours with a common scale (`quantize.wgsl`), for weights of matrix products.
  */
 export type Dtype = 'f32' | 'f16' | 'i32' | 'u32' | 'q8';
 

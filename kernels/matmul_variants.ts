@@ -213,7 +213,12 @@ export const matmulFamily: VariantFamily<MatmulProblem, MatmulVariant> = {
     const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
     const layouts = [vectorDimension('left', left), vectorDimension('right', right)];
     const sizes = roughSizes({ batch: outer * inner, rows, depth, columns: right.shape[3]! });
-    const types = [left.dtype, right.dtype, ...(halves ? ['halves'] : []), result.dtype];
+    const types = [
+      left.dtype,
+      right.dtype,
+      ...(halves && right.dtype === 'f32' ? ['halves'] : []),
+      result.dtype,
+    ];
     return [...types, ...layouts, sizes].join(' ');
   },
 };

@@ -64,8 +64,8 @@ export function transformerBlock(
 /** Whether attention gets f16, its gradients included. */
 function readsInHalves(x: Tensor, parameters: Parameters, names: BlockNames, heads: number): boolean {
   const [inputWeight, inputBias] = names.attentionInput;
-  const layers = [names.norm1, names.attentionOutput, names.norm2, names.expand, names.contract];
-  const others = [inputBias, ...layers.flatMap((name) => [`${name}.weight`, `${name}.bias`])];
+  // What comes after attention sends no gradient through it that these do not.
+  const others = [inputBias, `${names.norm1}.weight`, `${names.norm1}.bias`];
   const weight = parameters.get(inputWeight);
   const headWidth = weight.shape[0]! / 3 / heads;
   return attendsInHalves(

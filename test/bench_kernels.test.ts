@@ -2,8 +2,9 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { workCost } from '../bench/kernels/cost.js';
+import { prepareOwnWork } from '../bench/kernels/own.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows, rowText } from '../bench/kernels/plan.js';
 import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
@@ -14,7 +15,8 @@ import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '..
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
-import type { Tuning } from '../engine/index.js';
+import { type Tuning, backward, cast, linear } from '../engine/index.js';
+import { matmulFamily } from '../kernels/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
@@ -166,6 +168,12 @@ describe('with others', () => {
 });
 
 describe('rows', () => {
+  const tuningWith = (choices: Record<string, string>): Tuning => ({
+    kind: 'tuning',
+    adapter: device().adapter.name,
+    driver: device().info.description,
+    choices,
+  });
   const all = { models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'], filter: '' } as const;
 
   test('are those that a filter finds, each once', () => {
@@ -199,6 +207,47 @@ describe('rows', () => {
       expect(['quantize', 'end_padding', 'gradient_norm']).not.toContain(use.work.kernel);
     }
   });
+
+  test.each(['f32', 'f16'] as const)(
+    'are kept for a tuning as a layer asks in %s, there and back',
+    async (dtype) => {
+      if (dtype === 'f16' && !device().traits.f16) return;
+      const asked = new Set<string>();
+      const kindOf = matmulFamily.kindOf.bind(matmulFamily);
+      const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
+        asked.add(kindOf(problem));
+        return kindOf(problem);
+      });
+      try {
+        await device().scope(async () => {
+          // With none nobody asks.
+          device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
+          const [rows, inputs, outputs] = [520, 128, 512];
+          const zeros = (...shape: number[]) =>
+            device().tensor(new Float32Array(shape.reduce((count, size) => count * size)), shape);
+          const weight = zeros(outputs, inputs).requireGradient();
+          const x = zeros(rows, inputs).requireGradient();
+          const result = linear(x, cast(weight, dtype), { bias: zeros(outputs) });
+          backward(result, zeros(rows, outputs));
+          await device().finish();
+        });
+      } finally {
+        spy.mockRestore();
+        device().tune(tuningWith({}));
+      }
+      const rows = planRows({ ...all, models: ['tiny'], batches: [8], dtypes: [dtype] }).filter(
+        ({ used: use }) => use.purpose.startsWith('image encoder, feed-forward in'),
+      );
+      const kept = await device().scope(async () =>
+        rows.flatMap(({ used: { work } }) => {
+          const { choice } = prepareOwnWork(device(), work, dtype, inputValues(work, dtype));
+          return choice ? [choice.key.replace('matmul ', '')] : [];
+        }),
+      );
+      expect(asked.size).toBe(3);
+      expect([...asked].sort()).toEqual([...new Set(kept)].sort());
+    },
+  );
 
   test('give gradients of weights in the memory order of these', () => {
     const purposes = ['image encoder, projection', 'image encoder, feed-forward in'];

@@ -361,7 +361,11 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     let shaders = 0;
     for (const variant of variants) {
       for (const dtype of ['f32', 'f16', 'q8'] as const) {
-        for (const leftTransposed of [false, true]) {
+        for (const [leftTransposed, other] of [
+          [false, 'f32'],
+          [true, 'f32'],
+          [true, 'f16'],
+        ] as const) {
           for (const rightTransposed of dtype === 'q8' ? [true] : [false, true]) {
             const operand = (type: Dtype, height: number, width: number, turned: boolean) => ({
               dtype: type,
@@ -370,14 +374,14 @@ describe('matmul_matrix on units that lanes stand in for', () => {
               offset: 0,
             });
             const problem: MatmulProblem = {
-              left: operand('f32', 64, 96, leftTransposed),
+              left: operand(other, 64, 96, leftTransposed),
               right: operand(dtype, 96, 128, rightTransposed),
               bias: { dtype: 'f32', shape: [128], strides: [1], offset: 0 },
               residual: operand('f32', 64, 128, false),
               activation: 'gelu',
               scale: 1,
               halves: dtype === 'f32',
-              result: operand('f32', 64, 128, false),
+              result: operand(other, 64, 128, false),
             };
             expect(variant.canApply(problem, traits)).toBe(true);
             expect(variant.canApply({ ...problem, halves: false }, traits)).toBe(dtype !== 'f32');
@@ -389,7 +393,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
         }
       }
     }
-    expect(shaders).toBe(30);
+    expect(shaders).toBe(45);
     gpu.destroy();
   });
 });
@@ -431,6 +435,14 @@ describe('a deep product of like numbers', () => {
       expected.map((product) => product + 2),
       limit,
     );
+  });
+
+  test('of f16 has a bias whose gradient f16 would not hold', async () => {
+    if (!device().traits.f16) return;
+    const [x, weight] = [filled([70, 8], 1), cast(filled([4, 8], 1), 'f16')];
+    const bias = filled([1, 4], 0).reshape([4]).requireGradient();
+    backward(linear(x, weight, { bias, dtype: 'f16' }), cast(filled([70, 4], 1000), 'f16'));
+    expect([...(await bias.gradient!.read())]).toEqual([70_000, 70_000, 70_000, 70_000]);
   });
 
   test.each([6_240, 25_216, 50_432])('gives the gradients of a weight over %i tokens', async (tokens) => {

@@ -141,7 +141,7 @@ test.each<[string, Precision, number, readonly string[]]>([
 /** Gradients of attention's projection and of what is before it. */
 async function gradientsOf(recompute = false): Promise<ArrayLike<number>[]> {
   const parameters = await parametersIn('f32');
-  const trained = [names.attentionInput[0], `${names.norm1}.weight`].map((name) =>
+  const trained = [...names.attentionInput, `${names.norm1}.weight`].map((name) =>
     parameters.get(name).requireGradient(),
   );
   await parameters.withHalfCopies(() => {

@@ -253,8 +253,7 @@ function buildInt8Matmul(graph: Graph, work: MatmulWork, weight: ArrayLike<numbe
     ['left', 'right', 'right_scales', ...(bias ? ['', '', 'bias'] : [])],
     {
       domain: microsoft,
-      // As its users have it: without that level the CPU multiplies in f32, and unpacks the weight each time.
-      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock, accuracy_level: 4 },
+      attributes: { K: depth, N: columns, bits: 8, block_size: quantizedBlock },
     },
   );
   buildEpilogue(graph, product, work);

@@ -132,7 +132,7 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
  * Whether queries, keys and values are best projected to f16: where units for matrices compute such an attention, and its
  * gradients if any go through the work, and the projection's weight is no wider.
  * @param tokens `[batch, queries, width]`, what is projected
- * @param others weights of the rest of the work that attention is part of
+ * @param others what the tokens and their projection come from besides
  */
 export function attendsInHalves(
   tokens: Tensor,

@@ -55,7 +55,7 @@ const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
   splits: ({ x }) => (4 * 4 * x.shape[1]! <= x.device.maxBindingBytes - 512 ? [] : [{ x: 1, output: 0 }]),
 };
 
-/** The sum of all rows: `[rows, columns]` as `[columns]`. */
-export const sumRows = (x: Tensor): Tensor => run(columnSumRow, { x }, {});
+/** The sum of all rows: `[rows, columns]` as `[columns]`, into `into` where given. */
+export const sumRows = (x: Tensor, into?: Tensor): Tensor => run(columnSumRow, { x }, {}, into);
 
 export const columnOperations = [columnSumRow] as const;

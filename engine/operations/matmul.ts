@@ -13,10 +13,9 @@ import { ShapeError } from '../errors.js';
 import { isRecorded } from '../graph.js';
 import { broadcastShapes, shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { columnSum } from './column_sum.js';
+import { columnSum, sumRows } from './column_sum.js';
 import { add, cast, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
 import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
-import { sum } from './rows.js';
 
 export interface MatmulOptions {
   /** `[columns]`. */
@@ -94,7 +93,7 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
       return {
         left: needs('left') ? matmul(gradient, right.transpose(), of('left')) : undefined,
         right: needs('right') ? rightGradient(saved('left'), right, gradient, of('right')) : undefined,
-        bias: needs('bias') ? sum(gradient, [0, 1, 2]) : undefined,
+        bias: needs('bias') ? biasGradient(gradient, target('bias').dtype) : undefined,
         residual: gradient,
       };
     },
@@ -212,6 +211,13 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
 }
 
 const activations = { quick_gelu: quickGelu, gelu } as const;
+
+/** The sum over all rows, in the type of the bias: one of f16 would be infinite past 65,504. */
+function biasGradient(gradient: Tensor, dtype: Dtype): Tensor {
+  const columns = gradient.shape.at(-1)!;
+  const total = allocate(gradient.device, dtype, [columns], 'matmul');
+  return sumRows(contiguous(gradient).reshape([-1, columns]), total);
+}
 
 /** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
 function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, options: MatmulOptions): Tensor {
