@@ -211,7 +211,6 @@ describe('rows', () => {
   test.each(['f32', 'f16'] as const)(
     'are kept for a tuning as a layer asks in %s, there and back',
     async (dtype) => {
-      if (dtype === 'f16' && !device().traits.f16) return;
       const asked = new Set<string>();
       const kindOf = matmulFamily.kindOf.bind(matmulFamily);
       const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
