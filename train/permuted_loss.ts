@@ -49,7 +49,7 @@ export interface PermutedLoss {
   readonly captions: readonly (readonly string[])[];
 }
 
-/** What one branch computed for some of the permutations. */
+/** What one branch computed for the permutations. */
 interface BranchLoss {
   /** `[batch, permutations, positions, classes]`. */
   readonly logits: Tensor;
@@ -78,13 +78,13 @@ export async function permutedLoss(
 
   if (model instanceof SingleBranchModel) {
     const memory = model.decoder.prepareMemory(model.encode(images));
-    const { totals } = batch.lossOf(model.decoder, () => memory, masks, wanted);
+    const { totals } = batch.lossOf(model.decoder, memory, masks, wanted);
     return { loss: scale(sum(totals, [0]), factor), visual: means(totals, counts), captions: [] };
   }
 
   const features = model.encodeImages(images);
   const memory = model.visualDecoder.prepareMemory(features.visual);
-  const visual = batch.lossOf(model.visualDecoder, () => memory, masks, wanted);
+  const visual = batch.lossOf(model.visualDecoder, memory, masks, wanted);
   const visualLoss = scale(sum(visual.totals, [0]), factor);
   const visualMeans = means(visual.totals, counts);
   if (options.visualOnly) return { loss: visualLoss, visual: visualMeans, captions: [] };
@@ -95,14 +95,10 @@ export async function permutedLoss(
   // Those of one image after another, as decoders want their memories.
   const text = model.encodeCaptions(captions.flat());
   const image = imageDetach ? model.detachedCrossFeatures(features) : features.cross;
-  const memoriesOf = (first: number, end: number): PreparedMemory => {
-    const all = text.reshape([targets.labels, permutations.length, ...text.shape.slice(1)]);
-    const own = contiguous(all.slice(1, first, end)).reshape([-1, ...text.shape.slice(1)]);
-    return model.crossDecoder.prepareMemories(image, own);
-  };
+  const both = model.crossDecoder.prepareMemories(image, text);
   const crossMasks = crossClozeMask ? masks.map(() => clozeMasks(targets.positions)) : masks;
   const context = crossGtContext ? undefined : read;
-  const cross = batch.lossOf(model.crossDecoder, memoriesOf, crossMasks, wanted, context);
+  const cross = batch.lossOf(model.crossDecoder, both, crossMasks, wanted, context);
   return {
     loss: add(visualLoss, scale(sum(cross.totals, [0]), crossLossWeight * factor)),
     visual: visualMeans,
@@ -128,37 +124,35 @@ class Batch {
   }
 
   /**
-   * @param memoriesOf the memory for some of the permutations: one for all, or one for each of them and every image
+   * @param memory of each image, or of each image's permutations
    * @param context ids `[batch, permutations, positions]` that a decoder read, in place of the label's
    */
   lossOf(
     decoder: Decoder,
-    memoriesOf: (first: number, end: number) => PreparedMemory,
+    memory: PreparedMemory,
     masks: readonly DecoderMasks[],
     wanted: readonly TargetIds[],
     context?: Tensor,
   ): BranchLoss {
-    // Dropout differs between permutations in the original, also in what they could share.
-    const together = decoder.sharesContent && !context && !this.dropout;
-    const size = together ? masks.length : 1;
-    return this.device.scope(() => {
-      const parts = Array.from({ length: masks.length / size }, (_, i) => {
-        const [first, end] = [i * size, (i + 1) * size];
-        const given = context?.select(1, i);
-        const memory = memoriesOf(first, end);
-        return this.partOf(decoder, memory, masks.slice(first, end), wanted.slice(first, end), given);
-      });
-      const [only] = parts;
-      if (parts.length === 1) return only!;
+    const { device, targets, dropout } = this;
+    const { labels, positions } = targets;
+    const count = masks.length;
+    return device.scope(() => {
+      const queryMasks = masks.map(({ query }) => query);
+      // Dropout differs between permutations in the original, also in what they could share.
+      const shared = decoder.sharesContent && !context && !dropout;
+      const read = shared
+        ? decoder.readRepeatedly(this.inputs, positions, count, memory, { mask: this.maskOf(queryMasks) })
+        : decoder.readAll(this.idsOf(count, context), positions, memory, {
+            mask: this.masksOf(queryMasks),
+            contentMask: this.masksOf(masks.map(({ content }) => content)),
+            dropout,
+          });
+      const rows = read.reshape([labels * count * positions, -1]);
+      const losses = crossEntropy(rows, this.targetRows(wanted), this.padId);
       return {
-        logits: concat(
-          parts.map(({ logits }) => logits.detach()),
-          1,
-        ),
-        totals: concat(
-          parts.map(({ totals }) => totals),
-          0,
-        ),
+        logits: read.reshape([labels, count, positions, -1]),
+        totals: sum(losses.reshape([labels, count, positions]), [0, 2]),
       };
     });
   }
@@ -174,30 +168,14 @@ class Batch {
     );
   }
 
-  private partOf(
-    decoder: Decoder,
-    memory: PreparedMemory,
-    masks: readonly DecoderMasks[],
-    wanted: readonly TargetIds[],
-    context?: Tensor,
-  ): BranchLoss {
-    const { device, targets, dropout } = this;
-    const { labels, positions } = targets;
-    const count = masks.length;
-    return device.scope(() => {
-      const mask = this.maskOf(masks.map(({ query }) => query));
-      const contentMask = this.maskOf(masks.slice(0, 1).map(({ content }) => content));
-      const begin = this.inputs.slice(1, 0, 1);
-      const ids = context ? concat([begin, context.slice(1, 0, positions - 1)], 1) : this.inputs;
-      const read = decoder.readRepeatedly(ids, positions, count, memory, { mask, contentMask, dropout });
-      const rows = read.reshape([labels * count * positions, -1]);
-      const losses = crossEntropy(rows, this.targetRows(wanted), this.padId).reshape([
-        labels,
-        count,
-        positions,
-      ]);
-      return { logits: read.reshape([labels, count, positions, -1]), totals: sum(losses, [0, 2]) };
-    });
+  /** What the permutations of each image have as context: `[batch * permutations, positions]`. */
+  private idsOf(count: number, context?: Tensor): Tensor {
+    const { labels, positions } = this.targets;
+    const own = this.inputs.reshape([labels, 1, positions]).expand([labels, count, positions]);
+    const ids = context
+      ? concat([own.slice(2, 0, 1), context.slice(2, 0, positions - 1)], 2)
+      : contiguous(own);
+    return ids.reshape([labels * count, positions]);
   }
 
   /** Masks `[positions, positions]` one below the other, with the labels' padding: `[batch, 1, rows, positions]`. */
@@ -206,6 +184,12 @@ class Batch {
     const values = new Float32Array(masks.length * positions * positions);
     masks.forEach((mask, i) => values.set(mask, i * positions * positions));
     return add(this.padding, this.device.tensor(values, [masks.length * positions, positions]));
+  }
+
+  /** Masks of the permutations of each image, with its label's padding: `[batch * permutations, 1, positions, positions]`. */
+  private masksOf(masks: readonly Float32Array[]): Tensor {
+    const { labels, positions } = this.targets;
+    return this.maskOf(masks).reshape([labels * masks.length, 1, positions, positions]);
   }
 
   /** Targets of every image, permutation and position. */
