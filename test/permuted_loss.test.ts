@@ -1,6 +1,6 @@
 /** Losses and gradients of training against the original's. */
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { backward } from '../engine/index.js';
+import { type Tensor, backward } from '../engine/index.js';
 import { Clip4StrModel, Parameters, type Parseq, loadModel } from '../model/index.js';
 import type { Vl4StrConfiguration } from '../train/configuration_schema.js';
 import { type FreezingRules, isFrozen } from '../train/freezing.js';
@@ -60,8 +60,12 @@ function variant(name: string, own: Partial<Pick<Case, 'model' | 'freezing' | 'o
   return { name, model: 'fast', step, tensors, prefix: '', freezing: usual, options: {}, ...own };
 }
 
+const ofOneFile = batchesOfOneFile();
+
 const cases: Case[] = [
-  ...batchesOfOneFile(),
+  ...ofOneFile,
+  // With dropout, permutations share nothing.
+  { ...ofOneFile[0]!, name: 'mix, nothing of it dropped', options: { dropout: (x) => x } },
   variant('p16_grads', { model: 'p16', freezing: { textLayers: 6, imageLayers: -1 } }),
   variant('fast_variant_cloze', { options: { crossClozeMask: true } }),
   variant('fast_variant_cross_w', { options: { crossLossWeight: 0.3 } }),
@@ -147,6 +151,32 @@ describe('a training step', () => {
     for (const [, tensor] of trained) tensor.requireGradient(false);
     expect(device().memory.liveBytes).toBe(before);
   });
+});
+
+test('dropout differs between the permutations of an image, and between images', async () => {
+  const model = await models('fast');
+  const targets = trainingTargets(['it', 'a'], model.tokenizer, 25);
+  const { imageSize } = model.configuration.image;
+  const orders = [
+    [0, 1, 2, 3],
+    [0, 2, 1, 3],
+    [0, 3, 2, 1],
+  ];
+  const rows: number[] = [];
+  const dropout = (x: Tensor): Tensor => {
+    rows.push(x.size / x.shape.at(-1)!);
+    return x;
+  };
+  await device().scope(async () => {
+    const pixels = new Float32Array(2 * 3 * imageSize[0] * imageSize[1]);
+    const images = device().tensor(pixels, [2, 3, ...imageSize]);
+    await permutedLoss(model, images, targets, orders, { dropout });
+  });
+  const all = 2 * orders.length * targets.positions;
+  const { heads } = model.configuration.visualDecoder;
+  // Of each branch: content, queries, weights and results of both attentions, within and after the feed-forward.
+  const branch = [all, all, heads * all, all, heads * all, all, all, all];
+  expect(rows).toEqual([...branch, ...branch]);
 });
 
 test('a projection of the cross branch alone is trained, and the encoder before it is not by that branch', async () => {

@@ -128,15 +128,27 @@ export function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
   ];
 }
 
-/** One layer's work on `positions` queries of each image, of which `content` characters are known. */
+/** What a decoder's layer does for each image. */
+export interface DecoderPass {
+  /** Characters that are asked for. */
+  readonly queries: number;
+  /** Characters that they may see. */
+  readonly content: number;
+  /** Those of them whose keys and values are not there yet. */
+  readonly newContent: number;
+  readonly occurrences: number;
+}
+
+/** One layer's work. */
 export function decoderLayerUses(
   model: Clip4StrConfiguration,
   stage: 'decoding' | 'refining',
   batch: number,
-  [positions, content, occurrences]: readonly [number, number, number],
+  { queries, content, newContent, occurrences }: DecoderPass,
 ): Use[] {
   const { width, heads, mlpWidth, classes } = model.visualDecoder;
-  const all = batch * positions;
+  const all = batch * queries;
+  const added = batch * newContent;
   const use = (purpose: string, work: Work, times = 1): Use => ({
     work,
     stage,
@@ -145,16 +157,16 @@ export function decoderLayerUses(
   });
   return [
     use('query', linear(all, width, width), 2),
-    use('key and value', linear(all, width, 2 * width)),
-    use('attention to the text', attention(batch, heads, [positions, content], width / heads)),
-    use('attention to the image', attention(batch, heads, [positions, imageTokens(model)], width / heads)),
+    use('key and value', linear(added, width, 2 * width)),
+    use('attention to the text', attention(batch, heads, [queries, content], width / heads)),
+    use('attention to the image', attention(batch, heads, [queries, imageTokens(model)], width / heads)),
     use('attention output', linear(all, width, width, { residual: true }), 2),
     use('feed-forward in', linear(all, width, mlpWidth, { activation: 'gelu' })),
     use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
     use('layernorm', rows('layernorm', all, width), 5),
     use('head', linear(all, width, classes)),
     use('choice of characters', rows('argmax', all, classes)),
-    use('character embedding', { kernel: 'embedding', rows: all, tableRows: classes + 2, width }),
+    use('character embedding', { kernel: 'embedding', rows: added, tableRows: classes + 2, width }),
   ];
 }
 
@@ -162,6 +174,9 @@ export function decoderLayerUses(
 export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
   const positions = model.visualDecoder.maxLabelLength + 1;
   const { width, heads } = model.visualDecoder;
+  // Content of half the length stands for all steps.
+  const step = { queries: 1, content: positions >> 1, newContent: 1, occurrences: 2 * positions };
+  const refinement = { queries: positions, content: positions, newContent: positions, occurrences: 2 };
   return [
     {
       work: linear(batch * imageTokens(model), width, 2 * width),
@@ -169,9 +184,8 @@ export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
       purpose: 'decoder, key and value of the image',
       occurrences: 2,
     },
-    // Content of half the length stands for all steps.
-    ...decoderLayerUses(model, 'decoding', batch, [1, positions >> 1, 2 * positions]),
-    ...decoderLayerUses(model, 'refining', batch, [positions, positions, 2]),
+    ...decoderLayerUses(model, 'decoding', batch, step),
+    ...decoderLayerUses(model, 'refining', batch, refinement),
     {
       work: rows('end_padding', batch, positions),
       stage: 'refining',

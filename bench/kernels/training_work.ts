@@ -15,6 +15,9 @@ import type { MatmulWork, Work } from './work.js';
 /** What gives its operand or table no gradient: pixels have none, and no preset trains the text encoder's embedding. */
 const endsBackward: ReadonlySet<string> = new Set([patchesPurpose, 'text encoder, token embedding']);
 
+/** Orders of the characters that each image is read in (`perm_num` of the presets). */
+const permutations = 6;
+
 /** The backward of some forward work, where all blocks are trained. */
 function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
@@ -62,8 +65,15 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
 export function trainingUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
   const { width, classes, maxLabelLength } = model.visualDecoder;
   const positions = maxLabelLength + 1;
-  const all = batch * positions;
-  const decoder = decoderLayerUses(model, 'refining', batch, [positions, positions, 2]);
+  const all = batch * permutations * positions;
+  // What is dropped differs between permutations: they share no content then.
+  const sharing = dropped ? 1 : permutations;
+  const decoder = decoderLayerUses(model, 'refining', (batch * permutations) / sharing, {
+    queries: sharing * positions,
+    content: positions,
+    newContent: positions,
+    occurrences: 2,
+  });
   const forward = [
     ...encoderUses(model, batch),
     ...decoder.filter(({ work }) => !dropped || work.kernel !== 'attention'),
@@ -109,7 +119,7 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
  */
 function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: number): Use[] {
   const { width, heads, mlpWidth } = model.visualDecoder;
-  const all = batch * positions;
+  const all = batch * permutations * positions;
   const branches = 2;
   const use = (what: string, work: Work, times = 1): Use => ({
     work,
@@ -119,37 +129,39 @@ function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: num
   });
   const dropout = (what: string, count: number, times = 1): Use =>
     use(`dropout and its gradient, ${what}`, { kernel: 'dropout', count }, 2 * times);
-  const attentionUses = (keys: number, to: string): Use[] => {
+  /** @param memories that are attended to, each by an equal share of the queries */
+  const attentionUses = (memories: number, keys: number, to: string): Use[] => {
+    const queries = all / memories;
     const product = (
       [count, depth, columns]: readonly [number, number, number],
       options: Partial<MatmulWork> = {},
     ): MatmulWork => ({
       ...linear(count, depth, columns, { bias: false, rightTransposed: false }),
-      batch: batch * heads,
+      batch: memories * heads,
       ...options,
     });
     const each = width / heads;
     const name = `attention to the ${to}`;
     return [
-      use(`${name}, scores`, product([positions, each, keys], { rightTransposed: true })),
+      use(`${name}, scores`, product([queries, each, keys], { rightTransposed: true })),
       use(`${name}, weights`, rows('softmax', all * heads, keys)),
       dropout(`of the weights of the ${name}`, all * heads * keys),
-      use(`${name}, sum of values`, product([positions, keys, each])),
+      use(`${name}, sum of values`, product([queries, keys, each])),
       use(`${name}, heads of a token brought together (here they lie so)`, {
         kernel: 'copy',
         count: all * width,
       }),
-      use(`${name}, gradient of the weights`, product([positions, each, keys], { rightTransposed: true })),
-      use(`${name}, gradient of the values`, product([keys, positions, each], { leftTransposed: true })),
+      use(`${name}, gradient of the weights`, product([queries, each, keys], { rightTransposed: true })),
+      use(`${name}, gradient of the values`, product([keys, queries, each], { leftTransposed: true })),
       use(`${name}, gradient of the scores`, rows('softmax_gradient', all * heads, keys)),
-      use(`${name}, gradient of the query`, product([positions, keys, each])),
-      use(`${name}, gradient of the key`, product([keys, positions, each], { leftTransposed: true })),
+      use(`${name}, gradient of the query`, product([queries, keys, each])),
+      use(`${name}, gradient of the key`, product([keys, queries, each], { leftTransposed: true })),
     ];
   };
   return [
-    ...attentionUses(positions, 'text'),
+    ...attentionUses(batch * permutations, positions, 'text'),
     // As in reading, the cross branch's memory counts as the image's alone.
-    ...attentionUses(imageTokens(model), 'image'),
+    ...attentionUses(batch, imageTokens(model), 'image'),
     dropout('of content, of queries, after both attentions and after the feed-forward', all * width, 5),
     dropout('within the feed-forward', all * mlpWidth),
     use('residuals, of both attentions and of the feed-forward', { kernel: 'add', count: all * width }, 3),
