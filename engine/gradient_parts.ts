@@ -92,6 +92,8 @@ function joinSlices(device: TensorDevice, target: GradientTarget, parts: readonl
   const apart = ordered.every(
     ({ slice }, i) => slice.axis === axis && slice.start >= (ordered[i - 1]?.slice.end ?? 0),
   );
+  const lain = apart ? lieJoined(target, ordered) : undefined;
+  if (lain) return lain;
   const joined = device.empty(target.dtype, target.shape);
   if (!apart) {
     fill(joined, 0);
@@ -112,4 +114,22 @@ function joinSlices(device: TensorDevice, target: GradientTarget, parts: readonl
   }
   zeroUntil(target.shape[axis]!);
   return joined;
+}
+
+/** What the gradients of slices are parts of, where they lie side by side in one tensor already, as attention's do. */
+function lieJoined({ shape }: GradientTarget, ordered: readonly SlicePart[]): Tensor | undefined {
+  const [first] = ordered as [SlicePart];
+  const { axis } = first.slice;
+  const { buffer, offset, strides } = first.gradient;
+  let end = 0;
+  const joined = ordered.every(({ slice, gradient }) => {
+    const [start] = [end, (end = slice.end)];
+    return (
+      slice.start === start &&
+      gradient.buffer === buffer &&
+      gradient.offset === offset + start * strides[axis]! &&
+      strides.every((stride, d) => gradient.strides[d] === stride)
+    );
+  });
+  return joined && end === shape[axis] ? first.gradient.view(shape, strides, offset) : undefined;
 }

@@ -329,7 +329,7 @@ export class Tensor {
     offset: number,
   ): Tensor {
     const base = isRecording() ? this.node : undefined;
-    const target = { dtype: this.dtype, shape };
+    const target = { dtype: base?.target.dtype ?? this.dtype, shape };
     return this.view(
       shape,
       strides,

@@ -179,6 +179,44 @@ describe('the graph', () => {
     expectClose(await x.gradient!.read(), [2, 4], 1e-3);
   });
 
+  test('and does not round them to f16 on their way, of all uses and of views', async () => {
+    const x = parameter([1, 2]);
+    const half = cast(x, 'f16');
+    const thirds = device().tensor(Float32Array.of(1 / 3, 1 / 7), [2]);
+    const uses = add(multiply(half, thirds), multiply(half.reshape([1, 2]).select(0, 0), thirds));
+    backward(
+      sum(
+        add(
+          uses,
+          matmul(half.reshape([2, 1]), thirds.slice(0, 0, 1).reshape([1, 1]), { dtype: 'f32' }).reshape([2]),
+        ),
+        [0],
+      ),
+    );
+    expectClose(await x.gradient!.read(), [3 / 3, 2 / 7 + 1 / 3], 1e-6);
+  });
+
+  test.each([
+    ['as their tensor has them', [0, 3], [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121]],
+    ['in another order', [3, 0], [9, 16, 25, 0, 1, 4, 81, 100, 121, 36, 49, 64]],
+  ] as const)('gradients of slices that lie side by side in one tensor, %s', async (_, starts, expected) => {
+    const x = parameter(
+      Array.from({ length: 12 }, (_, i) => i),
+      [2, 6],
+    );
+    // The gradients of what is joined are slices of one tensor.
+    const joined = concat(
+      starts.map((start) => x.slice(1, start, start + 3)),
+      1,
+    );
+    const squares = device().tensor(
+      Float32Array.from({ length: 12 }, (_, i) => i * i),
+      [2, 6],
+    );
+    backward(sum(multiply(joined, squares), [0, 1]));
+    expect(await read(x.gradient)).toEqual(expected);
+  });
+
   test('refuses what has no gradient', () => {
     const x = parameter([1, 2]);
     expect(() => backward(multiply(x, x))).toThrow(/is not a single number/);

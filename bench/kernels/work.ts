@@ -141,10 +141,7 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
           ...(work.bias ? { bias: beside(columns) } : {}),
           ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),
         },
-        outputs: {
-          result:
-            role === 'gradient of a weight' ? floats(batch, rows, columns) : beside(batch, rows, columns),
-        },
+        outputs: { result: beside(batch, rows, columns) },
       };
     }
     case 'attention':

@@ -2,6 +2,7 @@ import {
   type AttentionBackwardOperand,
   type AttentionBackwardProblem,
   attentionBackwardFamily,
+  type Dtype,
   attentionBackwardSteps,
   chooseVariant,
 } from '../../kernels/index.js';
@@ -37,11 +38,16 @@ export function attentionGradients(
   const { device } = query;
   const [batch, heads, queries, width] = query.shape as [number, number, number, number];
   const keys = key.shape[2]!;
-  // Heads lie inside tokens, as the projections before have them.
-  const queryGradient = allocate(device, query.dtype, [batch, queries, heads, width], 'attentionGradient');
-  // One buffer for both, since it is bound once; key and value lie inside tokens, so that a batch can be cut.
-  const packed = [batch, keys, 2, heads, width];
-  const keyValueGradient = allocate(device, key.dtype, packed, 'attentionGradient');
+  // Heads lie inside tokens, as the projections before have them. Key and value are bound as one.
+  const packed = (tokens: number, count: number, dtype: Dtype): Tensor =>
+    allocate(device, dtype, [batch, tokens, count, heads, width], 'attentionGradient').permute([
+      2, 0, 3, 1, 4,
+    ]);
+  // All of the same tokens lie as their projection does, and are its gradient.
+  const together =
+    keyValue && queries === keys && query.dtype === key.dtype ? packed(keys, 3, key.dtype) : undefined;
+  const queryGradient = (together ?? packed(queries, 1, query.dtype)).select(0, 0);
+  const keyValueGradient = together?.slice(0, 1, 3) ?? packed(keys, 2, key.dtype);
   const dense = (tensor: Tensor): Tensor => (tensor.strides.at(-1) === 1 ? tensor : contiguous(tensor));
   const operands: Operands = {
     query: dense(query),
@@ -52,8 +58,8 @@ export function attentionGradients(
     output: dense(inputs.output),
     outputGradient: dense(inputs.outputGradient),
     statistics: allocate(device, 'f32', [batch, heads, queries, 2], 'attentionGradient'),
-    queryGradient: queryGradient.transpose(1, 2),
-    keyValueGradient: keyValueGradient.permute([2, 0, 3, 1, 4]),
+    queryGradient,
+    keyValueGradient,
   };
   const along = (axis: 0 | 1): Record<string, number> => {
     const names = Object.keys(operands).filter((name) => axis === 0 || name !== 'padding');
@@ -76,7 +82,6 @@ export function attentionGradients(
       }
     },
   );
-  const of = (index: 0 | 1): Tensor | undefined =>
-    keyValue ? keyValueGradient.select(2, index).transpose(1, 2) : undefined;
-  return { query: queryGradient.transpose(1, 2), key: of(0), value: of(1) };
+  const of = (index: 0 | 1): Tensor | undefined => (keyValue ? keyValueGradient.select(0, index) : undefined);
+  return { query: queryGradient, key: of(0), value: of(1) };
 }

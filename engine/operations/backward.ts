@@ -1,4 +1,5 @@
 /** The gradients' part of an operation row, and its record in the graph. */
+import type { Dtype } from '../../kernels/index.js';
 import { type GradientTarget, GraphNode, type OperationOrigin } from '../graph.js';
 import { KeptValues } from '../kept_values.js';
 import type { Tensor } from '../tensor.js';
@@ -12,7 +13,7 @@ export interface BackwardContext<I, A> {
   readonly names: readonly (keyof I & string)[];
   /** An operand, or the result, that the row saves. Optional operands that were absent are undefined. */
   readonly saved: <K extends keyof I | 'output'>(name: K) => K extends keyof I ? I[K] : Tensor;
-  /** Type and shape of an operand that was given. */
+  /** Type and shape that the gradient of an operand that was given is wanted in. */
   readonly target: (name: keyof I) => GradientTarget;
   /** Whether anybody wants an operand's gradient. */
   readonly needs: (name: keyof I) => boolean;
@@ -21,6 +22,8 @@ export interface BackwardContext<I, A> {
 export interface Backward<I, A> {
   /** Operands, or the result, whose values the wanted gradients need; all others may be freed. */
   saves(attributes: A, needs: (name: keyof I) => boolean): readonly (keyof I | 'output')[];
+  /** Type that gradients of the result are added up in, where that is not the result's own. */
+  gradientDtype?(attributes: A, target: (name: keyof I) => GradientTarget): Dtype;
   /** Gradients by operand, of the operand's shape; an operand left out has none. */
   gradients(context: BackwardContext<I, A>): { readonly [K in keyof I]?: Tensor | undefined };
 }
@@ -44,8 +47,9 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
   const targets = new Map<PropertyKey, GradientTarget>();
   for (const operand of names) {
     const tensor = inputs[operand];
-    if (tensor) targets.set(operand, { dtype: tensor.dtype, shape: tensor.shape });
+    if (tensor) targets.set(operand, tensor.node?.target ?? { dtype: tensor.dtype, shape: tensor.shape });
   }
+  const target = (operand: keyof I): GradientTarget => targets.get(operand)!;
   const nodes = names.map((operand) => inputs[operand]?.node);
   const origin: OperationOrigin = {
     kind: 'operation',
@@ -57,7 +61,7 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
         attributes,
         names,
         saved: (operand) => saved.get(operand) as never,
-        target: (operand) => targets.get(operand)!,
+        target,
         needs: (operand) => nodes[names.indexOf(operand as keyof I & string)] !== undefined,
       });
       return names.map((operand) => given[operand]);
@@ -66,6 +70,6 @@ export function recordOperation<I extends Readonly<Record<string, Tensor | undef
       kept.dispose();
     },
   };
-  const { dtype, shape } = output;
-  return output.recordAs(new GraphNode(name, { dtype, shape }, origin));
+  const dtype = backward.gradientDtype?.(attributes, target) ?? output.dtype;
+  return output.recordAs(new GraphNode(name, { dtype, shape: output.shape }, origin));
 }

@@ -50,6 +50,9 @@ export const unary: Operation<{ x: Tensor }, UnaryAttributes> = {
   },
   backward: {
     saves: ({ name }) => (isLinear(name) ? [] : [unaryGradients[name].from]),
+    // What a copy in f16 gets goes to f32 in the end: rounded on its way it could only lose.
+    gradientDtype: ({ name, dtype }, target) =>
+      name === 'copy' && target('x').dtype === 'f32' ? 'f32' : dtype,
     gradients({ gradient, attributes: { name, factor }, saved }) {
       if (name === 'copy') return { x: gradient };
       if (name === 'negate') return { x: negate(gradient) };

@@ -78,20 +78,21 @@ export function layerNormGradients(
   ];
   const statistics = allocate(device, 'f32', [rows, 2], 'layerNormGradient');
   const ofX = run(layerNormGradientRow, { x: flat, gradient: upstream, weight, statistics }, { epsilon });
-  const sums = allocate(device, 'f32', [2 * width], 'layerNormGradient');
   const parts = rowParts(flat, [upstream, statistics]).map((operands) => ({
     operands,
     groups: columnSumGroups(operands[0]!.shape[0]!, 2 * width, device.traits),
   }));
   const total = parts.reduce((sum, { groups }) => sum + groups, 0);
-  const partial = allocate(device, 'f32', [total, 2 * width], 'layerNormGradient');
+  const partial = allocate(device, 'f32', [total, 2, width], 'layerNormGradient');
   let first = 0;
   for (const { operands, groups } of parts) {
-    const into = partial.slice(0, first, (first += groups)).reshape([groups, 2, width]);
+    const into = partial.slice(0, first, (first += groups));
     dispatch('layerNormWeightGradient', device, [...operands, into], ([from, up, own, to]) =>
       launchLayerNormWeightGradient(from!, up!, own!, to!, device.traits),
     );
   }
-  columnSum(partial, sums);
-  return { x: ofX.reshape(x.shape), weight: sums.slice(0, 0, width), bias: sums.slice(0, width) };
+  // Each in memory of its own: gradients of parameters are, and would be copied.
+  const sumOf = (index: 0 | 1): Tensor =>
+    columnSum(partial.select(1, index), allocate(device, 'f32', [width], 'layerNormGradient'));
+  return { x: ofX.reshape(x.shape), weight: sumOf(0), bias: sumOf(1) };
 }
