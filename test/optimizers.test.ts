@@ -230,6 +230,38 @@ describe('Muon', () => {
     for (const owner of [parameter, optimizer]) owner.dispose();
   });
 
+  test.each([
+    [5, 9],
+    [9, 5],
+  ])('an update of [%i,%i] is what the iteration gives in double precision', async (rows, columns) => {
+    const gradient = new Random(5).floats(rows * columns);
+    const parameter = parameterOf(new Float32Array(rows * columns), [rows, columns]);
+    const optimizer = new Muon(single(parameter, 1));
+    setGradient(parameter, gradient);
+    optimizer.step();
+    const product = (x: number[][], y: number[][]): number[][] =>
+      x.map((row) => y[0]!.map((_, j) => row.reduce((sum, value, k) => sum + value * y[k]![j]!, 0)));
+    const transposed = (x: number[][]): number[][] => x[0]!.map((_, j) => x.map((row) => row[j]!));
+    const length = Math.hypot(...gradient);
+    let y = Array.from({ length: rows }, (_, i) =>
+      Array.from(gradient.subarray(i * columns, (i + 1) * columns), (value) => value / length),
+    );
+    // Jordan et al. (2024): X <- aX + bAX + cA²X with A = XXᵀ, five times, of the transposed where that is smaller.
+    if (rows > columns) y = transposed(y);
+    for (let i = 0; i < 5; i++) {
+      const square = product(y, transposed(y));
+      const [once, twice] = [product(square, y), product(product(square, square), y)];
+      y = y.map((row, r) =>
+        row.map((value, c) => 3.4445 * value - 4.775 * once[r]![c]! + 2.0315 * twice[r]![c]!),
+      );
+    }
+    if (rows > columns) y = transposed(y);
+    const factor = -Math.sqrt(Math.max(1, rows / columns));
+    const expected = y.flat().map((value) => factor * value);
+    expectClose(await parameter.read(), expected, 1e-5);
+    for (const owner of [parameter, optimizer]) owner.dispose();
+  });
+
   test('a gradient of zeros changes nothing but the decay', async () => {
     const parameter = parameterOf(new Random(1).floats(12), [3, 4]);
     const before = await parameter.read();

@@ -1,9 +1,10 @@
 /** What the norm of all gradients decides for an optimizer's step, on the GPU: nothing waits for it. */
-import { launchGradientNorm, launchPartsSum, launchSquareSums, squareSumParts } from '../../kernels/index.js';
+import { launchGradientNorm } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
 import { noGrad } from '../graph.js';
-import { axisWindows } from '../operations/windows.js';
 import { dispatch } from '../operations/operation.js';
+import { squareSum } from '../operations/square_sum.js';
+import { axisWindows } from '../operations/windows.js';
 import { type Tensor, allocate } from '../tensor.js';
 
 export interface GradientControl {
@@ -56,16 +57,5 @@ export function controlGradients(
       );
       return { norm: control.slice(0, 0, 1), factor: control.slice(0, 1, 2), skip };
     }),
-  );
-}
-
-function squareSum(x: Tensor, result: Tensor): void {
-  const { device } = x;
-  const count = squareSumParts(x, device.traits);
-  const parts = count === 1 ? result : allocate(device, 'f32', [count], 'gradientNorm');
-  dispatch('gradientNorm', device, [x, parts], ([from, to]) => launchSquareSums(from!, to!, device.traits));
-  if (count === 1) return;
-  dispatch('gradientNorm', device, [parts, result], ([from, to]) =>
-    launchPartsSum(from!, to!, device.traits),
   );
 }

@@ -1,9 +1,11 @@
 import { launchMomentum, launchUpdate } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
-import { add, contiguous, divide, multiply, scale, sqrt } from '../operations/elementwise.js';
+import { add, contiguous, divide, sqrt } from '../operations/elementwise.js';
 import { matmul } from '../operations/matmul.js';
 import { dispatch } from '../operations/operation.js';
 import { sum } from '../operations/rows.js';
+import { squareSum } from '../operations/square_sum.js';
+import { axisWindows } from '../operations/windows.js';
 import { shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
@@ -17,6 +19,8 @@ export interface MuonOptions {
 /** Coefficients of the quintic iteration, and how often it is applied (Jordan et al., 2024). */
 const [linearTerm, cubicTerm, quinticTerm] = [3.4445, -4.775, 2.0315];
 const iterations = 5;
+/** Singular values are smaller by it than they should be. */
+const iteratedFactor = linearTerm ** iterations;
 
 /**
  * Muon (Jordan et al., 2024), for matrices: Nesterov momentum, made nearly orthogonal by Newton-Schulz iterations. An
@@ -25,6 +29,7 @@ const iterations = 5;
 export class Muon extends Optimizer {
   protected readonly kinds = ['momentum'];
   private readonly momentum: number;
+  private tiny: Tensor | undefined;
 
   constructor(groups: readonly OptimizedGroup[], { momentum = 0.95 }: MuonOptions = {}) {
     super(groups);
@@ -32,6 +37,12 @@ export class Muon extends Optimizer {
       if (rank !== 2) throw new EngineError(`Muon: ${name} is ${shapeText(shape)}; it trains matrices alone`);
     }
     this.momentum = momentum;
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.tiny?.dispose();
+    this.tiny = undefined;
   }
 
   protected update(
@@ -55,8 +66,11 @@ export class Muon extends Optimizer {
         ),
       );
     });
-    const update = orthogonalized(direction);
-    const settings = { learningRate, weightDecay, scale: Math.sqrt(Math.max(1, rows / columns)) };
+    // Keeps a direction of zeros from being divided by zero.
+    this.tiny ??= device.keep(device.tensor(Float32Array.of(1e-14), [1]));
+    const update = orthogonalized(direction, this.tiny);
+    const scale = iteratedFactor * Math.sqrt(Math.max(1, rows / columns));
+    const settings = { learningRate, weightDecay, scale };
     inFlatParts({ parameter, update }, (parts) =>
       dispatch('update', device, [parts.parameter, parts.update, skip], ([p, u, s]) =>
         launchUpdate({ parameter: p!, update: u!, skip: s! }, settings, device.traits),
@@ -65,21 +79,28 @@ export class Muon extends Optimizer {
   }
 }
 
-/** A matrix with the singular vectors of `x` and singular values near 1. */
-function orthogonalized(x: Tensor): Tensor {
+/** A matrix with the singular vectors of `x` and singular values near 1 / {@link iteratedFactor}. */
+function orthogonalized(x: Tensor, tiny: Tensor): Tensor {
   const { device } = x;
   const [rows, columns] = x.shape as [number, number];
   const tall = rows > columns;
-  // Keeps a direction of zeros from being divided by zero.
-  const tiny = device.tensor(Float32Array.of(1e-14), [1]);
-  const norm = sqrt(add(sum(multiply(x, x), [0, 1]), tiny));
-  let y = divide(tall ? x.transpose() : x, norm);
-  for (let i = 0; i < iterations; i++) {
+  let y = divide(tall ? x.transpose() : x, norm(x, tiny));
+  // Every iteration leaves its linear term's factor out, so that what is added to a product needs none.
+  for (let factor = 1, i = 0; i < iterations; i++, factor *= linearTerm) {
     y = device.scope(() => {
-      const square = matmul(y, y.transpose());
-      const combined = matmul(square, square, { scale: quinticTerm, residual: scale(square, cubicTerm) });
-      return matmul(combined, y, { residual: scale(y, linearTerm) });
+      const square = matmul(y, y.transpose(), { scale: (cubicTerm / linearTerm) * factor ** 2 });
+      const scale = (quinticTerm * linearTerm) / cubicTerm ** 2;
+      const combined = matmul(square, square, { scale, residual: square });
+      return matmul(combined, y, { residual: y });
     });
   }
   return contiguous(tall ? y.transpose() : y);
+}
+
+function norm(x: Tensor, tiny: Tensor): Tensor {
+  const { device } = x;
+  const windows = axisWindows(x.reshape([x.size]), 0);
+  const squares = allocate(device, 'f32', [windows.length], 'muon');
+  windows.forEach(({ part }, i) => squareSum(part, squares.slice(0, i, i + 1)));
+  return sqrt(add(windows.length > 1 ? sum(squares, [0]) : squares, tiny));
 }
