@@ -307,7 +307,10 @@ export class Device implements TensorDevice {
     return result;
   }
 
-  /** Gives buffers that wait for reuse back to the driver. */
+  /**
+   * Gives buffers that wait for reuse back to the driver. What tensors and recordings hold stays: a reader's recordings go
+   * with `forgetKeptWork()`.
+   */
   trim(): void {
     this.pool.trim();
   }

@@ -113,9 +113,16 @@ export class BufferPool {
     return acquired;
   }
 
-  /** Keeps a buffer that the driver could not make from being handed out again. */
+  /** Keeps a buffer that the driver could not make from being handed out again, also where it waits for that already. */
   markFaulty(gpu: GPUBuffer): void {
     this.faulty.add(gpu);
+    for (const list of this.free.values()) {
+      const at = list.findIndex((buffer) => buffer.gpu === gpu);
+      if (at < 0) continue;
+      const [buffer] = list.splice(at, 1) as [PooledBuffer];
+      this.pooledBytes -= buffer.bytes;
+      this.owner.forgetBuffer(buffer);
+    }
   }
 
   release(buffer: PooledBuffer): void {

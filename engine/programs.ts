@@ -31,6 +31,7 @@ export class ProgramCache {
   /** How every program sees its parameters. */
   readonly parameterLayout: GPUBindGroupLayout;
   private readonly layouts = new Map<string, TensorLayout>();
+  private nextLayoutId = 0;
   private readonly programs = new Map<string, Program>();
   /** Programs that are being compiled beside other work. */
   private readonly pending = new Map<string, Promise<void>>();
@@ -56,14 +57,14 @@ export class ProgramCache {
   /** @param label names the work that needs the program first, for the message when it does not compile */
   program(launch: Launch, label: () => string): Program {
     const key = programKey(launch);
-    let program = this.programs.get(key);
-    if (!program) {
-      const compile = (): Program => this.compile(launch);
-      program = this.watch(`${label()}: kernel ${launch.kernel} (${key})`, compile, () =>
-        this.programs.delete(key),
-      );
-      this.programs.set(key, program);
-    }
+    const known = this.programs.get(key);
+    if (known) return known;
+    const compile = (): Program => this.compile(launch);
+    const program = this.watch(`${label()}: kernel ${launch.kernel} (${key})`, compile, () => {
+      this.programs.delete(key);
+      this.forgetLayout(program.tensors);
+    });
+    this.programs.set(key, program);
     return program;
   }
 
@@ -82,7 +83,7 @@ export class ProgramCache {
     return pending;
   }
 
-  /** @param label names the work that binds them first */
+  /** @param label names the work that binds them first, for the message when they are refused */
   bindGroup({ tensors }: Program, bindings: readonly Binding[], label: () => string): GPUBindGroup {
     let key = `${tensors.id}`;
     for (const { buffer, offset, size } of bindings) key += `,${buffer.id}:${offset}:${size}`;
@@ -138,7 +139,10 @@ export class ProgramCache {
       this.gpu.popErrorScope().catch(() => {});
     }
     const { descriptor, ...program } = described;
-    const pipeline = await this.gpu.createComputePipelineAsync(descriptor);
+    const pipeline = await this.gpu.createComputePipelineAsync(descriptor).catch((error: unknown) => {
+      this.forgetLayout(program.tensors);
+      throw error;
+    });
     if (!this.programs.has(key)) this.programs.set(key, { pipeline, ...program });
   }
 
@@ -168,12 +172,17 @@ export class ProgramCache {
       const layout = this.gpu.createBindGroupLayout({ label: key, entries });
       const bindGroupLayouts = [layout, this.parameterLayout];
       known = {
-        id: this.layouts.size,
+        id: this.nextLayoutId++,
         layout,
         ofProgram: this.gpu.createPipelineLayout({ bindGroupLayouts }),
       };
       this.layouts.set(key, known);
     }
     return known;
+  }
+
+  /** Of a program that was refused: the layout may be why. Other programs keep the one that they have. */
+  private forgetLayout(refused: TensorLayout): void {
+    for (const [key, layout] of this.layouts) if (layout === refused) this.layouts.delete(key);
   }
 }

@@ -181,8 +181,12 @@ export class Clip4StrModel implements Recognizer {
     });
   }
 
-  dispose(): void {
+  forgetKeptWork(): void {
     for (const kept of [this.imageWork, this.textWork, this.visual, this.cross]) kept.dispose();
+  }
+
+  dispose(): void {
+    this.forgetKeptWork();
     this.parameters.dispose();
   }
 

@@ -109,6 +109,14 @@ export class Clip4Str {
     return this.readAll(images, options, (error) => error);
   }
 
+  /**
+   * Frees what is kept of a batch to read the next of as many images sooner, between two batches where images are being read.
+   * The next one keeps it again. With `device.trim()` after it the memory is the driver's again.
+   */
+  forgetKeptWork(): Promise<void> {
+    return this.device.exclusively(async () => this.model.forgetKeptWork());
+  }
+
   /** Frees the model's memory. */
   dispose(): void {
     this.model.dispose();

@@ -55,6 +55,8 @@ export interface Recognizer {
   recognize(images: Tensor, options: DecodingOptions): Promise<Recognition>;
   /** Compiles, side by side, what reading an image takes, which is else compiled piece by piece when it is first read. */
   compile(): Promise<void>;
+  /** Frees what is kept between readings, of which none may be under way; the next one keeps it again. */
+  forgetKeptWork(): void;
   /** Frees the parameters, and what is kept between readings. */
   dispose(): void;
 }

@@ -90,9 +90,13 @@ export abstract class SingleBranchModel<
     });
   }
 
-  dispose(): void {
+  forgetKeptWork(): void {
     this.imageWork.dispose();
     this.branch.dispose();
+  }
+
+  dispose(): void {
+    this.forgetKeptWork();
     this.parameters.dispose();
   }
 }

@@ -326,6 +326,27 @@ describe('memory', () => {
     }
   });
 
+  test.each([true, false])(
+    'hands no buffer out again that the driver refused, given back before it said so: %s',
+    async (early) => {
+      const own = await openDevice({ device: 'software' });
+      try {
+        const create = own.gpu.createBuffer.bind(own.gpu);
+        own.gpu.createBuffer = (buffer) => create({ ...buffer, usage: 0xffff });
+        const refused = own.empty('f32', [1000]);
+        own.gpu.createBuffer = create;
+        if (early) refused.dispose();
+        await expect(own.finish()).rejects.toThrow(/^empty -> f32\[1000\]: Value 65535/);
+        refused.dispose();
+        expect(own.memory).toMatchObject({ liveBytes: 0, pooledBytes: 0 });
+        const x = own.tensor(new Float32Array(1000).fill(-1), [1000]);
+        expect(await read(relu(x))).toEqual(new Array(1000).fill(0));
+      } finally {
+        own.close();
+      }
+    },
+  );
+
   test('refuses what no buffer of the adapter holds', () => {
     const before = device().memory.liveBytes;
     const elements = Math.floor(device().gpu.limits.maxBufferSize / 4) + 1024;

@@ -233,6 +233,13 @@ describe('damaged samples', () => {
     // After the last sample the order begins again.
     expect(batches[4]!.labels).toEqual(['word20', 'word21', 'word0']);
     expect(batches[4]!.sources[2]).toBe('words/0.png');
+    expect(batches.slice(0, 5).map(({ standsIn }) => standsIn)).toEqual([
+      [false, false, true, true, false],
+      new Array(5).fill(false),
+      new Array(5).fill(false),
+      new Array(5).fill(false),
+      [false, false, true],
+    ]);
     expect(reports.map(({ index, source }) => [index, source])).toEqual([
       [2, 'words/2.png'],
       [3, 'words/3.png'],

@@ -75,6 +75,50 @@ describe('a device', () => {
   });
 });
 
+describe('a device that the driver loses at the units', () => {
+  /** How many devices are still to be lost. */
+  let losses = 0;
+  /** Whether each device that was opened was asked for the units, and how it ended. */
+  const opened: { readonly gpu: GPUDevice; readonly ended: Promise<GPUDeviceLostInfo> }[] = [];
+  useNullAdapter((adapter) => ({
+    info: { ...infoWith([config(16)]), description: 'an adapter of a test' },
+    features: adapter.features,
+    limits: adapter.limits,
+    async requestDevice(descriptor) {
+      const gpu = await adapter.requestDevice(descriptor);
+      opened.push({ gpu, ended: gpu.lost });
+      if (losses-- > 0) loseAsItCompiles(gpu);
+      return gpu;
+    },
+  }));
+
+  function loseAsItCompiles(gpu: GPUDevice): void {
+    const lost = new Promise<GPUDeviceLostInfo>((resolve) => {
+      gpu.createComputePipelineAsync = () => {
+        resolve({ reason: 'unknown', message: 'a compiler crashed' } as GPUDeviceLostInfo);
+        return Promise.reject(new Error('lost'));
+      };
+    });
+    Object.defineProperty(gpu, 'lost', { value: lost });
+  }
+
+  test.each<['forward' | 'all', number, readonly boolean[]]>([
+    ['all', 0, [true]],
+    ['all', 1, [true, true]],
+    ['all', 2, [true, true, false]],
+    ['forward', 1, [true, false]],
+  ])('gives way to another: %s, lost %i times', async (matrixUnits, times, asked) => {
+    opened.length = 0;
+    losses = times;
+    const device = await openDevice({ matrixUnits });
+    expect(opened.map(({ gpu }) => gpu.features.has(features.at(-1)!))).toEqual(asked);
+    for (const { ended } of opened.slice(0, -1)) expect((await ended).reason).toBe('destroyed');
+    expect(device.gpu).toBe(opened.at(-1)!.gpu);
+    await device.finish();
+    device.close();
+  });
+});
+
 describe('multiplying, attending and its gradients are tried', () => {
   const units: MatrixSizes = { rows: 16, columns: 16, depth: 16, lanes: 16 };
   const plain = matmulFamily.variants.at(-1)!;

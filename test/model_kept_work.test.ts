@@ -42,6 +42,9 @@ describe.each([
     expect(device().memory.liveBytes).toBe(before);
   });
 
+  /** Beside the parameters. */
+  const heldBytes = (): number => device().memory.liveBytes - before - parameterBytes;
+
   /** Texts are short of the end here and there: positions after it differ in number. */
   const read = (
     rows: readonly [number, number],
@@ -126,10 +129,18 @@ describe.each([
   }, 120_000);
 
   test('and take little memory between readings', () => {
-    const kept = device().memory.liveBytes - before - parameterBytes;
-    expect(kept).toBeGreaterThan(0);
-    expect(kept).toBeLessThan(8 << 20);
+    expect(heldBytes()).toBeGreaterThan(0);
+    expect(heldBytes()).toBeLessThan(8 << 20);
   });
+
+  test('and none once it is forgotten, until the next', async () => {
+    const decoding = { stopping: 'independent' } as const;
+    const before = await read([0, 2], { ...decoding, keepsWork: true });
+    model.forgetKeptWork();
+    expect(heldBytes()).toBe(0);
+    expect((await read([0, 2], { ...decoding, keepsWork: true })).logits).toEqual(before.logits);
+    expect(heldBytes()).toBeGreaterThan(0);
+  }, 120_000);
 });
 
 async function halve(tensor: Tensor): Promise<void> {

@@ -29,6 +29,28 @@ test('a checkpoint given as bytes reads as one given by path', async () => {
   expect(texts[1]).toBe(texts[0]);
 });
 
+test('what is kept between readings goes after a batch under way, and its memory with a trim', async () => {
+  const reader = await Clip4Str.load(device(), checkpoint, parseqOptions);
+  const { model } = reader;
+  const { liveBytes } = device().memory;
+  const [first] = await reader.read([image]);
+  expect(device().memory.liveBytes).toBeGreaterThan(liveBytes);
+  let forgetting: Promise<void> | undefined;
+  const recognize = model.recognize.bind(model);
+  model.recognize = (...given) => {
+    const recognition = recognize(...given);
+    forgetting = reader.forgetKeptWork();
+    return recognition;
+  };
+  const [second] = await reader.read([image]);
+  expect(second!.text).toBe(first!.text);
+  await forgetting;
+  expect(device().memory.liveBytes).toBe(liveBytes);
+  device().trim();
+  expect(device().memory.pooledBytes).toBe(0);
+  reader.dispose();
+});
+
 const matching = (message: string | RegExp): unknown =>
   typeof message === 'string' ? message : expect.stringMatching(message);
 

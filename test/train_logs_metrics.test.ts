@@ -39,7 +39,8 @@ describe('metrics.jsonl', () => {
     const file = await MetricsFile.open(path);
     const first = stepEvent(1);
     const second = stepEvent(2, { loss: NaN, gradientNorm: Infinity, crossLoss: undefined, skipped: true });
-    const validation = validationEvent(2, [sample({ image: new Uint8Array(1000) })]);
+    const samplesOf = [sample({ image: new Uint8Array(1000) })];
+    const validation = { ...validationEvent(2, samplesOf), unreadable: 3 };
     await file.step(first);
     expect(steps()).toEqual([1]);
     await file.step(second);

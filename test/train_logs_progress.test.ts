@@ -65,15 +65,16 @@ describe('in a pipe', () => {
     const { line, written } = observe();
     const { sets, combined } = validationEvent(100);
     line.validation(validationEvent(100));
-    line.validation({ ...validationEvent(200), sets: [] });
+    line.validation({ ...validationEvent(200), sets: [], unreadable: 3 });
     line.checkpoint({ step: 100, path: 'run/last.safetensors', kind: 'last' });
     line.checkpoint({ step: 100, path: 'run/best.safetensors', kind: 'best' });
     line.end({ step: 0, reason: 'failed', message: 'told elsewhere' });
-    const [first, , ...rest] = written().split('\n');
+    const [first, second, ...rest] = written().split('\n');
     expect(first).toBe(
       `step 100: accuracy ${combined.accuracy.toFixed(2)} % · 1 - NED ${combined.ned.toFixed(2)} % · 400 images · ` +
         `IIIT5k ${sets[0]!.accuracy.toFixed(2)} · SVT ${sets[1]!.accuracy.toFixed(2)}`,
     );
+    expect(second).toMatch(/ · 400 images · 3 unreadable$/);
     expect(rest).toEqual([
       'step 100: saved run/last.safetensors',
       'step 100: best so far, saved run/best.safetensors',

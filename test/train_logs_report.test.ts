@@ -46,8 +46,10 @@ describe('report', () => {
     const report = await TrainingReport.open(path, options);
     report.step(stepEvent(1));
     expect(readdirSync(folder)).toEqual([]);
-    await report.validation(validationEvent(1, [sample({ image: png }), sample({ text: 'hullo' })]));
+    const event = validationEvent(1, [sample({ image: png }), sample({ text: 'hullo' })]);
+    await report.validation({ ...event, unreadable: 3 });
     expect(page()).toContain('Still training');
+    expect(page()).toContain('Validation at step 1; unreadable images: 3.');
     expect(page()).toContain('1 of 2 are read right');
     expect(page()).toMatch(/<figure class="right">.*✓ right.*<figure class="wrong">.*✗ wrong/s);
     expect(page()).toContain(`<img src="data:image/png;base64,${png.toString('base64')}"`);

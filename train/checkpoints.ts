@@ -4,7 +4,7 @@
  * removed before it, so where there is a state there is its model.
  */
 import { readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Device, Tensor } from '../engine/index.js';
 import {
   CheckpointError,
@@ -138,8 +138,13 @@ export class Checkpoints {
  */
 function isDamage(error: unknown): error is CheckpointError {
   if (!(error instanceof CheckpointError)) return false;
-  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  const code = systemCode(error);
   return code === undefined || code === 'EIO';
+}
+
+/** Of the system's error that it came from, if there is one. */
+function systemCode({ cause }: CheckpointError): string | undefined {
+  return (cause as NodeJS.ErrnoException | undefined)?.code;
 }
 
 /** @throws CheckpointError if one of the files of a step is damaged */
@@ -210,5 +215,11 @@ async function written(
     dtype: 'f32',
     read: async () => (await tensor.read()) as Float32Array,
   }));
-  await writeSafetensors(path, writable, metadata);
+  try {
+    await writeSafetensors(path, writable, metadata);
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || systemCode(error) !== 'ENOSPC') throw error;
+    const problem = `${error.problem}. Make room in ${dirname(path)} and resume the run; earlier checkpoints are as they were`;
+    throw new CheckpointError(error.fileName, problem, { cause: error.cause });
+  }
 }

@@ -56,6 +56,8 @@ export interface ValidationEvent {
   readonly visualOnly: boolean;
   readonly sets: readonly SetResult[];
   readonly combined: SetResult;
+  /** Images of all sets that cannot be read; they count as nothing. */
+  readonly unreadable: number;
   /** A few images, the same ones each time. */
   readonly samples: readonly ValidationSample[];
 }

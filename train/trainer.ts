@@ -139,16 +139,17 @@ class Trainer {
 
   private async runOn(device: Device): Promise<EndEvent> {
     const { configuration, source, validation: sets } = this.options;
-    const onCorrupt = ({ source: name, reason }: CorruptSample): void => {
-      this.notify(`${name}: ${reason}; another image stands in for it.`);
-    };
+    const notifyOf =
+      (consequence: string) =>
+      ({ source: name, reason }: CorruptSample): void =>
+        this.notify(`${name}: ${reason}; ${consequence}.`);
     // Before the data threads take the cores.
     const peakFlopsPerSecond = await measurePeakFlops(device);
     const run = await TrainingRun.open(device, {
       configuration,
       source,
       checkpoints: this.folder.checkpoints,
-      onCorrupt,
+      onCorrupt: notifyOf('another image stands in for it'),
       onNotice: (notice) => this.notify(notice),
     });
     try {
@@ -158,7 +159,7 @@ class Trainer {
       const validation = await Validation.open(device, run.model, sets, {
         batchSize: configuration.model.batch_size,
         threads: 1,
-        onCorrupt,
+        onCorrupt: notifyOf('nothing is validated on it'),
       });
       try {
         await this.notices;

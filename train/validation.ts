@@ -16,6 +16,7 @@ export interface ValidationSet {
 export interface ValidationOptions {
   readonly batchSize: number;
   readonly threads: number;
+  /** Told once of each image that cannot be read. They count as nothing. */
   readonly onCorrupt: (sample: CorruptSample) => void;
 }
 
@@ -117,18 +118,23 @@ export class Validation {
 
   /** Reads all sets; the signal ends it between two batches. */
   async run({ signal, visualOnly = false }: ValidationRunOptions = {}): Promise<
-    Pick<ValidationEvent, 'sets' | 'combined' | 'samples'>
+    Pick<ValidationEvent, 'sets' | 'combined' | 'unreadable' | 'samples'>
   > {
     const adapter = new CharsetAdapter(this.model.configuration.testCharset);
     const samples: ValidationSample[] = [];
     const results = [];
+    let unreadable = 0;
     for (const set of this.sets) {
       const accuracy = new Accuracy(set.name, adapter);
       for (let batch = 0; batch < set.loader.batchesPerEpoch; batch++) {
         signal?.throwIfAborted();
-        const { pixels, labels, sources } = (await set.loader.next())!;
+        const { pixels, labels, sources, standsIn } = (await set.loader.next())!;
         const readings = await this.read(pixels, labels.length, { adapter, visualOnly });
         readings.forEach(({ text, confidence }, i) => {
+          if (standsIn[i]) {
+            unreadable++;
+            return;
+          }
           const [label, source] = [labels[i]!, sources[i]!];
           accuracy.add(text, confidence, label);
           const image = set.imageOf(source);
@@ -137,7 +143,7 @@ export class Validation {
       }
       results.push(accuracy.result());
     }
-    return { sets: results, combined: combinedResult(results), samples };
+    return { sets: results, combined: combinedResult(results), unreadable, samples };
   }
 
   async close(): Promise<void> {

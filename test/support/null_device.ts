@@ -35,11 +35,18 @@ export async function expectValidShaders(sources: Iterable<string>, mostBytes: n
   gpu.destroy();
 }
 
-/** Devices are opened on the adapter that only compiles, as in a browser that has it, in a describe block. */
-export function useNullAdapter(): void {
+/** The part of an adapter that devices are opened with. */
+type OpenedAdapter = Pick<GPUAdapter, 'info' | 'features' | 'limits' | 'requestDevice'>;
+
+/**
+ * Devices are opened on the adapter that only compiles, as in a browser that has it, in a describe block.
+ * @param disguise makes another adapter of it
+ */
+export function useNullAdapter(disguise = (adapter: OpenedAdapter): OpenedAdapter => adapter): void {
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  const gpu = { requestAdapter: async () => disguise((await nullBackend().requestAdapter())!) };
   beforeAll(() => {
-    Object.defineProperty(globalThis, 'navigator', { value: { gpu: nullBackend() }, configurable: true });
+    Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
   });
   afterAll(() => {
     if (before) Object.defineProperty(globalThis, 'navigator', before);

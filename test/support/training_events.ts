@@ -42,6 +42,7 @@ export function validationEvent(step: number, samples: readonly ValidationSample
     visualOnly: false,
     sets: [result('IIIT5k', 300, accuracy), result('SVT', 100, accuracy - 4)],
     combined: result('Combined', 400, accuracy - 1),
+    unreadable: 0,
     samples,
   };
 }

@@ -11,6 +11,8 @@ export interface Batch {
   readonly pixels: Float32Array<ArrayBuffer>;
   readonly labels: readonly string[];
   readonly sources: readonly string[];
+  /** Whether each stands in for a damaged one: it comes in its own place as well. */
+  readonly standsIn: readonly boolean[];
   readonly position: DataPosition;
   /** Where a loader starts that goes on after this batch. */
   readonly next: DataPosition;
@@ -89,12 +91,10 @@ export class Loader {
     // Closing drops what was loaded ahead; loading again tells why it is refused.
     const loading = this.batches.get(number) ?? this.load(number);
     this.batches.delete(number);
-    const { pixels, labels, sources, corrupt } = await loading;
+    const { corrupt, ...samples } = await loading;
     this.report(corrupt);
     return {
-      pixels,
-      labels,
-      sources,
+      ...samples,
       position: this.positionOf(number),
       next: this.positionOf(number + 1),
       waitMs: performance.now() - calledAtMs,
@@ -136,6 +136,7 @@ export class Loader {
       pixels,
       labels: parts.flatMap(({ labels }) => labels),
       sources: parts.flatMap(({ sources }) => sources),
+      standsIn: parts.flatMap(({ standsIn }) => standsIn),
       corrupt: parts.flatMap(({ corrupt }) => corrupt),
     };
   }

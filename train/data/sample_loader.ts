@@ -40,6 +40,8 @@ export interface LoadedSamples {
   readonly pixels: Float32Array<ArrayBuffer>;
   readonly labels: string[];
   readonly sources: string[];
+  /** Whether each stands in for a damaged one. */
+  readonly standsIn: boolean[];
   /** Those met on the way, which others stand in for. */
   readonly corrupt: CorruptSample[];
 }
@@ -54,6 +56,7 @@ interface DecodedSample {
   readonly image: RgbImage;
   readonly label: string;
   readonly source: string;
+  readonly standsIn: boolean;
 }
 
 /**
@@ -78,11 +81,12 @@ export class SampleLoader {
       pixels: new Float32Array(run.count * values),
       labels: [],
       sources: [],
+      standsIn: [],
       corrupt: [],
     };
     let decoding = this.decodeFrom(run, run.start, loaded.corrupt);
     for (let at = 0; at < run.count; at++) {
-      const { image, label, source } = await decoding;
+      const { image, label, source, standsIn } = await decoding;
       if (isCancelled()) return undefined;
       const position = run.start + at;
       // Decoding happens on threads of its own, meanwhile this one works on the image before.
@@ -94,6 +98,7 @@ export class SampleLoader {
       preprocessImage(treated, imageSize, normalization, pixels);
       loaded.labels.push(label);
       loaded.sources.push(source);
+      loaded.standsIn.push(standsIn);
     }
     return loaded;
   }
@@ -109,7 +114,8 @@ export class SampleLoader {
       const index = order[(position + skipped) % order.length]!;
       try {
         const { image, label, source } = await this.dataSet.sample(index);
-        return { image: image instanceof Uint8Array ? await decodeImage(image) : image, label, source };
+        const decoded = image instanceof Uint8Array ? await decodeImage(image) : image;
+        return { image: decoded, label, source, standsIn: skipped > 0 };
       } catch (error) {
         corrupt.push(this.describe(index, error));
       }

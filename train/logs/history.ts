@@ -43,9 +43,9 @@ export class TrainingHistory {
     group.add(event);
   }
 
-  addValidation({ step, images, visualOnly, sets, combined }: ValidationResults): void {
+  addValidation({ step, images, visualOnly, sets, combined, unreadable }: ValidationResults): void {
     this.#validations = this.#validations.filter((earlier) => earlier.step < step);
-    this.#validations.push({ step, images, visualOnly, sets, combined });
+    this.#validations.push({ step, images, visualOnly, sets, combined, unreadable });
   }
 
   /** Neighbouring steps taken together, in order; at most 2000 of them. */

@@ -52,8 +52,9 @@ export class MetricsFile implements TrainingObserver {
     await this.#write({ kind: 'step', ...event });
   }
 
-  async validation({ step, images, visualOnly, sets, combined }: ValidationEvent): Promise<void> {
-    await this.#write({ kind: 'validation', step, images, visualOnly, sets, combined });
+  async validation(event: ValidationEvent): Promise<void> {
+    const { step, images, visualOnly, sets, combined, unreadable } = event;
+    await this.#write({ kind: 'validation', step, images, visualOnly, sets, combined, unreadable });
   }
 
   async end(): Promise<void> {

@@ -59,6 +59,7 @@ const metricsLine = z.discriminatedUnion('kind', [
     visualOnly: z.boolean().default(false),
     sets: z.array(setResult),
     combined: setResult,
+    unreadable: whole.default(0),
   }),
 ]);
 

@@ -55,12 +55,13 @@ export class ProgressLine implements TrainingObserver {
     }
   }
 
-  validation({ step, visualOnly, sets, combined }: ValidationEvent): void {
+  validation({ step, visualOnly, sets, combined, unreadable }: ValidationEvent): void {
     const each = sets.length < 2 ? [] : sets.map(({ name, accuracy }) => `${name} ${accuracy.toFixed(2)}`);
     const results = [
       `accuracy ${combined.accuracy.toFixed(2)} %`,
       `1 - NED ${combined.ned.toFixed(2)} %`,
       `${combined.samples} images`,
+      ...(unreadable > 0 ? [`${unreadable} unreadable`] : []),
       ...each,
     ];
     this.#tell(`step ${step}${visualOnly ? ', visual branch' : ''}: ${results.join(separator)}`);

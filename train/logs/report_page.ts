@@ -191,8 +191,9 @@ function results({ validations, best }: TrainingHistory): string {
     'Mean length',
     `Accuracy % at step ${count(best.step)}${branch(best)}, the best`,
   ];
+  const unread = last.unreadable > 0 ? `; unreadable images: ${count(last.unreadable)}` : '';
   return (
-    `<p class="muted">Validation at step ${count(last.step)}${branch(last)}.</p>` +
+    `<p class="muted">Validation at step ${count(last.step)}${branch(last)}${unread}.</p>` +
     '<div class="table"><table class="results"><thead><tr>' +
     head.map((text) => `<th scope="col">${text}</th>`).join('') +
     `</tr></thead><tbody>${rows.join('')}${row(last.combined, best.combined, true)}</tbody></table></div>`
