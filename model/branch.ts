@@ -1,11 +1,19 @@
 /** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
-import { type Device, type Tensor, type TensorData, argmax, endPadding } from '../engine/index.js';
+import {
+  type Device,
+  type Tensor,
+  type TensorData,
+  argmax,
+  copyInto,
+  endPadding,
+  fill,
+} from '../engine/index.js';
 import { type BranchReading, beginIds, cutReading } from './branch_reading.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { clozeMaskValues } from './cloze_mask.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
 import { GreedyLoop, KeptLoop, type LoopOptions } from './greedy_loop.js';
-import { freshCopy, keptLimitBytes } from './kept_work.js';
+import { KeptWork, freshCopy, keptLimitBytes } from './kept_work.js';
 
 /** Steps between two looks at whether all texts have ended. */
 const stepsPerLook = 3;
@@ -18,14 +26,26 @@ export interface StepwiseOptions {
   readonly attentionInto?: Tensor | undefined;
 }
 
+export interface RefinementOptions {
+  /** Whether the work is kept for the next refinement of as many images. */
+  readonly keepsWork?: boolean | undefined;
+  /** `[batch, positions, memory tokens]`: where each position looked, filled if given. */
+  readonly attentionInto?: Tensor | undefined;
+}
+
 export class Branch {
   private kept: KeptLoop | undefined;
+  private readonly refinement: KeptWork;
+  /** What kept refinements see. */
+  private keptMask: Tensor | undefined;
 
   constructor(
     private readonly device: Device,
     private readonly decoder: Decoder,
     private readonly tokenizer: CharsetTokenizer,
-  ) {}
+  ) {
+    this.refinement = new KeptWork(device);
+  }
 
   prepareMemory(memory: Tensor): PreparedMemory {
     return this.decoder.prepareMemory(memory);
@@ -79,7 +99,7 @@ export class Branch {
       const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps }, memory);
       loop.begin();
       for (const step of new Set([0, 1, steps >> 1, steps - 1])) loop.step(step);
-      if (refines) this.refine(loop.reading, steps, memory, clozeMask(device, steps));
+      if (refines) this.refine(cutReading(loop.reading, steps - 1), steps, memory);
       // Copies of kept loops: of the memory, and of readings of which some lengths can be copied in fours.
       for (const { key, value } of memory) [key, value].forEach(freshCopy);
       for (const length of [2, 3, steps]) Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
@@ -90,6 +110,9 @@ export class Branch {
   dispose(): void {
     this.kept?.dispose();
     this.kept = undefined;
+    this.refinement.dispose();
+    this.keptMask?.dispose();
+    this.keptMask = undefined;
   }
 
   /** @returns undefined where the kept loop is in use, or would be too large */
@@ -146,28 +169,63 @@ export class Branch {
   /**
    * One refinement: every position reads again with all others of the previous reading as context (the cloze mask),
    * up to that reading's first end token.
-   * @param previous reading whose `logits` may have fewer positions
-   * @param clozeMask `[positions, positions]` from {@link clozeMask}
+   * @param previous reading that may have fewer positions
    */
   refine(
     previous: BranchReading,
     positions: number,
     memory: PreparedMemory,
-    clozeMask: Tensor,
+    { keepsWork = false, attentionInto }: RefinementOptions = {},
+  ): BranchReading {
+    const { device } = this;
+    return device.scope(() => {
+      const ids = this.contextOf(previous, positions);
+      if (!keepsWork || attentionInto) {
+        return this.refineWith(ids, clozeMask(device, positions), memory, attentionInto);
+      }
+      if (this.keptMask?.shape[0] !== positions) {
+        this.refinement.dispose();
+        this.keptMask?.dispose();
+        this.keptMask = device.keep(clozeMask(device, positions));
+      }
+      const mask = this.keptMask;
+      const inputs = [ids, ...memory.flatMap(({ key, value }) => [key, value])];
+      const [logits, read] = this.refinement.run(inputs, ([own, ...keysAndValues]) => {
+        const kept = memory.map((_, i) => ({
+          key: keysAndValues[2 * i]!,
+          value: keysAndValues[2 * i + 1]!,
+        }));
+        const refined = this.refineWith(own!, mask, kept);
+        return [refined.logits, refined.ids];
+      });
+      return { logits: logits!, ids: read! };
+    });
+  }
+
+  /**
+   * What a reading gives as context: the begin token and its ids but the last, filled up with end tokens, which nothing
+   * sees: `[batch, positions]`.
+   */
+  private contextOf({ logits, ids }: BranchReading, positions: number): Tensor {
+    const [batch, known] = logits.shape as [number, number];
+    if (known === positions) return ids.slice(1, 0, positions);
+    const context = this.device.empty('u32', [batch, positions]);
+    copyInto(ids.slice(1, 0, known), context.slice(1, 0, known));
+    fill(context.slice(1, known), this.tokenizer.endId);
+    return context;
+  }
+
+  /** @param ids `[batch, positions]` */
+  private refineWith(
+    ids: Tensor,
+    mask: Tensor,
+    memory: PreparedMemory,
     attentionInto?: Tensor,
   ): BranchReading {
-    return this.device.scope(() => {
-      const [batch, context] = previous.logits.shape as [number, number];
-      const ids = previous.ids.slice(1, 0, context);
-      const mask = clozeMask.slice(0, 0, positions).slice(1, 0, context);
-      const masks = {
-        mask,
-        contentMask: mask.slice(0, 0, context),
-        padding: endPadding(ids, this.tokenizer.endId),
-      };
-      const logits = this.decoder.readAll(ids, positions, memory, masks, attentionInto);
-      return this.withIds(logits, batch);
-    });
+    const [batch, positions] = ids.shape as [number, number];
+    const padding = endPadding(ids, this.tokenizer.endId);
+    const context = { mask, contentMask: mask, padding };
+    return this.withIds(this.decoder.readAll(ids, positions, memory, context, attentionInto), batch);
   }
 
   private withIds(logits: Tensor, batch: number): BranchReading {
@@ -178,7 +236,7 @@ export class Branch {
 }
 
 /** {@link clozeMaskValues} on the device: `[positions, positions]`. */
-export function clozeMask(device: Device, positions: number): Tensor {
+function clozeMask(device: Device, positions: number): Tensor {
   return device.tensor(clozeMaskValues(positions), [positions, positions]);
 }
 

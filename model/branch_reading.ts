@@ -1,4 +1,4 @@
-import { type Device, type Tensor, copyInto } from '../engine/index.js';
+import { type Device, type Tensor, fill } from '../engine/index.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 
 /** What a branch has read so far. */
@@ -17,7 +17,7 @@ export function beginIds(
   positions: number,
 ): Tensor {
   const ids = device.empty('u32', [batch, 1 + positions]);
-  copyInto(device.tensor(Uint32Array.of(tokenizer.beginId), [1, 1]), ids.slice(1, 0, 1));
+  fill(ids.slice(1, 0, 1), tokenizer.beginId);
   return ids;
 }
 

@@ -1,5 +1,5 @@
 import { type Device, type Tensor, concat } from '../engine/index.js';
-import { Branch, clozeMask, originalStepCount } from './branch.js';
+import { Branch, originalStepCount } from './branch.js';
 import { type BranchReading, cutReading } from './branch_reading.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { Clip4StrConfiguration } from './configuration.js';
@@ -143,15 +143,14 @@ export class Clip4StrModel implements Recognizer {
       });
       await onStage?.('cross_logits', read.logits);
 
-      const mask = clozeMask(device, positions);
       for (let pass = 1; pass <= options.refineIterations; pass++) {
-        seen = visual.refine(seen, positions, memory, mask);
+        seen = visual.refine(seen, positions, memory, { keepsWork });
         await onStage?.(`visual_refined_logits_${pass}`, seen.logits);
         const refinedIds = (await seen.ids.read()) as Uint32Array;
         const previous = read;
         read = device.scope((): BranchReading => {
           const prepared = this.crossMemory(features.cross, refinedIds, options);
-          return cross.refine(previous, positions, prepared, mask, looked);
+          return cross.refine(previous, positions, prepared, { keepsWork, attentionInto: looked });
         });
         await onStage?.(`cross_refined_logits_${pass}`, read.logits);
       }

@@ -1,5 +1,5 @@
 import type { Device, Tensor } from '../engine/index.js';
-import { Branch, clozeMask, originalStepCount } from './branch.js';
+import { Branch, originalStepCount } from './branch.js';
 import { cutReading } from './branch_reading.js';
 import { CharsetTokenizer } from './charset_tokenizer.js';
 import type { ParseqConfiguration, StrAdapterConfiguration } from './configuration.js';
@@ -68,9 +68,11 @@ export abstract class SingleBranchModel<
         reading = cutReading(reading, originalStepCount(ids, reading.logits.shape[1]!, this.tokenizer.endId));
       }
       await options.onStage?.('first_logits', reading.logits);
-      const mask = clozeMask(device, positions);
       for (let pass = 1; pass <= options.refineIterations; pass++) {
-        reading = branch.refine(reading, positions, memory, mask, looked);
+        reading = branch.refine(reading, positions, memory, {
+          keepsWork: options.keepsWork,
+          attentionInto: looked,
+        });
         await options.onStage?.(`refined_logits_${pass}`, reading.logits);
       }
       return {
