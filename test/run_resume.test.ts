@@ -1,50 +1,14 @@
-/** That a run goes on as if it had never stopped, wherever it was stopped and whatever is left of it. */
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** That a run goes on as if it had never stopped, wherever it was asked to stop and whatever is left of it. */
+import { cpSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type Device, openDevice as openNewDevice } from '../engine/index.js';
+import { expect, test } from '@jest/globals';
+import { type Device, openDevice } from '../engine/index.js';
 import type { TrainingObserver } from '../train/events.js';
-import { type TrainingOptions, train } from '../train/trainer.js';
+import { train } from '../train/trainer.js';
 import { openParameters } from '../weights/index.js';
-import { useTrainingDevice } from './support/device.js';
-import { type KillingEvent, lastFiles, runKilled, smallRun } from './support/small_run.js';
+import { type Intervals, intervals, useReferenceRuns } from './support/reference_runs.js';
 
-const root = mkdtempSync(join(tmpdir(), 'clip4str-resume-'));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-/** The first is of a step without a checkpoint of its own, the second of one with. */
-const intervals = {
-  apart: ['trainer.val_check_interval=3', 'trainer.checkpoint_interval=2'],
-  together: ['trainer.val_check_interval=2', 'trainer.checkpoint_interval=2'],
-};
-type Intervals = keyof typeof intervals;
-
-const openDevice = useTrainingDevice();
-
-/** A run on the device that the tests share, unless they open others. */
-const sharedRun = (
-  folder: string,
-  observer: TrainingObserver,
-  options: Parameters<typeof smallRun>[2] = {},
-): TrainingOptions => smallRun(folder, observer, { openDevice, ...options });
-
-const reference = (kind: Intervals): string => join(root, `reference-${kind}`);
-
-beforeAll(async () => {
-  for (const kind of ['apart', 'together'] as const) {
-    await train(sharedRun(reference(kind), {}, { settings: intervals[kind] }));
-  }
-}, 300_000);
-
-const bestFile = (folder: string): string => join(folder, 'best.safetensors');
-
-function expectSame(folder: string, kind: Intervals): void {
-  const expected = [...lastFiles(reference(kind)), bestFile(reference(kind))];
-  [...lastFiles(folder), bestFile(folder)].forEach((file, i) => {
-    expect(readFileSync(file).equals(readFileSync(expected[i]!))).toBe(true);
-  });
-}
+const { root, reference, sharedRun, expectSame } = useReferenceRuns();
 
 /** Writes down what happens, in order. */
 function diary(): TrainingObserver & { readonly lines: string[] } {
@@ -99,50 +63,6 @@ test('a run that is stopped while it validates for the second time loses nothing
   expectSame(folder, 'apart');
 }, 300_000);
 
-test.each<[Intervals, readonly (readonly [number, KillingEvent])[]]>([
-  [
-    'apart',
-    [
-      [1, 'step'],
-      [3, 'validation'],
-      [4, 'checkpoint'],
-      [5, 'step'],
-      [6, 'validation'],
-    ],
-  ],
-  [
-    'together',
-    [
-      [2, 'checkpoint'],
-      [4, 'validation'],
-    ],
-  ],
-])(
-  'killed again and again, at steps, validations and checkpoints, intervals %s',
-  async (kind, points) => {
-    const folder = join(root, `killed-${kind}`);
-    for (const [step, event] of points) {
-      expect(await runKilled(folder, step, event, intervals[kind])).toBe('SIGKILL');
-    }
-    await train(sharedRun(folder, {}, { settings: intervals[kind] }));
-    expectSame(folder, kind);
-  },
-  600_000,
-);
-
-test('killed in the validation that an earlier stop has left due', async () => {
-  const folder = join(root, 'stopped-killed');
-  const settings = intervals.apart;
-  const controller = new AbortController();
-  const stopping: TrainingObserver = { step: ({ step }) => void (step === 3 && controller.abort()) };
-  await train(sharedRun(folder, stopping, { settings, signal: controller.signal }));
-  for (const event of ['validation', 'checkpoint'] as const) {
-    expect(await runKilled(folder, 3, event, settings)).toBe('SIGKILL');
-  }
-  await train(sharedRun(folder, {}, { settings }));
-  expectSame(folder, 'apart');
-}, 600_000);
-
 test('a device that is lost between a validation and the checkpoint after it', async () => {
   const folder = join(root, 'lost');
   const devices: Device[] = [];
@@ -157,7 +77,7 @@ test('a device that is lost between a validation and the checkpoint after it', a
       settings: intervals.apart,
       observers: [seen, breaking],
       openDevice: async () => {
-        devices.push(await openNewDevice({ device: 'software', hideDriverWarnings: true }));
+        devices.push(await openDevice({ device: 'software', hideDriverWarnings: true }));
         return devices.at(-1)!;
       },
     }),
