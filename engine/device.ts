@@ -187,7 +187,7 @@ export class Device implements TensorDevice {
           `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
       );
     }
-    if (data.length === 0 || this.dispatcher.onlyCompiles) return;
+    if (data.length === 0 || this.dispatcher.rehearses) return;
     this.dispatcher.needDirect('write');
     tensor.buffer.version++;
     this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
@@ -240,6 +240,15 @@ export class Device implements TensorDevice {
   async compile(work: () => void): Promise<void> {
     this.check();
     await this.dispatcher.compile(work);
+  }
+
+  /**
+   * Goes through work without doing it, so that {@link memory} tells what it takes.
+   * @param work records operations as usual, and reads nothing; what its tensors hold means nothing
+   */
+  rehearse(work: () => void): void {
+    this.check();
+    this.dispatcher.rehearse('rehearse', work);
   }
 
   /** Starts work that is recorded part by part and can be repeated. Dispose it. */

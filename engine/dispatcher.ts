@@ -8,13 +8,13 @@ import type { RecordingTarget } from './recording.js';
 import type { Scopes } from './scopes.js';
 import type { Tensor } from './tensor.js';
 
-/** What becomes of a dispatch: it is sent to the GPU, taken down by a recording as well, or only compiled. */
+/** What becomes of a dispatch: it is sent to the GPU, taken down by a recording as well, or only rehearsed. */
 export class Dispatcher {
   private last: (() => string) | undefined;
   private outdated = 0;
   private recording: RecordingTarget | undefined;
-  /** Launches to be compiled, while work is gone through without doing it. */
-  private toCompile: Launch[] | undefined;
+  /** What is not dispatched, while work is gone through without doing it. */
+  private rehearsed: Launch[] | undefined;
 
   constructor(
     private readonly queue: CommandQueue,
@@ -37,8 +37,8 @@ export class Dispatcher {
   }
 
   /** Whether work is gone through without doing it. */
-  get onlyCompiles(): boolean {
-    return this.toCompile !== undefined;
+  get rehearses(): boolean {
+    return this.rehearsed !== undefined;
   }
 
   /** Where new buffers belong while work is recorded. */
@@ -53,8 +53,8 @@ export class Dispatcher {
     tensors: readonly Tensor[],
     label: () => string,
   ): void {
-    if (this.toCompile) {
-      this.toCompile.push(launch);
+    if (this.rehearsed) {
+      this.rehearsed.push(launch);
       return;
     }
     this.last = label;
@@ -65,7 +65,7 @@ export class Dispatcher {
   }
 
   countFlops(flops: number): void {
-    if (this.onlyCompiles) return;
+    if (this.rehearses) return;
     this.queue.counts.flops += flops;
     if (this.recording) this.recording.list.flops += flops;
   }
@@ -87,24 +87,30 @@ export class Dispatcher {
     this.queue.repeat(list);
   }
 
-  /** Goes through work in a scope without doing it, and compiles what it would have dispatched side by side. */
+  /** Goes through work in a scope, and compiles what it would have dispatched side by side. */
   async compile(work: () => void): Promise<void> {
-    this.needDirect('compile');
-    const launches: Launch[] = [];
-    this.toCompile = launches;
-    try {
-      this.scopes.run(() => needDone('compile', work()));
-    } finally {
-      this.toCompile = undefined;
-    }
+    const launches = this.rehearse('compile', work);
     beginWait();
     await Promise.all(launches.map((launch) => this.programs.prepare(launch)));
   }
 
-  /** @throws EngineError within work that is recorded or only compiled, for what is no dispatch and would not come again */
+  /** Goes through work in a scope without doing it. @returns what it would have dispatched */
+  rehearse(operation: string, work: () => void): Launch[] {
+    this.needDirect(operation);
+    const launches: Launch[] = [];
+    this.rehearsed = launches;
+    try {
+      this.scopes.run(() => needDone(operation, work()));
+    } finally {
+      this.rehearsed = undefined;
+    }
+    return launches;
+  }
+
+  /** @throws EngineError within work that is recorded or rehearsed, for what is no dispatch and would not come again */
   needDirect(operation: string): void {
-    if (this.onlyCompiles) {
-      throw new EngineError(`${operation}: cannot be part of work that is only compiled`);
+    if (this.rehearses) {
+      throw new EngineError(`${operation}: cannot be part of work that is only rehearsed`);
     }
     if (!this.recording) return;
     throw new EngineError(

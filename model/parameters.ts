@@ -112,7 +112,7 @@ export class Parameters {
    * Runs work that computes with f16 copies of the matrices, through which gradients reach the f32 originals. Works
    * must not overlap.
    */
-  async withHalfCopies<T>(work: () => Promise<T>): Promise<T> {
+  withHalfCopies<T>(work: () => T): T {
     const copies = new Map<string, Tensor>();
     for (const [name, tensor] of this.tensors) {
       if (tensor.dtype === 'f32' && isMatrix(name, tensor.shape)) {
@@ -120,12 +120,20 @@ export class Parameters {
       }
     }
     this.copies = copies;
-    try {
-      return await work();
-    } finally {
+    const end = (): void => {
       this.copies = undefined;
       for (const copy of copies.values()) copy.dispose();
+    };
+    let result: T;
+    try {
+      result = work();
+    } catch (error) {
+      end();
+      throw error;
     }
+    if (result instanceof Promise) return result.finally(end) as T;
+    end();
+    return result;
   }
 
   /** Names and tensors, in the order of the file. */

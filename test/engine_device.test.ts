@@ -190,6 +190,29 @@ describe('compiling beforehand', () => {
       expect(device().programCount).toBe(programCount);
     }));
 
+  test('tells what work would take of memory, as doing it does', () =>
+    device().scope(() => {
+      const x = ones(device(), [300, 50]);
+      const work = (): void => device().scope(() => void softmax(add(x, x)));
+      const peakOf = (does: () => void): number => {
+        device().resetStatistics();
+        does();
+        return device().memory.peakBytes - device().memory.liveBytes;
+      };
+      const { counts } = device();
+      const rehearsed = peakOf(() => device().rehearse(work));
+      expect(device().counts).toEqual({
+        ...counts,
+        dispatches: 0,
+        submits: 0,
+        uploads: 0,
+        readBacks: 0,
+        flops: 0,
+      });
+      expect(rehearsed).toBeGreaterThanOrEqual(2 * 4 * 300 * 50);
+      expect(peakOf(work)).toBe(rehearsed);
+    }));
+
   test('refuses what needs results', () =>
     device().scope(async () => {
       const x = ones(device(), [2, 2]);
@@ -197,7 +220,7 @@ describe('compiling beforehand', () => {
       await device().compile(() => {
         read = x.read();
       });
-      await expect(read).rejects.toThrow(/read: cannot be part of work that is only compiled/);
+      await expect(read).rejects.toThrow(/read: cannot be part of work that is only rehearsed/);
       const waiting = (): void => Promise.resolve() as unknown as void;
       await expect(device().compile(waiting)).rejects.toThrow(/compile: the work cannot wait for anything/);
       await expect(

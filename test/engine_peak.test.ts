@@ -38,4 +38,7 @@ test('a measured peak is a speed, and leaves nothing behind', async () => {
   expect(peak).toBeGreaterThan(1e8);
   expect(peak).toBeLessThan(1e15);
   expect(device().memory.liveBytes).toBe(0);
+  const { dispatches } = device().counts;
+  expect(await measurePeakFlops(device())).toBe(peak);
+  expect(device().counts.dispatches).toBe(dispatches);
 });

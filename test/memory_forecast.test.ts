@@ -1,11 +1,10 @@
 /** What is proposed where a step will not fit. */
 import { expect, test } from '@jest/globals';
-import { type Device, RandomGenerator, openDevice } from '../engine/index.js';
-import { Parameters, finalDecoder } from '../model/index.js';
+import { type Device, openDevice } from '../engine/index.js';
+import { Parameters } from '../model/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { initialWeights } from '../train/initial_weights.js';
-import { checkMemory, forecastMemory, largestFitting } from '../train/memory_forecast.js';
-import { drawPermutations } from '../train/permutations.js';
+import { checkMemory, forecastMemory, largestBatch, largestFitting } from '../train/memory_forecast.js';
 import { readerConfiguration } from '../train/reader_configuration.js';
 import { RunPlan } from '../train/run_plan.js';
 import { readerOf } from '../train/trainable_model.js';
@@ -108,7 +107,7 @@ test('a scale of the loss that cannot come down says so', () => {
   expect(scale.atLeast).toBe(true);
 });
 
-test('what a step takes is foreseen from fewer images, though weights and their gradients hide the first ones', async () => {
+test('what a step takes is foreseen from fewer images, and compiled, before anything is computed', async () => {
   const device = await openDevice({ device: 'software', hideDriverWarnings: true });
   try {
     const configuration = smallConfiguration(['model.dropout=0', 'model.img_size=[32, 64]']);
@@ -124,18 +123,25 @@ test('what a step takes is foreseen from fewer images, though weights and their 
     const forecast = await forecastMemory(device, model, training, plan, options);
     const { firstImageBytes, fixedBytes, bytesPerImage, fittingImages } = forecast;
     expect(fittingImages).toBeUndefined();
-    const { maxLabelLength } = finalDecoder(model.configuration);
-    const batch = {
-      pixels: new Float32Array(batchSize * 3 * 32 * 64),
-      labels: Array.from({ length: batchSize }, () => 'a'.repeat(maxLabelLength)),
-      permutations: drawPermutations(maxLabelLength, plan.permutations(false), new RandomGenerator(0)),
-    };
+    const batch = largestBatch(model, plan, batchSize);
+    await training.compile(batch, options);
+    const { programCount } = device;
+    const stepsTaken = Object.values(training.optimizers).flatMap((optimizer) => [
+      ...optimizer!.steps.values(),
+    ]);
+    expect(new Set(stepsTaken)).toEqual(new Set([0]));
+    await training.run([batch], { learningRates: training.groups.map(() => 1e-3) });
+    expect(device.programCount).toBe(programCount);
     for (let pass = 0; pass < 2; pass++) {
       device.resetStatistics();
-      await training.addGradientsOf([batch], options);
+      await device.scope(async () => void (await training.addGradientsOf([batch], options)));
       await device.finish();
     }
     const { peakBytes } = device.memory;
+    // To the byte what it takes where nothing is computed.
+    device.resetStatistics();
+    device.rehearse(() => training.rehearseGradientsOf(batch, options));
+    expect(device.memory.peakBytes).toBe(peakBytes);
     const foreseen = Math.max(firstImageBytes, fixedBytes + batchSize * bytesPerImage);
     expect(peakBytes).toBeGreaterThan(1.5 * firstImageBytes);
     expect(foreseen / peakBytes).toBeGreaterThan(0.97);

@@ -144,10 +144,9 @@ async function gradientsOf(recompute = false): Promise<ArrayLike<number>[]> {
   const trained = [...names.attentionInput, `${names.norm1}.weight`].map((name) =>
     parameters.get(name).requireGradient(),
   );
-  await parameters.withHalfCopies(() => {
+  parameters.withHalfCopies(() => {
     launches.length = 0;
     backward(block(input(), parameters, recompute), input());
-    return Promise.resolve();
   });
   const gradients = dry ? [] : await device().readAll(trained.map(({ gradient }) => gradient!));
   parameters.dispose();

@@ -1,40 +1,14 @@
-/** That a run goes on as if it had never stopped, wherever it was stopped and whatever is left of it. */
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** That a run goes on as if it had never stopped, wherever it was asked to stop and whatever is left of it. */
+import { cpSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { type Device, openDevice } from '../engine/index.js';
 import type { TrainingObserver } from '../train/events.js';
 import { train } from '../train/trainer.js';
 import { openParameters } from '../weights/index.js';
-import { type KillingEvent, lastFiles, runKilled, smallRun } from './support/small_run.js';
+import { type Intervals, intervals, useReferenceRuns } from './support/reference_runs.js';
 
-const root = mkdtempSync(join(tmpdir(), 'clip4str-resume-'));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-/** The first is of a step without a checkpoint of its own, the second of one with. */
-const intervals = {
-  apart: ['trainer.val_check_interval=3', 'trainer.checkpoint_interval=2'],
-  together: ['trainer.val_check_interval=2', 'trainer.checkpoint_interval=2'],
-};
-type Intervals = keyof typeof intervals;
-
-const reference = (kind: Intervals): string => join(root, `reference-${kind}`);
-
-beforeAll(async () => {
-  for (const kind of ['apart', 'together'] as const) {
-    await train(smallRun(reference(kind), {}, { settings: intervals[kind] }));
-  }
-}, 300_000);
-
-const bestFile = (folder: string): string => join(folder, 'best.safetensors');
-
-function expectSame(folder: string, kind: Intervals): void {
-  const expected = [...lastFiles(reference(kind)), bestFile(reference(kind))];
-  [...lastFiles(folder), bestFile(folder)].forEach((file, i) => {
-    expect(readFileSync(file).equals(readFileSync(expected[i]!))).toBe(true);
-  });
-}
+const { root, reference, sharedRun, expectSame } = useReferenceRuns();
 
 /** Writes down what happens, in order. */
 function diary(): TrainingObserver & { readonly lines: string[] } {
@@ -62,9 +36,9 @@ test.each<[Intervals, number]>([
     const first = diary();
     const settings = intervals[kind];
     const stopped = { settings, signal: controller.signal, observers: [first, stopping] };
-    expect(await train(smallRun(folder, first, stopped))).toEqual({ step: at, reason: 'stopped' });
+    expect(await train(sharedRun(folder, first, stopped))).toEqual({ step: at, reason: 'stopped' });
     const second = diary();
-    await train(smallRun(folder, second, { settings }));
+    await train(sharedRun(folder, second, { settings }));
     const [whether, other] = [first, second].map(({ lines }) => lines.includes(`validation ${at}`));
     expect([whether, other]).toEqual([false, true]);
     expectSame(folder, kind);
@@ -82,56 +56,12 @@ test('a run that is stopped while it validates for the second time loses nothing
         if (step === 3) controller.abort();
       },
     };
-    const end = await train(smallRun(folder, stopping, { settings, signal: controller.signal }));
+    const end = await train(sharedRun(folder, stopping, { settings, signal: controller.signal }));
     expect(end).toEqual({ step: 3, reason: 'stopped' });
   }
-  await train(smallRun(folder, {}, { settings }));
+  await train(sharedRun(folder, {}, { settings }));
   expectSame(folder, 'apart');
 }, 300_000);
-
-test.each<[Intervals, readonly (readonly [number, KillingEvent])[]]>([
-  [
-    'apart',
-    [
-      [1, 'step'],
-      [3, 'validation'],
-      [4, 'checkpoint'],
-      [5, 'step'],
-      [6, 'validation'],
-    ],
-  ],
-  [
-    'together',
-    [
-      [2, 'checkpoint'],
-      [4, 'validation'],
-    ],
-  ],
-])(
-  'killed again and again, at steps, validations and checkpoints, intervals %s',
-  async (kind, points) => {
-    const folder = join(root, `killed-${kind}`);
-    for (const [step, event] of points) {
-      expect(await runKilled(folder, step, event, intervals[kind])).toBe('SIGKILL');
-    }
-    await train(smallRun(folder, {}, { settings: intervals[kind] }));
-    expectSame(folder, kind);
-  },
-  600_000,
-);
-
-test('killed in the validation that an earlier stop has left due', async () => {
-  const folder = join(root, 'stopped-killed');
-  const settings = intervals.apart;
-  const controller = new AbortController();
-  const stopping: TrainingObserver = { step: ({ step }) => void (step === 3 && controller.abort()) };
-  await train(smallRun(folder, stopping, { settings, signal: controller.signal }));
-  for (const event of ['validation', 'checkpoint'] as const) {
-    expect(await runKilled(folder, 3, event, settings)).toBe('SIGKILL');
-  }
-  await train(smallRun(folder, {}, { settings }));
-  expectSame(folder, 'apart');
-}, 600_000);
 
 test('a device that is lost between a validation and the checkpoint after it', async () => {
   const folder = join(root, 'lost');
@@ -143,7 +73,7 @@ test('a device that is lost between a validation and the checkpoint after it', a
     },
   };
   await train(
-    smallRun(folder, seen, {
+    sharedRun(folder, seen, {
       settings: intervals.apart,
       observers: [seen, breaking],
       openDevice: async () => {
@@ -164,7 +94,7 @@ test.each(['step-00000006.state.safetensors', 'step-00000006.safetensors'])(
     cpSync(reference('apart'), folder, { recursive: true });
     truncateSync(join(folder, name), 500);
     const seen = diary();
-    await train(smallRun(folder, seen, { settings: intervals.apart }));
+    await train(sharedRun(folder, seen, { settings: intervals.apart }));
     const notices = seen.lines.filter((line) => line.startsWith(name));
     expect(notices).toHaveLength(1);
     expect(notices[0]).toMatch(
@@ -184,7 +114,7 @@ test('where all checkpoints are damaged nothing is begun', async () => {
   for (const name of states) truncateSync(join(folder, name), 0);
   const before = readdirSync(folder);
   const seen = diary();
-  await expect(train(smallRun(folder, seen, { settings: intervals.apart }))).rejects.toThrow(
+  await expect(train(sharedRun(folder, seen, { settings: intervals.apart }))).rejects.toThrow(
     /^step-00000006\.state\.safetensors: is empty: it is damaged, and so are the checkpoints before it.*begin anew/,
   );
   expect(seen.lines).toEqual(['failed']);
@@ -198,16 +128,16 @@ test('where the plan is cut short, the cross decoder starts from the visual one 
   const controller = new AbortController();
   const stopping: TrainingObserver = { step: () => controller.abort() };
   const settings = [...still, 'trainer.max_steps=8'];
-  const stopped = smallRun(folder, stopping, { settings, signal: controller.signal });
+  const stopped = sharedRun(folder, stopping, { settings, signal: controller.signal });
   expect(await train(stopped)).toEqual({ step: 1, reason: 'stopped' });
   expect(await decodersDiffer(join(folder, 'step-00000001.safetensors'))).toBe(true);
-  await train(smallRun(folder, {}, { settings: [...still, 'trainer.max_steps=2'] }));
+  await train(sharedRun(folder, {}, { settings: [...still, 'trainer.max_steps=2'] }));
   expect(await decodersDiffer(join(folder, 'step-00000002.safetensors'))).toBe(false);
 
   // A longer plan does not send it back to one branch.
   const crossLosses: (number | undefined)[] = [];
   const watching: TrainingObserver = { step: ({ crossLoss }) => void crossLosses.push(crossLoss) };
-  await train(smallRun(folder, watching, { settings: [...still, 'trainer.max_steps=10'] }));
+  await train(sharedRun(folder, watching, { settings: [...still, 'trainer.max_steps=10'] }));
   expect(crossLosses).toHaveLength(8);
   expect(crossLosses).not.toContain(undefined);
 }, 120_000);
@@ -226,7 +156,7 @@ async function decodersDiffer(path: string): Promise<boolean> {
 
 test('a model of other sizes cannot go on', async () => {
   const settings = [...intervals.apart, 'model.embed_dim=128'];
-  await expect(train(smallRun(reference('apart'), {}, { settings }))).rejects.toThrow(
+  await expect(train(sharedRun(reference('apart'), {}, { settings }))).rejects.toThrow(
     /^step-00000006\.safetensors: \d+ of another shape .*leave the options as they were/,
   );
 }, 120_000);
@@ -238,11 +168,11 @@ test('a second run in the folder is refused, and the first goes on', async () =>
     step: async ({ step }) => {
       if (step !== 2) return;
       writeFileSync(join(folder, 'step-00000002.safetensors.1234.tmp'), '');
-      await train(smallRun(folder, {})).catch((error: unknown) => refusals.push(String(error)));
+      await train(sharedRun(folder, {})).catch((error: unknown) => refusals.push(String(error)));
       expect(readdirSync(folder)).toContain('step-00000002.safetensors.1234.tmp');
     },
   };
-  await train(smallRun(folder, rival, { settings: intervals.apart }));
+  await train(sharedRun(folder, rival, { settings: intervals.apart }));
   expect(refusals).toEqual([expect.stringMatching(/in use by process/)]);
   expectSame(folder, 'apart');
 }, 300_000);
@@ -258,11 +188,16 @@ test('every observer is told of the end, and the first fault is the one thrown',
   };
   const seen = diary();
   const observers = [failing, seen];
-  await expect(train(smallRun(join(root, 'faults'), seen, { observers }))).rejects.toThrow('the first fault');
+  await expect(train(sharedRun(join(root, 'faults'), seen, { observers }))).rejects.toThrow(
+    'the first fault',
+  );
   expect(seen.lines).toEqual(['failed']);
   const late: TrainingObserver = { end: () => failing.end?.({ step: 6, reason: 'complete' }) };
   const done = diary();
-  const complete = smallRun(reference('apart'), done, { observers: [late, done], settings: intervals.apart });
+  const complete = sharedRun(reference('apart'), done, {
+    observers: [late, done],
+    settings: intervals.apart,
+  });
   await expect(train(complete)).rejects.toThrow('the second fault');
   expect(done.lines.filter((line) => line === 'complete' || line === 'failed')).toEqual(['complete']);
 }, 300_000);

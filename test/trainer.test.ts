@@ -3,15 +3,24 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type Device, openDevice } from '../engine/index.js';
+import { type Device, openDevice as openNewDevice } from '../engine/index.js';
 import { Clip4Str } from '../model/index.js';
 import type { CheckpointEvent, StepEvent, TrainingObserver, ValidationEvent } from '../train/events.js';
-import { train } from '../train/trainer.js';
+import { type TrainingOptions, train } from '../train/trainer.js';
 import { openParameters, writeSafetensors } from '../weights/index.js';
+import { useTrainingDevice } from './support/device.js';
 import { lastFiles, samples, smallRun } from './support/small_run.js';
 
 const root = mkdtempSync(join(tmpdir(), 'clip4str-run-'));
 const reference = join(root, 'reference');
+const openDevice = useTrainingDevice();
+
+/** A run on the device that the tests share, unless they open others. */
+const sharedRun = (
+  folder: string,
+  observer: TrainingObserver,
+  options: Parameters<typeof smallRun>[2] = {},
+): TrainingOptions => smallRun(folder, observer, { openDevice, ...options });
 
 class Watcher implements TrainingObserver {
   readonly steps: StepEvent[] = [];
@@ -40,7 +49,7 @@ class Watcher implements TrainingObserver {
 const watcher = new Watcher();
 
 beforeAll(async () => {
-  await train(smallRun(reference, watcher));
+  await train(sharedRun(reference, watcher));
 }, 300_000);
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
@@ -94,17 +103,12 @@ test('device memory stays the same from step to step', () => {
 
 test('the last K checkpoints stay, and each is a model that reads', async () => {
   expect(readdirSync(reference).filter((name) => name.endsWith('.state.safetensors'))).toHaveLength(3);
-  const device = await openDevice({ device: 'software' });
-  try {
-    for (const name of ['step-00000006', 'best', 'averaged']) {
-      const reader = await Clip4Str.load(device, join(reference, `${name}.safetensors`));
-      const [reading] = await reader.read([samples[0]!.image]);
-      expect(typeof reading!.text).toBe('string');
-      expect(reader.model.configuration.normalization).toBe('half');
-      reader.dispose();
-    }
-  } finally {
-    device.close();
+  for (const name of ['step-00000006', 'best', 'averaged']) {
+    const reader = await Clip4Str.load(await openDevice(), join(reference, `${name}.safetensors`));
+    const [reading] = await reader.read([samples[0]!.image]);
+    expect(typeof reading!.text).toBe('string');
+    expect(reader.model.configuration.normalization).toBe('half');
+    reader.dispose();
   }
 }, 120_000);
 
@@ -118,10 +122,10 @@ test('a lost device is replaced, and the run ends with the same bits', async () 
     },
   };
   await train(
-    smallRun(folder, seen, {
+    sharedRun(folder, seen, {
       observers: [seen, breaking],
       openDevice: async () => {
-        devices.push(await openDevice({ device: 'software' }));
+        devices.push(await openNewDevice({ device: 'software' }));
         return devices.at(-1)!;
       },
     }),
@@ -135,7 +139,7 @@ test('a longer plan averages its own last steps, and averaging can be switched o
   const folder = join(root, 'longer');
   const averagedBy = async (...settings: string[]): Promise<string | undefined> => {
     const seen = new Watcher();
-    await train(smallRun(folder, seen, { settings }));
+    await train(sharedRun(folder, seen, { settings }));
     return seen.notices.find((notice) => notice.includes('is the average'));
   };
   expect(await averagedBy('trainer.max_steps=4')).toMatch(/after 2 steps, from 3 on/);
@@ -153,7 +157,7 @@ test('a run that is asked to stop saves where it is', async () => {
   const folder = join(root, 'stopped');
   const controller = new AbortController();
   const end = await train(
-    smallRun(folder, { step: () => controller.abort() }, { signal: controller.signal }),
+    sharedRun(folder, { step: () => controller.abort() }, { signal: controller.signal }),
   );
   expect(end).toEqual({ step: 1, reason: 'stopped' });
   expect(existsSync(join(folder, 'step-00000001.state.safetensors'))).toBe(true);
@@ -201,7 +205,7 @@ test.each<[string, RegExp, Parameters<typeof changedModel>[1]]>([
     const pretrained = await changedModel(`broken-${what}.safetensors`, change);
     const seen = new Watcher();
     const folder = join(root, `no-${what}`);
-    await expect(train(smallRun(folder, seen, { settings: [`pretrained=${pretrained}`] }))).rejects.toThrow(
+    await expect(train(sharedRun(folder, seen, { settings: [`pretrained=${pretrained}`] }))).rejects.toThrow(
       message,
     );
     expect(seen.ends[0]).toMatch(/^failed: step 1: the .* All of it is listed in .*samples\.txt\.$/);
@@ -214,11 +218,11 @@ test.each<[string, RegExp, Parameters<typeof changedModel>[1]]>([
 
 test('a batch that runs out of memory on a device that tells of none is foreseen too', async () => {
   const openUntold = async (): Promise<Device> => {
-    const device = await openDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
+    const device = await openNewDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
     return Object.defineProperty(device, 'memoryBudgetBytes', { value: Infinity });
   };
   const settings = ['model.batch_size=1024', 'trainer.accumulate_grad_batches=1'];
-  const message = await train(smallRun(join(root, 'untold'), {}, { settings, openDevice: openUntold })).then(
+  const message = await train(sharedRun(join(root, 'untold'), {}, { settings, openDevice: openUntold })).then(
     () => 'trained',
     (error: Error) => error.message,
   );
@@ -229,10 +233,10 @@ test('a batch that runs out of memory on a device that tells of none is foreseen
 }, 300_000);
 
 test('a batch that does not fit is foreseen, with one that does', async () => {
-  const openSmall = (): Promise<Device> => openDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
+  const openSmall = (): Promise<Device> => openNewDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
   await expect(
     train(
-      smallRun(
+      sharedRun(
         join(root, 'large'),
         {},
         { settings: ['model.batch_size=4096', 'trainer.accumulate_grad_batches=1'], openDevice: openSmall },

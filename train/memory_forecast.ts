@@ -30,7 +30,7 @@ export interface MemoryForecast extends StepMemory {
 /** Images of the largest pass that the line is drawn through; with fewer, weights and their gradients hide what images take. */
 const mostMeasured = 8;
 
-/** What a pass was seen to take. */
+/** What a pass takes. */
 interface Measured {
   readonly images: number;
   readonly peakBytes: number;
@@ -38,10 +38,28 @@ interface Measured {
   readonly heldBytes: number;
 }
 
+/** Images with the longest labels, and all permutations. */
+export function largestBatch(
+  { configuration }: TrainableModel,
+  plan: RunPlan,
+  images: number,
+  visualOnly = false,
+): TrainingBatch {
+  const { maxLabelLength } = finalDecoder(configuration);
+  const [height, width] = configuration.image.imageSize;
+  const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
+  return {
+    pixels: new Float32Array(images * 3 * height * width),
+    labels: Array.from({ length: images }, () => label),
+    permutations: drawPermutations(maxLabelLength, plan.permutations(visualOnly), new RandomGenerator(0)),
+  };
+}
+
 /**
- * Measures forward and backward passes of a few images with the longest labels and all permutations; parameters stay as
- * they are. Leaves the state of the optimizers allocated, as it will be. Where the device does not tell how much
- * memory it has, as GPUs do not, one pass of the whole batch is tried, and smaller ones until one fits.
+ * Rehearses forward and backward passes of a few images with the longest labels and all permutations, without doing them:
+ * what tensors take is known before anything is computed. Leaves the state of the optimizers allocated, as it will be.
+ * Where the device does not tell how much memory it has, as GPUs do not, one pass of the whole batch is done, and smaller
+ * ones until one fits; parameters stay as they are.
  * @throws OutOfMemoryError if not even one image fits
  */
 export async function forecastMemory(
@@ -52,15 +70,6 @@ export async function forecastMemory(
   options: StepOptions & { readonly batchSize: number; readonly laterBytes: number },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
-  const { configuration } = model;
-  const { maxLabelLength } = finalDecoder(configuration);
-  const [height, width] = configuration.image.imageSize;
-  const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
-  const batchOf = (images: number, visualOnly: boolean): TrainingBatch => ({
-    pixels: new Float32Array(images * 3 * height * width),
-    labels: Array.from({ length: images }, () => label),
-    permutations: drawPermutations(maxLabelLength, plan.permutations(visualOnly), new RandomGenerator(0)),
-  });
   // The visual branch alone takes more only if it goes through more permutations.
   const [both, alone] = [false, true].map((visualOnly) => plan.permutations(visualOnly).count) as [
     number,
@@ -74,15 +83,29 @@ export async function forecastMemory(
     };
     device.resetStatistics();
     for (const visualOnly of phases) {
-      await training.addGradientsOf([batchOf(images, visualOnly)], { ...options, visualOnly, onForward });
+      const batch = largestBatch(model, plan, images, visualOnly);
+      device.rehearse(() => training.rehearseGradientsOf(batch, { ...options, visualOnly, onForward }));
+      // A driver that has no memory for a buffer says so later.
       await device.finish();
     }
     return { images, peakBytes: device.memory.peakBytes, heldBytes };
   };
+  /** Does a pass over gradients that earlier passes of a step leave behind. */
+  const tryPass = async (images: number): Promise<void> => {
+    await training.compile(largestBatch(model, plan, images), options);
+    await measure(1);
+    for (const visualOnly of phases) {
+      const batch = largestBatch(model, plan, images, visualOnly);
+      await device.scope(
+        async () => void (await training.addGradientsOf([batch], { ...options, visualOnly })),
+      );
+      await device.finish();
+    }
+  };
   const { memoryBudgetBytes } = device;
   const measured: Measured[] = [];
   try {
-    // The first pass leaves gradients behind, as earlier passes of a step do.
+    // The first pass leaves gradients behind for the others to find.
     await measure(1);
     const most = Math.min(mostMeasured, options.batchSize);
     let possible = options.batchSize;
@@ -106,7 +129,7 @@ export async function forecastMemory(
         for (let rest = options.laterBytes; rest > 0; rest -= pieceBytes) {
           later.push(device.keep(device.empty('f32', [Math.ceil(Math.min(rest, pieceBytes) / 4)])));
         }
-        await measure(images);
+        await tryPass(images);
         return true;
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;

@@ -49,6 +49,14 @@ export interface PermutedLoss {
   readonly captions: readonly (readonly string[])[];
 }
 
+/** A loss of which the cross branch waits for what the visual one has read. */
+interface UnfinishedLoss {
+  /** `[batch, permutations, positions]` u32: what the visual branch has read. Nothing where no other branch looks at it. */
+  readonly read?: Tensor;
+  /** Goes on with the values of `read`. */
+  readonly finish: (ids: Uint32Array) => PermutedLoss;
+}
+
 /** What one branch computed for the permutations. */
 interface BranchLoss {
   /** `[batch, permutations, positions, classes]`. */
@@ -69,6 +77,32 @@ export async function permutedLoss(
   permutations: readonly (readonly number[])[],
   options: PermutedLossOptions = {},
 ): Promise<PermutedLoss> {
+  const { read, finish } = beginLoss(model, images, targets, permutations, options);
+  return finish(read ? ((await read.read()) as Uint32Array) : new Uint32Array());
+}
+
+/**
+ * Dispatches what `permutedLoss` does without waiting for what the visual branch has read, which is taken to be empty: for
+ * work that is only rehearsed.
+ */
+export function rehearsePermutedLoss(
+  model: TrainableModel,
+  images: Tensor,
+  targets: TrainingTargets,
+  permutations: readonly (readonly number[])[],
+  options: PermutedLossOptions,
+): PermutedLoss {
+  const { read, finish } = beginLoss(model, images, targets, permutations, options);
+  return finish(new Uint32Array(read?.size ?? 0).fill(model.tokenizer.endId));
+}
+
+function beginLoss(
+  model: TrainableModel,
+  images: Tensor,
+  targets: TrainingTargets,
+  permutations: readonly (readonly number[])[],
+  options: PermutedLossOptions,
+): UnfinishedLoss {
   const { device } = model;
   const wanted = permutations.map((_, i) => targetsOfPermutation(targets, i));
   const counts = wanted.map(({ count }) => count);
@@ -79,7 +113,8 @@ export async function permutedLoss(
   if (model instanceof SingleBranchModel) {
     const memory = model.decoder.prepareMemory(model.encode(images));
     const { totals } = batch.lossOf(model.decoder, memory, masks, wanted);
-    return { loss: scale(sum(totals, [0]), factor), visual: means(totals, counts), captions: [] };
+    const loss = { loss: scale(sum(totals, [0]), factor), visual: means(totals, counts), captions: [] };
+    return { finish: () => loss };
   }
 
   const features = model.encodeImages(images);
@@ -87,24 +122,29 @@ export async function permutedLoss(
   const visual = batch.lossOf(model.visualDecoder, memory, masks, wanted);
   const visualLoss = scale(sum(visual.totals, [0]), factor);
   const visualMeans = means(visual.totals, counts);
-  if (options.visualOnly) return { loss: visualLoss, visual: visualMeans, captions: [] };
+  if (options.visualOnly) {
+    return { finish: () => ({ loss: visualLoss, visual: visualMeans, captions: [] }) };
+  }
 
   const { imageDetach = true, crossGtContext = true, crossClozeMask = false, crossLossWeight = 1 } = options;
   const read = argmax(visual.logits.detach());
-  const captions = batch.captions((await read.read()) as Uint32Array, permutations.length, model);
-  // Those of one image after another, as decoders want their memories.
-  const text = model.encodeCaptions(captions.flat());
-  const image = imageDetach ? model.detachedCrossFeatures(features) : features.cross;
-  const both = model.crossDecoder.prepareMemories(image, text);
-  const crossMasks = crossClozeMask ? masks.map(() => clozeMasks(targets.positions)) : masks;
-  const context = crossGtContext ? undefined : read;
-  const cross = batch.lossOf(model.crossDecoder, both, crossMasks, wanted, context);
-  return {
-    loss: add(visualLoss, scale(sum(cross.totals, [0]), crossLossWeight * factor)),
-    visual: visualMeans,
-    cross: means(cross.totals, counts),
-    captions: permutations.map((_, i) => captions.map((own) => own[i]!)),
+  const finish = (ids: Uint32Array): PermutedLoss => {
+    const captions = batch.captions(ids, permutations.length, model);
+    // Those of one image after another, as decoders want their memories.
+    const text = model.encodeCaptions(captions.flat());
+    const image = imageDetach ? model.detachedCrossFeatures(features) : features.cross;
+    const both = model.crossDecoder.prepareMemories(image, text);
+    const crossMasks = crossClozeMask ? masks.map(() => clozeMasks(targets.positions)) : masks;
+    const context = crossGtContext ? undefined : read;
+    const cross = batch.lossOf(model.crossDecoder, both, crossMasks, wanted, context);
+    return {
+      loss: add(visualLoss, scale(sum(cross.totals, [0]), crossLossWeight * factor)),
+      visual: visualMeans,
+      cross: means(cross.totals, counts),
+      captions: permutations.map((_, i) => captions.map((own) => own[i]!)),
+    };
   };
+  return { read, finish };
 }
 
 /** A batch of labels on the device. */

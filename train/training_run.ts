@@ -5,7 +5,7 @@ import type { TrainingConfiguration } from './configuration_schema.js';
 import { type Checkpoints, restoreTensors } from './checkpoints.js';
 import { type Batch, Loader } from './data/loader.js';
 import { LossScale } from './loss_scale.js';
-import { checkMemory, forecastMemory } from './memory_forecast.js';
+import { checkMemory, forecastMemory, largestBatch } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
 import { readerConfiguration } from './reader_configuration.js';
@@ -124,7 +124,7 @@ export class TrainingRun {
     try {
       const run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
       await run.restore(last?.statePath, state);
-      await run.foreseeMemory();
+      await run.prepare();
       return run;
     } catch (error) {
       await loader.close();
@@ -333,17 +333,20 @@ export class TrainingRun {
     }
   }
 
-  private async foreseeMemory(): Promise<void> {
+  /** Foresees whether a step fits, and compiles what it takes. */
+  private async prepare(): Promise<void> {
     const { device, model, training, plan, configuration } = this;
     const streams = this.dropoutStreams;
+    const { batch_size: batchSize } = configuration.model;
     const laterBytes = plan.averages ? this.average.pendingBytes : 0;
+    const options = { ...this.stepOptions(), learningRates: [] };
     const forecast = await forecastMemory(device, model, training, plan, {
-      ...this.stepOptions(),
-      learningRates: [],
-      batchSize: configuration.model.batch_size,
+      ...options,
+      batchSize,
       laterBytes,
     });
-    this.dropoutStreams = streams;
     checkMemory({ ...forecast, laterBytes }, configuration, device);
+    await training.compile(largestBatch(model, plan, batchSize), options);
+    this.dropoutStreams = streams;
   }
 }

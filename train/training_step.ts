@@ -2,6 +2,7 @@
 import {
   AdamW,
   type Device,
+  type GradientControl,
   Muon,
   type OptimizedGroup,
   type Optimizer,
@@ -12,8 +13,8 @@ import {
 } from '../engine/index.js';
 import { finalDecoder } from '../model/index.js';
 import type { ParameterGroup } from './parameter_groups.js';
-import { type PermutedLossOptions, permutedLoss } from './permuted_loss.js';
-import { trainingTargets } from './targets.js';
+import { type PermutedLossOptions, permutedLoss, rehearsePermutedLoss } from './permuted_loss.js';
+import { type TrainingTargets, trainingTargets } from './targets.js';
 import type { TrainableModel } from './trainable_model.js';
 
 /** Images with their labels, and the orders in which their characters are predicted. */
@@ -92,17 +93,8 @@ export class TrainingStep {
     const { device } = this;
     return device.scope(async () => {
       const losses = await this.addGradientsOf(batches, options);
-      const parameters = this.parameters();
-      const gradients = parameters.flatMap(({ gradient }) => (gradient ? [gradient] : []));
-      const { maxGradientNorm, lossScale } = options;
-      const control = controlGradients(gradients, {
-        ...(maxGradientNorm === undefined ? {} : { maxNorm: maxGradientNorm }),
-        ...(lossScale === undefined ? {} : { lossScale }),
-      });
       this.groups.forEach((group, i) => (group.learningRate = options.learningRates[i]!));
-      const optimizers = Object.values(this.optimizers).filter((optimizer) => optimizer !== undefined);
-      for (const optimizer of optimizers) optimizer.step(control);
-      this.clearGradients();
+      const { control, optimizers } = this.changeParameters(options);
 
       const flat = losses.flatMap((tensors) => tensors.filter((tensor) => tensor !== undefined));
       const [norm, skip, ...read] = await device.readAll([control.norm, control.skip, ...flat]);
@@ -125,17 +117,35 @@ export class TrainingStep {
    * @returns of each batch its loss and the mean losses of its permutations
    */
   async addGradientsOf(batches: readonly TrainingBatch[], options: StepOptions): Promise<BatchLosses[]> {
-    const { device, model } = this;
-    const half = options.halfPrecision === true && device.traits.f16;
-    return device.scope(async () => {
+    return this.device.scope(async () => {
       const losses: BatchLosses[] = [];
       for (const batch of batches) {
         const add = (): Promise<BatchLosses> =>
           this.addGradients(batch, options.accumulation ?? batches.length, options);
-        // Copies for each batch: gradients go back through them, and are added up in the f32 originals.
-        losses.push(await (half ? model.parameters.withHalfCopies(add) : add()));
+        losses.push(await this.inPrecision(options, add));
       }
       return losses;
+    });
+  }
+
+  /**
+   * Dispatches what the gradients of a batch take, and waits for nothing: for work that is only rehearsed. The gradients
+   * mean nothing; clear them.
+   */
+  rehearseGradientsOf(batch: TrainingBatch, options: StepOptions): void {
+    this.inPrecision(options, () =>
+      this.device.scope(() => {
+        const { loss } = rehearsePermutedLoss(...this.lossInputs(batch), options);
+        this.sendBack(loss, options.accumulation ?? 1, options);
+      }),
+    );
+  }
+
+  /** Compiles what a step with such a batch dispatches, side by side. Gradients of before are cleared. */
+  async compile(batch: TrainingBatch, options: StepOptions): Promise<void> {
+    await this.device.compile(() => {
+      this.rehearseGradientsOf(batch, options);
+      for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();
     });
   }
 
@@ -157,16 +167,49 @@ export class TrainingStep {
     accumulation: number,
     options: StepOptions,
   ): Promise<BatchLosses> {
-    const { device, model } = this;
-    return device.scope(async () => {
-      const { imageSize } = model.configuration.image;
-      const { maxLabelLength } = finalDecoder(model.configuration);
-      const targets = trainingTargets(batch.labels, model.tokenizer, maxLabelLength);
-      const images = device.tensor(batch.pixels, [batch.labels.length, 3, ...imageSize]);
-      const { loss, visual, cross } = await permutedLoss(model, images, targets, batch.permutations, options);
-      options.onForward?.();
-      backward(scale(loss, (options.lossScale ?? 1) / accumulation));
+    return this.device.scope(async () => {
+      const { loss, visual, cross } = await permutedLoss(...this.lossInputs(batch), options);
+      this.sendBack(loss, accumulation, options);
       return [loss.detach(), visual, cross] as const;
     });
+  }
+
+  /** Runs work on a batch with f16 copies where they are asked for: gradients are added up in the f32 originals. */
+  private inPrecision<T>({ halfPrecision }: StepOptions, work: () => T): T {
+    const half = halfPrecision === true && this.device.traits.f16;
+    return half ? this.model.parameters.withHalfCopies(work) : work();
+  }
+
+  private lossInputs({
+    pixels,
+    labels,
+    permutations,
+  }: TrainingBatch): [TrainableModel, Tensor, TrainingTargets, TrainingBatch['permutations']] {
+    const { device, model } = this;
+    const { imageSize } = model.configuration.image;
+    const { maxLabelLength } = finalDecoder(model.configuration);
+    const targets = trainingTargets(labels, model.tokenizer, maxLabelLength);
+    return [model, device.tensor(pixels, [labels.length, 3, ...imageSize]), targets, permutations];
+  }
+
+  private sendBack(loss: Tensor, accumulation: number, { onForward, lossScale = 1 }: StepOptions): void {
+    onForward?.();
+    backward(scale(loss, lossScale / accumulation));
+  }
+
+  /** Changes the parameters by their gradients, which are cleared. */
+  private changeParameters({ maxGradientNorm, lossScale }: StepOptions): {
+    readonly control: GradientControl;
+    readonly optimizers: readonly Optimizer[];
+  } {
+    const gradients = this.parameters().flatMap(({ gradient }) => (gradient ? [gradient] : []));
+    const control = controlGradients(gradients, {
+      ...(maxGradientNorm === undefined ? {} : { maxNorm: maxGradientNorm }),
+      ...(lossScale === undefined ? {} : { lossScale }),
+    });
+    const optimizers = Object.values(this.optimizers).filter((optimizer) => optimizer !== undefined);
+    for (const optimizer of optimizers) optimizer.step(control);
+    this.clearGradients();
+    return { control, optimizers };
   }
 }

@@ -19,7 +19,7 @@ export class WeightAverage {
       if (this.means.has(name)) continue;
       const { device } = weight;
       const mean = device.keep(device.empty('f32', weight.shape));
-      copyInto(weight.detach(), mean);
+      device.scope(() => copyInto(weight.detach(), mean));
       this.means.set(name, mean);
     }
     return this.means;

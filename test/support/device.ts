@@ -10,3 +10,22 @@ export function useDevice(options: DeviceOptions = {}): () => Device {
   afterAll(() => device?.close());
   return () => device!;
 }
+
+/**
+ * A device that the trainings of a file share, opened before its tests and closed after: what one training has compiled
+ * another need not. Each must have freed everything by the time it closes it.
+ */
+export function useTrainingDevice(): () => Promise<Device> {
+  const device = useDevice({ device: 'software', hideDriverWarnings: true });
+  let close: (() => void) | undefined;
+  beforeAll(() => {
+    const lasting = device();
+    close = lasting.close.bind(lasting);
+    lasting.close = () => {
+      const { liveBytes } = lasting.memory;
+      if (liveBytes > 0) throw new Error(`a training has left ${liveBytes} bytes on its device`);
+    };
+  });
+  afterAll(() => close?.());
+  return () => Promise.resolve(device());
+}
