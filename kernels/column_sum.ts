@@ -12,18 +12,19 @@ import { vectorType } from './stream.js';
 
 /** Columns an invocation adds up: what they share of a row is found once. */
 const columnsPerLane = 4;
-/** Rows added up one by one, and parts of so many rows one by one: f32 sums of n like terms are off by up to n / 2^24. */
+/** Rows added up one by one, then parts of so many rows: f32 sums of n like terms are off by up to n / 2^24. */
 const partRows = 32;
-const groupRowLimit = partRows * 32;
+/** Parts of a group, at most. On a CPU fewer groups save more than they lose. */
+const partLimit = ({ software }: AdapterTraits): number => (software ? 128 : 32);
 
 /**
  * Groups into which the rows of a column sum should be cut: so many that no chain of additions loses digits and that
  * the adapter is filled. 1: one launch gives the sums. Else the groups' sums are summed again, in the same way.
  */
 export function columnSumGroups(rows: number, columns: number, traits: AdapterTraits): number {
+  const forDigits = Math.ceil(rows / (partRows * partLimit(traits)));
   // Below so many rows a second launch costs more than waiting for few invocations; on a CPU, below so many elements.
-  if (rows <= 256 || (traits.software && rows <= groupRowLimit && rows * columns <= 1 << 19)) return 1;
-  const forDigits = Math.ceil(rows / groupRowLimit);
+  if (rows <= 256 || (traits.software && forDigits === 1 && rows * columns <= 1 << 22)) return 1;
   const invocations = traits.software ? 512 : 131_072;
   const forFilling = Math.ceil((invocations * columnsPerLane) / columns);
   return Math.max(forDigits, Math.min(forFilling, Math.floor(rows / partRows)));

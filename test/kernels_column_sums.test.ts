@@ -96,6 +96,7 @@ describe.each(forms)('column sums %s', (_, own) => {
 
   test.each([
     [1000, 3],
+    [4096, 40],
     [100_003, 2],
     [1_000_000, 1],
   ])('%i like values keep their digits', async (rows, columns) => {
