@@ -235,7 +235,7 @@ export class Device implements TensorDevice {
 
   /**
    * Compiles what some work dispatches, side by side, so that it need not be compiled one by one when the work is done.
-   * @param work records operations as usual; none of them is done, and what its tensors hold means nothing
+   * @param work records operations as usual; none of them is done, and what its tensors hold means nothing: keep none of them
    */
   async compile(work: () => void): Promise<void> {
     this.check();
@@ -244,7 +244,7 @@ export class Device implements TensorDevice {
 
   /**
    * Goes through work without doing it, so that {@link memory} tells what it takes.
-   * @param work records operations as usual, and reads nothing; what its tensors hold means nothing
+   * @param work records operations as usual, and reads nothing; what its tensors hold means nothing: keep none of them
    */
   rehearse(work: () => void): void {
     this.check();
@@ -317,8 +317,7 @@ export class Device implements TensorDevice {
   }
 
   /**
-   * Gives buffers that wait for reuse back to the driver. What tensors and recordings hold stays: a reader's recordings go
-   * with `forgetKeptWork()`.
+   * Gives buffers that wait for reuse back to the driver. What tensors and recordings hold stays until they are disposed.
    */
   trim(): void {
     this.pool.trim();

@@ -15,7 +15,7 @@ interface SlicePart {
 /**
  * What has arrived so far. Each part is a handle of its own, out of every scope, so that whoever gave it may dispose
  * theirs. Parts of slices wait until all are there: usually they tile the tensor, as query, key and value tile their
- * projection, and are then only copied.
+ * projection, and are then only joined, without a copy where they lie side by side already.
  */
 export class GradientParts {
   private whole: Tensor | undefined;

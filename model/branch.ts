@@ -26,7 +26,7 @@ export interface StepwiseOptions {
   readonly attentionInto?: Tensor | undefined;
 }
 
-export interface RefinementOptions {
+interface RefinementOptions {
   /** Whether the work is kept for the next refinement of as many images. */
   readonly keepsWork?: boolean | undefined;
   /** `[batch, positions, memory tokens]`: where each position looked, filled if given. */
@@ -36,8 +36,6 @@ export interface RefinementOptions {
 export class Branch {
   private kept: KeptLoop | undefined;
   private readonly refinement: KeptWork;
-  /** What kept refinements see. */
-  private keptMask: Tensor | undefined;
 
   constructor(
     private readonly device: Device,
@@ -84,7 +82,7 @@ export class Branch {
         return { logits: freshCopy(logits), ids: freshCopy(ids) };
       } catch (error) {
         // Half a recording would hold memory that the next try needs.
-        if (this.kept === kept) this.dispose();
+        if (this.kept === kept) this.disposeLoop();
         throw error;
       } finally {
         kept.busy = false;
@@ -108,18 +106,20 @@ export class Branch {
 
   /** Frees what is kept between readings. */
   dispose(): void {
+    this.disposeLoop();
+    this.refinement.dispose();
+  }
+
+  private disposeLoop(): void {
     this.kept?.dispose();
     this.kept = undefined;
-    this.refinement.dispose();
-    this.keptMask?.dispose();
-    this.keptMask = undefined;
   }
 
   /** @returns undefined where the kept loop is in use, or would be too large */
   private keptLoop(options: LoopOptions, memory: PreparedMemory): KeptLoop | undefined {
     if (this.kept?.busy) return undefined;
     if (this.kept?.fits(options, memory)) return this.kept;
-    this.dispose();
+    this.disposeLoop();
     const memoryBytes = memory.reduce((bytes, { key, value }) => bytes + key.bytes + value.bytes, 0);
     if (memoryBytes > keptLimitBytes(this.device)) return undefined;
     this.kept = new KeptLoop(options, memory);
@@ -180,22 +180,15 @@ export class Branch {
     const { device } = this;
     return device.scope(() => {
       const ids = this.contextOf(previous, positions);
-      if (!keepsWork || attentionInto) {
-        return this.refineWith(ids, clozeMask(device, positions), memory, attentionInto);
-      }
-      if (this.keptMask?.shape[0] !== positions) {
-        this.refinement.dispose();
-        this.keptMask?.dispose();
-        this.keptMask = device.keep(clozeMask(device, positions));
-      }
-      const mask = this.keptMask;
-      const inputs = [ids, ...memory.flatMap(({ key, value }) => [key, value])];
-      const [logits, read] = this.refinement.run(inputs, ([own, ...keysAndValues]) => {
+      const mask = clozeMask(device, positions);
+      if (!keepsWork || attentionInto) return this.refineWith(ids, mask, memory, attentionInto);
+      const inputs = [ids, mask, ...memory.flatMap(({ key, value }) => [key, value])];
+      const [logits, read] = this.refinement.run(inputs, ([ownIds, ownMask, ...keysAndValues]) => {
         const kept = memory.map((_, i) => ({
           key: keysAndValues[2 * i]!,
           value: keysAndValues[2 * i + 1]!,
         }));
-        const refined = this.refineWith(own!, mask, kept);
+        const refined = this.refineWith(ownIds!, ownMask!, kept);
         return [refined.logits, refined.ids];
       });
       return { logits: logits!, ids: read! };

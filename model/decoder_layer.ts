@@ -78,8 +78,7 @@ export class DecoderLayer {
    * One stream through the layer: content attention, memory attention, feed-forward, each with its residual.
    * @param tokens `[batch, positions, width]`
    * @param projectedQuery of the tokens, for the content attention
-   * @param memory of as many images as there are in the batch, or of several memories for each image, each for an equal
-   *   share of its positions
+   * @param memory one or several for each row of the batch, each for an equal share of its positions, or one for several rows
    * @param attentionInto `[batch, positions, memory tokens]`: where the tokens looked, filled if given
    */
   stream(

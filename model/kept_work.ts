@@ -70,7 +70,7 @@ class RecordedWork {
   }
 
   get bytes(): number {
-    return this.recording.bytes;
+    return this.inputs.reduce((total, { bytes }) => total + bytes, this.recording.bytes);
   }
 
   run(inputs: readonly Tensor[], work: Work): void {

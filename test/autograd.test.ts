@@ -197,25 +197,33 @@ describe('the graph', () => {
   });
 
   test.each([
-    ['as their tensor has them', [0, 3], [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121]],
-    ['in another order', [3, 0], [9, 16, 25, 0, 1, 4, 81, 100, 121, 36, 49, 64]],
-  ] as const)('gradients of slices that lie side by side in one tensor, %s', async (_, starts, expected) => {
-    const x = parameter(
-      Array.from({ length: 12 }, (_, i) => i),
-      [2, 6],
-    );
-    // The gradients of what is joined are slices of one tensor.
-    const joined = concat(
-      starts.map((start) => x.slice(1, start, start + 3)),
-      1,
-    );
-    const squares = device().tensor(
-      Float32Array.from({ length: 12 }, (_, i) => i * i),
-      [2, 6],
-    );
-    backward(sum(multiply(joined, squares), [0, 1]));
-    expect(await read(x.gradient)).toEqual(expected);
-  });
+    ['as their tensor has them', 0, [0, 3], [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121]],
+    ['in another order', 2, [3, 0], [9, 16, 25, 0, 1, 4, 81, 100, 121, 36, 49, 64]],
+  ] as const)(
+    'gradients of slices that lie side by side in one tensor, %s: %i copies',
+    async (_, copies, starts, expected) => {
+      const x = parameter(
+        Array.from({ length: 12 }, (_, i) => i),
+        [2, 6],
+      );
+      const twice = scale(x, 2);
+      // The gradients of what is joined are slices of one tensor.
+      const joined = concat(
+        starts.map((start) => twice.slice(1, start, start + 3)),
+        1,
+      );
+      const squares = device().tensor(
+        Float32Array.from({ length: 12 }, (_, i) => i * i),
+        [2, 6],
+      );
+      const loss = sum(multiply(joined, squares), [0, 1]);
+      device().resetStatistics();
+      backward(loss);
+      // Of the loss, its sum, the product and the scale.
+      expect(device().counts.dispatches).toBe(4 + copies);
+      expect(await read(x.gradient)).toEqual(expected.map((value) => 2 * value));
+    },
+  );
 
   test('refuses what has no gradient', () => {
     const x = parameter([1, 2]);

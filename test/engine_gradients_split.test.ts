@@ -4,6 +4,7 @@ import {
   type Device,
   type Tensor,
   add,
+  attention,
   backward,
   concat,
   contiguous,
@@ -176,6 +177,12 @@ describe('gradients of operands larger than a binding:', () => {
     await compare([[2, 5003]], (_, x) => mean(x, [1]), 1e-5);
     await compare([[10, 30, 30]], (_, x) => mean(x, [0, 2], true), 1e-5);
   });
+
+  test('attention of one projection', () =>
+    compare([[3, 20, 96]], (_, x) => {
+      const [query, key, value] = [0, 32, 64].map((start) => x.slice(2, start, start + 32).splitHeads(2));
+      return attention(query!, key!, value!, { causal: true });
+    }));
 
   test('concat and slices', () =>
     compare(

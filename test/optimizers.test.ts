@@ -15,7 +15,7 @@ import {
 } from '../engine/index.js';
 import { useDevice } from './support/device.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
-import { Random, expectClose, sizeOf } from './support/numbers.js';
+import { Random, expectClose, poisonPool, sizeOf } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
 const limited = useDevice({ device: 'software', maxBindingBytes: 8192 });
@@ -259,6 +259,18 @@ describe('Muon', () => {
     const factor = -Math.sqrt(Math.max(1, rows / columns));
     const expected = y.flat().map((value) => factor * value);
     expectClose(await parameter.read(), expected, 1e-5);
+    for (const owner of [parameter, optimizer]) owner.dispose();
+  });
+
+  test('a step that was only compiled leaves nothing behind that a later one computes with', async () => {
+    const parameter = parameterOf([1, 2, 3, 4], [2, 2]);
+    const optimizer = new Muon(single(parameter, 0.5, 0.1));
+    setGradient(parameter, new Float32Array(4));
+    void optimizer.state;
+    poisonPool(device(), [1]);
+    await device().compile(() => optimizer.step());
+    optimizer.step();
+    expectClose(await parameter.read(), [0.95, 1.9, 2.85, 3.8], 1e-6);
     for (const owner of [parameter, optimizer]) owner.dispose();
   });
 

@@ -153,6 +153,35 @@ describe('a training step', () => {
   });
 });
 
+test.each<[string, PermutedLossOptions]>([
+  ['', {}],
+  [', nothing of it dropped', { dropout: (x) => x }],
+  [' with what the visual branch read as context', { crossGtContext: false }],
+  [' under the cloze mask', { crossClozeMask: true }],
+])('permutations give a decoder of two layers the same together as alone%s', async (_, options) => {
+  const model = await models('fast_variant_depth2');
+  const targets = trainingTargets(['its', 'a'], model.tokenizer, 25);
+  const { imageSize } = model.configuration.image;
+  const pixels = Float32Array.from({ length: 2 * 3 * imageSize[0] * imageSize[1] }, (_, i) => Math.sin(i));
+  const lossesOf = (orders: readonly (readonly number[])[]): Promise<number[][]> =>
+    device().scope(async () => {
+      const images = device().tensor(pixels, [2, 3, ...imageSize]);
+      const { visual, cross } = await permutedLoss(model, images, targets, orders, options);
+      return [[...(await visual.read())], [...(await cross!.read())]];
+    });
+  const orders = [
+    [0, 1, 2, 3, 4],
+    [0, 3, 1, 2, 4],
+  ];
+  const [visual, cross] = await lossesOf(orders);
+  for (const [i, order] of orders.entries()) {
+    const [[ownVisual], [ownCross]] = (await lossesOf([order])) as [number[], number[]];
+    expect(relative(visual![i]!, ownVisual!)).toBeLessThan(1e-5);
+    expect(relative(cross![i]!, ownCross!)).toBeLessThan(1e-5);
+  }
+  expect(relative(visual![0]!, visual![1]!)).toBeGreaterThan(1e-4);
+});
+
 test('dropout differs between the permutations of an image, and between images', async () => {
   const model = await models('fast');
   const targets = trainingTargets(['it', 'a'], model.tokenizer, 25);

@@ -9,6 +9,7 @@ import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { loadFixtureModel } from './support/fixture_models.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
+import { poisonPool } from './support/numbers.js';
 
 const device = useDevice({ device: 'software' });
 const lines = useSummary('optimizer steps against the original');
@@ -157,6 +158,25 @@ describe('half precision', () => {
     training.dispose();
     model.parameters.dispose();
     expect(device().memory.liveBytes).toBe(0);
+  });
+
+  test('is the same where it was compiled before', async () => {
+    const name = 'visual_decoder.head.weight';
+    const results = [];
+    for (const compiled of [false, true]) {
+      const { model, training, groups } = await started('clip20');
+      const options = { learningRates: groups.map(() => 1e-4), maxGradientNorm: 20 };
+      const head = model.parameters.get(name);
+      // What the state of the optimizers may be made of.
+      if (compiled) for (let i = 0; i < 4; i++) poisonPool(device(), head.shape);
+      if (compiled) await training.compile(batch(), options);
+      training.clearGradients();
+      await training.run([batch()], options);
+      results.push(await head.read());
+      training.dispose();
+      model.parameters.dispose();
+    }
+    expect(results[1]).toEqual(results[0]);
   });
 
   test('adds up the gradients of several batches in the f32 originals', async () => {

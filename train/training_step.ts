@@ -143,6 +143,8 @@ export class TrainingStep {
 
   /** Compiles what a step with such a batch dispatches, side by side. Gradients of before are cleared. */
   async compile(batch: TrainingBatch, options: StepOptions): Promise<void> {
+    // What is kept of work that is only compiled was never filled.
+    for (const optimizer of Object.values(this.optimizers)) void optimizer?.state;
     await this.device.compile(() => {
       this.rehearseGradientsOf(batch, options);
       for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();

@@ -9,7 +9,7 @@ export interface Use {
   readonly stage: 'loading' | 'encoding' | 'decoding' | 'refining' | 'training';
   /** What it is for, as `image encoder, feed-forward in`. */
   readonly purpose: string;
-  /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step with one permutation. */
+  /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step. */
   readonly occurrences: number;
 }
 
@@ -100,13 +100,13 @@ export function loadingUses({ image }: Clip4StrConfiguration): Use[] {
   ];
 }
 
-/** Encoding images and their captions. */
-export function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
+/** Encoding images and their captions, one of each image unless told. */
+export function encoderUses(model: Clip4StrConfiguration, batch: number, captions = batch): Use[] {
   const { image, text, embedWidth } = model;
   const tokens = imageTokens(model);
   const patch = 3 * image.patchSize[0] * image.patchSize[1];
   const encode = { stage: 'encoding', occurrences: 1 } as const;
-  const captionRows = batch * text.contextLength;
+  const captionRows = captions * text.contextLength;
   return [
     {
       ...encode,
@@ -124,12 +124,12 @@ export function encoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
       purpose: 'text encoder, token embedding',
       work: { kernel: 'embedding', rows: captionRows, tableRows: text.vocabulary, width: text.width },
     },
-    ...blockUses('text encoder', text, [batch, text.contextLength], true),
+    ...blockUses('text encoder', text, [captions, text.contextLength], true),
   ];
 }
 
 /** What a decoder's layer does for each image. */
-export interface DecoderPass {
+interface DecoderPass {
   /** Characters that are asked for. */
   readonly queries: number;
   /** Characters that they may see. */
@@ -142,7 +142,7 @@ export interface DecoderPass {
 /** One layer's work. */
 export function decoderLayerUses(
   model: Clip4StrConfiguration,
-  stage: 'decoding' | 'refining',
+  stage: 'decoding' | 'refining' | 'training',
   batch: number,
   { queries, content, newContent, occurrences }: DecoderPass,
 ): Use[] {
@@ -170,20 +170,26 @@ export function decoderLayerUses(
   ];
 }
 
+/** What decoders look at. */
+export function memoryUse(model: Clip4StrConfiguration, batch: number): Use {
+  const { width } = model.visualDecoder;
+  return {
+    work: linear(batch * imageTokens(model), width, 2 * width),
+    stage: 'decoding',
+    purpose: 'decoder, key and value of the image',
+    occurrences: 2,
+  };
+}
+
 /** Decoding and refining, in both branches. */
 export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
   const positions = model.visualDecoder.maxLabelLength + 1;
-  const { width, heads } = model.visualDecoder;
+  const { heads } = model.visualDecoder;
   // Content of half the length stands for all steps.
   const step = { queries: 1, content: positions >> 1, newContent: 1, occurrences: 2 * positions };
   const refinement = { queries: positions, content: positions, newContent: positions, occurrences: 2 };
   return [
-    {
-      work: linear(batch * imageTokens(model), width, 2 * width),
-      stage: 'decoding',
-      purpose: 'decoder, key and value of the image',
-      occurrences: 2,
-    },
+    memoryUse(model, batch),
     ...decoderLayerUses(model, 'decoding', batch, step),
     ...decoderLayerUses(model, 'refining', batch, refinement),
     {

@@ -7,6 +7,7 @@ import {
   encoderUses,
   imageTokens,
   linear,
+  memoryUse,
   patchesPurpose,
   rows,
 } from './reading_work.js';
@@ -59,7 +60,7 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
 }
 
 /**
- * What training does beside the forward passes that reading has too.
+ * What training does beside the encoding of images, which reading has too.
  * @param dropped whether it drops elements of the decoders at random
  */
 export function trainingUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
@@ -68,16 +69,15 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   const all = batch * permutations * positions;
   // What is dropped differs between permutations: they share no content then.
   const sharing = dropped ? 1 : permutations;
-  const decoder = decoderLayerUses(model, 'refining', (batch * permutations) / sharing, {
+  const decoder = decoderLayerUses(model, 'training', (batch * permutations) / sharing, {
     queries: sharing * positions,
     content: positions,
     newContent: positions,
     occurrences: 2,
   });
-  const forward = [
-    ...encoderUses(model, batch),
-    ...decoder.filter(({ work }) => !dropped || work.kernel !== 'attention'),
-  ];
+  const decoding = decoder.filter(({ work }) => !dropped || work.kernel !== 'attention');
+  // The visual branch reads a caption for each permutation.
+  const forward = [...encoderUses(model, batch, batch * permutations), memoryUse(model, batch), ...decoding];
   const use = (purpose: string, work: Work, occurrences: number): Use => ({
     work,
     stage: 'training',
@@ -86,6 +86,7 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   });
   const block = model.image.width * model.image.mlpWidth;
   return [
+    ...decoding,
     ...forward.flatMap(gradientsOf),
     ...(dropped ? dropoutUses(model, batch, positions) : []),
     use('decoder, loss', rows('cross_entropy', all, classes), 2),

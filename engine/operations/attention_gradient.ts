@@ -43,7 +43,7 @@ export function attentionGradients(
     allocate(device, dtype, [batch, tokens, count, heads, width], 'attentionGradient').permute([
       2, 0, 3, 1, 4,
     ]);
-  // All of the same tokens lie as their projection does, and are its gradient.
+  // Of as many queries as keys, which mostly have one projection, all lie as that does, and are its gradient.
   const together =
     keyValue && queries === keys && query.dtype === key.dtype ? packed(keys, 3, key.dtype) : undefined;
   const queryGradient = (together ?? packed(queries, 1, query.dtype)).select(0, 0);

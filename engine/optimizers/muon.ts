@@ -1,6 +1,7 @@
 import { launchMomentum, launchUpdate } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
 import { add, contiguous, divide, sqrt } from '../operations/elementwise.js';
+import { fill } from '../operations/fill.js';
 import { matmul } from '../operations/matmul.js';
 import { dispatch } from '../operations/operation.js';
 import { sum } from '../operations/rows.js';
@@ -29,6 +30,7 @@ const iteratedFactor = linearTerm ** iterations;
 export class Muon extends Optimizer {
   protected readonly kinds = ['momentum'];
   private readonly momentum: number;
+  /** Keeps a direction of zeros from being divided by zero, during a step. */
   private tiny: Tensor | undefined;
 
   constructor(groups: readonly OptimizedGroup[], { momentum = 0.95 }: MuonOptions = {}) {
@@ -39,10 +41,11 @@ export class Muon extends Optimizer {
     this.momentum = momentum;
   }
 
-  override dispose(): void {
-    super.dispose();
-    this.tiny?.dispose();
-    this.tiny = undefined;
+  override step(control?: GradientControl): void {
+    this.device.scope(() => {
+      this.tiny = fill(allocate(this.device, 'f32', [1], 'muon'), 1e-14);
+      super.step(control);
+    });
   }
 
   protected update(
@@ -66,9 +69,7 @@ export class Muon extends Optimizer {
         ),
       );
     });
-    // Keeps a direction of zeros from being divided by zero.
-    this.tiny ??= device.keep(device.tensor(Float32Array.of(1e-14), [1]));
-    const update = orthogonalized(direction, this.tiny);
+    const update = orthogonalized(direction, this.tiny!);
     const scale = iteratedFactor * Math.sqrt(Math.max(1, rows / columns));
     const settings = { learningRate, weightDecay, scale };
     inFlatParts({ parameter, update }, (parts) =>

@@ -25,7 +25,7 @@ export abstract class Optimizer {
   /** Names of the parameters that took the last step. */
   private moved: readonly string[] = [];
   private readonly kept = new Map<string, Tensor>();
-  private readonly device: TensorDevice;
+  protected readonly device: TensorDevice;
 
   constructor(readonly groups: readonly OptimizedGroup[]) {
     const parameters = groups.flatMap((group) => [...group.parameters]);
