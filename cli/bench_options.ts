@@ -41,7 +41,7 @@ export function wantsPeers({ peers, installPeers }: BenchOptions): boolean {
   return peers === true || installPeers === true;
 }
 
-/** @throws UsageError for a precision that only reading has */
+/** @throws UsageError for int8, in which nothing is trained */
 export function floatPrecision({ precision }: BenchOptions): 'f32' | 'f16' | undefined {
   if (precision !== 'int8') return precision;
   throw new UsageError('--precision int8 is for reading: give it with --kernels, --model or --reference.');

@@ -113,7 +113,7 @@ export class BufferPool {
     return acquired;
   }
 
-  /** Keeps a buffer that the driver could not make from being handed out again, also where it waits for that already. */
+  /** Keeps a buffer that the driver could not make from being handed out again, also where it waits in the pool; those of an arena go when it closes. */
   markFaulty(gpu: GPUBuffer): void {
     this.faulty.add(gpu);
     for (const list of this.free.values()) {

@@ -128,6 +128,37 @@ describe.each([
     }
   }, 120_000);
 
+  test('and heal after buffers that the driver refused', async () => {
+    const own = await openDevice({ device: 'software' });
+    try {
+      const parameters = await openParameters(fixturePath(file));
+      const other = (await loadModel(own, parameters, options)) as Clip4StrModel | Parseq;
+      await parameters.close();
+      const decoding = { stopping: 'independent', autoregressive: false, refineIterations: 1 } as const;
+      const kept = { ...decoding, keepsWork: true };
+      const some = imageRows(images, 0, 1);
+      // Nothing that waits for reuse from loading.
+      own.trim();
+      const createBuffer = own.gpu.createBuffer.bind(own.gpu);
+      own.gpu.createBuffer = (descriptor) =>
+        createBuffer(
+          descriptor.usage & GPUBufferUsage.STORAGE ? { ...descriptor, usage: 0xffff } : descriptor,
+        );
+      // Nothing waits between the stages, so that all of them are recorded before the refusals are told.
+      const unwatched = { ...kept, onStage: async () => {} };
+      await expect(recognize(own, other, some, unwatched)).rejects.toThrow();
+      own.gpu.createBuffer = createBuffer;
+      await own.finish().catch(() => {});
+      const { logits } = await recognize(own, other, some, decoding);
+      for (let again = 0; again < 2; again++) {
+        expect((await recognize(own, other, some, kept)).logits).toEqual(logits);
+      }
+      other.dispose();
+    } finally {
+      own.close();
+    }
+  }, 120_000);
+
   test('and take little memory between readings', () => {
     expect(heldBytes()).toBeGreaterThan(0);
     expect(heldBytes()).toBeLessThan(8 << 20);

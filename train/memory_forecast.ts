@@ -69,7 +69,7 @@ export async function forecastMemory(
   plan: RunPlan,
   options: StepOptions & { readonly batchSize: number; readonly laterBytes: number },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
-  for (const optimizer of Object.values(training.optimizers)) void optimizer?.state;
+  training.allocateStates();
   // The visual branch alone takes more only if it goes through more permutations.
   const [both, alone] = [false, true].map((visualOnly) => plan.permutations(visualOnly).count) as [
     number,
@@ -93,6 +93,7 @@ export async function forecastMemory(
   /** Does a pass over gradients that earlier passes of a step leave behind. */
   const tryPass = async (images: number): Promise<void> => {
     await training.compile(largestBatch(model, plan, images), options);
+    // Their memory counts: what they hold is thrown away.
     await measure(1);
     for (const visualOnly of phases) {
       const batch = largestBatch(model, plan, images, visualOnly);

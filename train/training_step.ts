@@ -141,10 +141,14 @@ export class TrainingStep {
     );
   }
 
+  /** Makes the states of the optimizers, which the first step makes else: those that a rehearsal makes are never filled. */
+  allocateStates(): void {
+    for (const optimizer of Object.values(this.optimizers)) void optimizer?.state;
+  }
+
   /** Compiles what a step with such a batch dispatches, side by side. Gradients of before are cleared. */
   async compile(batch: TrainingBatch, options: StepOptions): Promise<void> {
-    // What is kept of work that is only compiled was never filled.
-    for (const optimizer of Object.values(this.optimizers)) void optimizer?.state;
+    this.allocateStates();
     await this.device.compile(() => {
       this.rehearseGradientsOf(batch, options);
       for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();

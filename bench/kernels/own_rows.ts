@@ -1,5 +1,5 @@
 /** Work on rows by our own kernels. Each has one variant. */
-import { softmax } from '../../engine/index.js';
+import { type Tensor, softmax } from '../../engine/index.js';
 import {
   columnSumGroups,
   launchArgmax,
@@ -89,7 +89,7 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
   const { traits } = device;
   const groups = columnSumGroups(rows, 2 * width, traits);
   const parts = device.empty('f32', [groups, 2, width]);
-  const sums = device.empty('f32', [2 * width]);
+  const [weightGradient, biasGradient] = [0, 1].map(() => device.empty('f32', [width])) as [Tensor, Tensor];
   const tensors = { ...bench.tensors, statistics: device.empty('f32', [rows, 2]), parts };
   const record = (): void => {
     const order = ['x', 'gradient', 'weight', 'result', 'statistics'] as const;
@@ -105,14 +105,11 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
         traits,
       ),
     );
-    sumColumns(bench.device, [parts.reshape([groups, 2 * width]), sums]);
+    sumColumns(device, [parts.select(1, 0), weightGradient]);
+    sumColumns(device, [parts.select(1, 1), biasGradient]);
   };
   return {
-    outputs: {
-      result: bench.tensors['result']!,
-      weightGradient: sums.slice(0, 0, width),
-      biasGradient: sums.slice(0, width),
-    },
+    outputs: { result: bench.tensors['result']!, weightGradient, biasGradient },
     variants: [{ name: kernel, record }],
   };
 }

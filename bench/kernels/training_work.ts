@@ -77,7 +77,8 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   });
   const decoding = decoder.filter(({ work }) => !dropped || work.kernel !== 'attention');
   // The visual branch reads a caption for each permutation.
-  const forward = [...encoderUses(model, batch, batch * permutations), memoryUse(model, batch), ...decoding];
+  const encoding = encoderUses(model, batch, batch * permutations);
+  const forward = [...encoding, memoryUse(model, batch), ...decoding];
   const use = (purpose: string, work: Work, occurrences: number): Use => ({
     work,
     stage: 'training',
@@ -86,6 +87,9 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   });
   const block = model.image.width * model.image.mlpWidth;
   return [
+    ...encoding.flatMap((own) =>
+      own.purpose.startsWith('text encoder') ? [{ ...own, stage: 'training' as const }] : [],
+    ),
     ...decoding,
     ...forward.flatMap(gradientsOf),
     ...(dropped ? dropoutUses(model, batch, positions) : []),

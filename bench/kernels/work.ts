@@ -10,7 +10,8 @@ export type FloatType = 'f32' | 'f16';
 /**
  * How the numbers of some work are stored, sums in f32 in any case. f32 and f16: all alike, but beside weights in f16 the other
  * operands of a product are f32, as models have them (except around attention on units for matrices, which is of f16), and so
- * are those of a weight's gradient, which units take rounded and whose result is that of the weight's type. int8: weights in blocks (see `quantize`), the rest f32.
+ * are those of a weight's gradient, which units take rounded, and its result, since trained weights are f32. int8: weights in
+ * blocks (see `quantize`), the rest f32.
  */
 export type NumberType = FloatType | 'int8';
 
