@@ -13,7 +13,7 @@ import {
   launchSoftmax,
   launchSoftmaxGradient,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, single, sumColumns } from './own_work.js';
+import { type Bench, type OwnWork, columnSums, launch, single } from './own_work.js';
 import { endId, layerNormEpsilon } from './settings.js';
 import type { RowWork } from './work.js';
 
@@ -58,13 +58,8 @@ export function ownRows(bench: Bench, work: RowWork): OwnWork {
           launchReduce('sum', width, x, result, traits),
         ),
       );
-    case 'column_sum': {
-      const groups = columnSumGroups(rows, width, traits);
-      const parts = groups > 1 ? [device.empty('f32', [groups, width])] : [];
-      return single(bench, kernel, () =>
-        sumColumns(bench.device, [tensors['x']!, ...parts, tensors['result']!]),
-      );
-    }
+    case 'column_sum':
+      return single(bench, kernel, columnSums(device, tensors['x']!, tensors['result']!));
     case 'cross_entropy':
       return single(bench, kernel, () =>
         launch(device, tensors, ['logits', 'targets', 'result'], ({ logits, targets, result }) =>
@@ -91,6 +86,10 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
   const parts = device.empty('f32', [groups, 2, width]);
   const [weightGradient, biasGradient] = [0, 1].map(() => device.empty('f32', [width])) as [Tensor, Tensor];
   const tensors = { ...bench.tensors, statistics: device.empty('f32', [rows, 2]), parts };
+  const sums = [
+    columnSums(device, parts.select(1, 0), weightGradient),
+    columnSums(device, parts.select(1, 1), biasGradient),
+  ];
   const record = (): void => {
     const order = ['x', 'gradient', 'weight', 'result', 'statistics'] as const;
     launch(device, tensors, order, (operands) =>
@@ -105,8 +104,7 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
         traits,
       ),
     );
-    sumColumns(device, [parts.select(1, 0), weightGradient]);
-    sumColumns(device, [parts.select(1, 1), biasGradient]);
+    for (const step of sums) step();
   };
   return {
     outputs: { result: bench.tensors['result']!, weightGradient, biasGradient },

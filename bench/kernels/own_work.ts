@@ -8,6 +8,7 @@ import {
   type VariantFamily,
   choiceKey,
   chooseVariant,
+  columnSumGroups,
   launchColumnSum,
 } from '../../kernels/index.js';
 import type { OperandValues } from './values.js';
@@ -101,13 +102,18 @@ export function launch<Name extends string>(
   );
 }
 
-/** Sums down columns, in as many launches as there are tensors after the first. */
-export function sumColumns(device: Device, chain: readonly Tensor[]): void {
-  for (const [i, to] of chain.slice(1).entries()) {
-    launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: result }) =>
-      launchColumnSum(from, result, device.traits),
-    );
-  }
+/** Sums down the columns of `[rows, columns]`, in one launch or two, as the engine takes them. */
+export function columnSums(device: Device, x: Tensor, result: Tensor): () => void {
+  const [rows, columns] = x.shape as [number, number];
+  const groups = columnSumGroups(rows, columns, device.traits);
+  const chain = [x, ...(groups > 1 ? [device.empty('f32', [groups, columns])] : []), result];
+  return () => {
+    for (const [i, to] of chain.slice(1).entries()) {
+      launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: sums }) =>
+        launchColumnSum(from, sums, device.traits),
+      );
+    }
+  };
 }
 
 /** What kernels would be told of a tensor. */

@@ -48,8 +48,11 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
             linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
           ),
         ]),
-    use(', gradient of the weight', { ...linear(height, count, width, plain), leftTransposed: true }),
-    ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
+    use(work.bias ? ', gradients of the weight and the bias' : ', gradient of the weight', {
+      ...linear(height, count, width, plain),
+      leftTransposed: true,
+      ...(work.bias ? { leftSums: true } : {}),
+    }),
     ...(activation === 'none'
       ? []
       : [

@@ -29,6 +29,8 @@ export interface MatmulWork {
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
+  /** Whether the rows of the left operand are added up as well, as a bias's gradient is beside its weight's. Default: they are not. */
+  readonly leftSums?: boolean;
 }
 
 /** `softmax(query keyᵀ / sqrt(width)) value`, operands `[batch, heads, tokens, width]`. */
@@ -142,7 +144,10 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
           ...(work.bias ? { bias: beside(columns) } : {}),
           ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),
         },
-        outputs: { result: beside(batch, rows, columns) },
+        outputs: {
+          result: beside(batch, rows, columns),
+          ...(work.leftSums ? { leftSums: sums(rows) } : {}),
+        },
       };
     }
     case 'attention':

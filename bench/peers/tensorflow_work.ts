@@ -42,7 +42,12 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
 
   switch (work.kernel) {
     case 'matmul':
-      return forward((inputs) => matmul(tf, work, inputs));
+      return {
+        compute: (inputs) => ({
+          result: matmul(tf, work, inputs),
+          ...(work.leftSums ? { leftSums: tf.sum(inputs['left']!, work.leftTransposed ? 0 : 1) } : {}),
+        }),
+      };
     case 'attention': {
       const { mask } = causalMask(tf, work);
       return forward(({ query, key, value }) => attention(tf, work, mask, [query!, key!, value!]), {

@@ -67,7 +67,10 @@ def matmul(work, given):
         result = activation(product())
         return result if residual is None else residual + result
 
-    return forward(call)
+    if not work.get("leftSums"):
+        return forward(call)
+    rows = left.mT if work["leftTransposed"] else left
+    return Prepared(lambda: (call(), rows.sum(-1, dtype=torch.float32)))
 
 
 def attention(work, given):
