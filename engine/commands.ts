@@ -29,7 +29,7 @@ const noCounts = (): CommandCounts => ({
 });
 
 /** A byte range and where it is copied to. */
-export interface MappableCopy {
+interface MappableCopy {
   readonly from: Binding;
   readonly into: GPUBuffer;
   /** Byte in `into`. */
