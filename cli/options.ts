@@ -49,7 +49,7 @@ export function deviceOptions(wanted: string | undefined): DeviceOptions {
   };
 }
 
-type UnitUse = NonNullable<DeviceOptions['matrixUnits']>;
+type UnitUse = NonNullable<DeviceOptions['matrixUnitUse']>;
 
 /**
  * What units for matrices need be tried for.
@@ -62,8 +62,8 @@ export function unitUse(precision: Precision | undefined, work: 'forward' | 'all
 }
 
 /** Opens the device that is wanted, with the variants of kernels that were measured to be the fastest there. */
-export async function openTunedDevice(wanted: string | undefined, matrixUnits: UnitUse): Promise<Device> {
-  const device = await openDevice({ ...deviceOptions(wanted), matrixUnits });
+export async function openTunedDevice(wanted: string | undefined, matrixUnitUse: UnitUse): Promise<Device> {
+  const device = await openDevice({ ...deviceOptions(wanted), matrixUnitUse });
   const tuning = await storedTuning(device);
   if (tuning) device.tune(tuning);
   performance.mark('device opened');
@@ -73,10 +73,10 @@ export async function openTunedDevice(wanted: string | undefined, matrixUnits: U
 /** Runs `work` with a device of {@link openTunedDevice} that is closed afterwards, so that the process ends. */
 export async function withDevice<T>(
   wanted: string | undefined,
-  matrixUnits: UnitUse,
+  matrixUnitUse: UnitUse,
   work: (device: Device) => Promise<T>,
 ): Promise<T> {
-  const device = await openTunedDevice(wanted, matrixUnits);
+  const device = await openTunedDevice(wanted, matrixUnitUse);
   try {
     return await work(device);
   } finally {

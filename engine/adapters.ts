@@ -119,9 +119,9 @@ export async function findAdapter(
   }
   const gpu = browserGpu();
   if (gpu) {
-    const options: GPURequestAdapterOptions =
+    const request: GPURequestAdapterOptions =
       wanted === 'software' ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' };
-    const adapter = await gpu.requestAdapter(options);
+    const adapter = await gpu.requestAdapter(request);
     if (!adapter)
       throw new AdapterError('this browser offers no WebGPU adapter: see chrome://gpu or about:support.');
     return { summary: browserSummary(adapter), adapter, instance: gpu };

@@ -1,7 +1,8 @@
 /** Which part of a tensor's buffer a kernel is shown: all of it, or a window where the buffer is larger than a binding. */
 import { type Operand, bytesPerElement } from '../kernels/index.js';
+import { EngineError } from './errors.js';
 import type { Binding } from './programs.js';
-import { viewExtent } from './shape.js';
+import { shapeText, viewExtent } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 export interface BindingLimits {
@@ -17,10 +18,15 @@ export function fitsBinding(tensor: Tensor, limits: BindingLimits): boolean {
   return tensor.buffer.bytes <= largestBytes || windowOf(tensor, limits).size <= largestBytes;
 }
 
-/** The part to bind, and the tensor as it lies in it. */
+/**
+ * The part to bind, and the tensor as it lies in it.
+ * @param label names the work that binds it, for the message
+ * @throws EngineError where a kernel cannot see all of it
+ */
 export function bindTensor(
   tensor: Tensor,
   limits: BindingLimits,
+  label: () => string,
 ): { readonly operand: Operand; readonly binding: Binding } {
   const { dtype, shape, strides, buffer } = tensor;
   if (buffer.bytes <= limits.largestBytes) {
@@ -28,6 +34,12 @@ export function bindTensor(
     return { operand: { dtype, shape, strides, offset: tensor.offset }, binding };
   }
   const window = windowOf(tensor, limits);
+  if (window.size > limits.largestBytes) {
+    throw new EngineError(
+      `${label()}: the operand ${dtype}${shapeText(shape)} exceeds the adapter's largest binding of ` +
+        `${limits.largestBytes} bytes, and the work cannot be cut to fit. Use smaller operands, or another adapter.`,
+    );
+  }
   const offset = tensor.offset - window.offset / bytesPerElement[dtype];
   return { operand: { dtype, shape, strides, offset }, binding: { buffer, ...window } };
 }

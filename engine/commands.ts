@@ -3,8 +3,9 @@
  */
 import { type Launch, writeParameters } from '../kernels/index.js';
 import type { PooledBuffer } from './memory.js';
-import { UniformBlocks } from './uniform_blocks.js';
 import type { Binding, Program, ProgramCache } from './programs.js';
+import type { HostData } from './tensor.js';
+import { UniformBlocks } from './uniform_blocks.js';
 
 /** What was sent to the GPU since the device was opened or the counters were reset. */
 export interface CommandCounts {
@@ -28,7 +29,7 @@ const noCounts = (): CommandCounts => ({
 });
 
 /** A byte range and where it is copied to. */
-export interface MappableCopy {
+interface MappableCopy {
   readonly from: Binding;
   readonly into: GPUBuffer;
   /** Byte in `into`. */
@@ -124,20 +125,13 @@ export class CommandQueue {
   }
 
   /**
-   * Writes host bytes into a buffer. Host writes overtake recorded commands, so those that use the buffer are
-   * submitted first.
+   * Writes host values into a buffer, from byte `offset` on. Host writes overtake recorded commands, so those that use
+   * the buffer are submitted first.
    */
-  write(buffer: PooledBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
+  write(buffer: PooledBuffer, offset: number, data: HostData): void {
     if (buffer.lastBatch === this.batch) this.flush();
-    // WebGPU writes whole words; an odd number of f16 is padded.
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    if (bytes.byteLength % 4 === 0) {
-      this.gpu.queue.writeBuffer(buffer.gpu, offset, bytes);
-    } else {
-      const padded = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
-      padded.set(bytes);
-      this.gpu.queue.writeBuffer(buffer.gpu, offset, padded);
-    }
+    this.gpu.queue.writeBuffer(buffer.gpu, offset, data);
+    buffer.version++;
     this.counts.uploads++;
   }
 

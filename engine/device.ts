@@ -8,14 +8,13 @@ import {
   elementCount,
 } from '../kernels/index.js';
 import type { AdapterSummary } from './adapters.js';
-import { type BindingLimits, bindTensor, fitsBinding } from './binding_windows.js';
+import { type BindingLimits, fitsBinding } from './binding_windows.js';
 import { type CommandCounts, CommandQueue } from './commands.js';
-import { denseWords } from './dense_words.js';
 import { Dispatcher } from './dispatcher.js';
 import { EngineError, ShapeError } from './errors.js';
 import { FailureLog } from './failures.js';
 import { GpuTimer } from './gpu_timer.js';
-import { dtypeOf } from './host_data.js';
+import { dtypeOf, needRoom } from './host_data.js';
 import { BufferPool, type MemoryUsage, type PooledBuffer } from './memory.js';
 import { beginWait } from './patient_polling.js';
 import { ProgramCache } from './programs.js';
@@ -78,50 +77,45 @@ export class Device implements TensorDevice {
       alignmentBytes: Math.max(16, gpu.limits.minStorageBufferOffsetAlignment),
     };
     this.memoryBudgetBytes = description.memoryBudgetBytes;
-    const { maxBufferSize } = gpu.limits;
     this.failures = new FailureLog(
       gpu,
-      () => this.dispatcher.lastWork?.(),
-      () => {
-        this.queue.discard();
-        this.programs.clearBindGroups();
-        this.dispatcher.outdateRecordings();
-      },
+      () => this.dispatcher.lastWork(),
+      () => this.dispatcher.discard(),
     );
     this.programs = new ProgramCache(gpu, (label, create, undo) =>
       this.failures.watchValidity(label, create, undo),
     );
     this.queue = new CommandQueue(gpu, this.programs);
-    this.dispatcher = new Dispatcher(this.queue, this.programs, this.scopes);
-    this.readBack = new ReadBack(gpu, this.queue, this.failures);
-    this.pool = new BufferPool(
-      {
-        createBuffer: (bytes, purpose) => this.createBuffer(bytes, purpose),
-        flush: () => this.queue.flush(),
-        forgetBuffer: (buffer) => this.programs.forgetBuffer(buffer),
-      },
-      maxBufferSize,
-      this.memoryBudgetBytes,
-    );
+    this.dispatcher = new Dispatcher(this.queue, this.programs, this.scopes, this.bindingLimits);
+    this.readBack = new ReadBack(gpu, this.queue, this.failures, this.scopes);
+    const owner = {
+      flush: () => this.queue.flush(),
+      forgetBuffer: (buffer: PooledBuffer) => this.programs.forgetBuffer(buffer),
+    };
+    this.pool = new BufferPool(gpu, this.failures, owner, this.memoryBudgetBytes);
   }
 
-  /** Sums and counters: memory in bytes, and what was sent to the GPU. */
+  /** Memory of tensors and waiting buffers, in bytes. */
   get memory(): MemoryUsage {
     return this.pool.usage();
   }
 
+  /** What was sent to the GPU. */
   get counts(): Readonly<CommandCounts> {
     return { ...this.queue.counts };
   }
 
+  /** Programs that were compiled and are kept. */
   get programCount(): number {
     return this.programs.programCount;
   }
 
+  /** Bind groups that are kept. */
   get bindGroupCount(): number {
     return this.programs.bindGroupCount;
   }
 
+  /** What kernels are chosen by: features and limits of the adapter. */
   get traits(): AdapterTraits {
     return this.knownTraits;
   }
@@ -177,19 +171,11 @@ export class Device implements TensorDevice {
 
   /** Overwrites a contiguous f32, i32 or u32 tensor with host values, from element `start` on. */
   write(tensor: Tensor, data: HostData, start = 0): void {
-    this.check();
+    this.failures.check();
     this.needOwn([tensor], () => 'write');
-    const dtype = dtypeOf('write', data);
-    const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
-    if (!tensor.contiguous || tensor.dtype !== dtype || !inside) {
-      throw new ShapeError(
-        `write: ${data.length} ${dtype} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
-          `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
-      );
-    }
+    needRoom(tensor, data, start);
     if (data.length === 0 || this.dispatcher.rehearses) return;
     this.dispatcher.needDirect('write');
-    tensor.buffer.version++;
     this.queue.write(tensor.buffer, (tensor.offset + start) * 4, data);
   }
 
@@ -198,38 +184,22 @@ export class Device implements TensorDevice {
    * @throws the first error of anything that was recorded before; ShapeError for a tensor of another device
    */
   async readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
-    this.check();
+    this.failures.check();
     this.dispatcher.needDirect('read');
     this.needOwn(tensors, () => 'readAll');
-    const quantized = tensors.find(({ dtype }) => dtype === 'q8');
-    if (quantized)
-      throw new ShapeError(`read: q8${shapeText(quantized.shape)} is for products with it alone`);
-    const dense = this.scopes.run(() => {
-      const copies = tensors.map((tensor) => denseWords(tensor));
-      copies.forEach((copy) => this.scopes.release(copy));
-      return copies;
-    });
-    try {
-      return await this.readBack.read(dense);
-    } finally {
-      dense.forEach((tensor) => tensor.dispose());
-    }
+    return this.readBack.read(tensors);
   }
 
   /**
    * Submits what is recorded and reads a dense tensor of 4-byte elements as it is then, while work that is recorded
    * afterwards can run already. What goes wrong meanwhile is left for the next call that throws it: nobody may be waiting.
    * @returns undefined, or values of no meaning, where something went wrong
+   * @throws ShapeError for any other tensor, or one of another device
    */
   peek(tensor: Tensor): Promise<TensorData | undefined> {
-    this.check();
+    this.failures.check();
     this.dispatcher.needDirect('peek');
     this.needOwn([tensor], () => 'peek');
-    if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
-      throw new ShapeError(
-        `peek: ${tensor.dtype}${shapeText(tensor.shape)} is not dense, or of another type than f32, i32 or u32`,
-      );
-    }
     return this.readBack.peek(tensor);
   }
 
@@ -238,7 +208,7 @@ export class Device implements TensorDevice {
    * @param work records operations as usual; none of them is done, and what its tensors hold means nothing: keep none of them
    */
   async compile(work: () => void): Promise<void> {
-    this.check();
+    this.failures.check();
     await this.dispatcher.compile(work);
   }
 
@@ -247,7 +217,7 @@ export class Device implements TensorDevice {
    * @param work records operations as usual, and reads nothing; what its tensors hold means nothing: keep none of them
    */
   rehearse(work: () => void): void {
-    this.check();
+    this.failures.check();
     this.dispatcher.rehearse('rehearse', work);
   }
 
@@ -256,7 +226,7 @@ export class Device implements TensorDevice {
     return new Recording({
       record: (target, work) => this.dispatcher.record(target, work),
       repeat: (list) => {
-        this.check();
+        this.failures.check();
         this.dispatcher.repeat(list);
       },
       closeArena: (arena) => this.pool.closeArena(arena),
@@ -284,7 +254,7 @@ export class Device implements TensorDevice {
    * @throws EngineError without such a clock, or where the work does not fit one submit
    */
   async timeOnGpu(record: () => void): Promise<number> {
-    this.check();
+    this.failures.check();
     if (!this.hasClock) {
       throw new EngineError(`${this.adapter.name} has no clock to time work by (feature timestamp-query)`);
     }
@@ -295,9 +265,9 @@ export class Device implements TensorDevice {
   }
 
   /**
-   * Runs `work`; tensors made in it and not returned by it (alone, or in arrays, Maps and plain objects) are disposed at its
-   * end, which for asynchronous work is when its promise settles. Works that overlap in time each have their own scope; in
-   * browsers they must not overlap, see {@link exclusively}.
+   * Runs `work`; tensors made in it and not returned by it (alone, or in arrays, Sets, Maps and plain objects) are disposed
+   * at its end, which for asynchronous work is when its promise settles. Works that overlap in time each have their own
+   * scope; in browsers they must not overlap, see {@link exclusively}.
    */
   scope<T>(work: () => T): T {
     return this.scopes.run(work);
@@ -331,11 +301,6 @@ export class Device implements TensorDevice {
     this.gpu.destroy();
   }
 
-  /** @internal Throws what went wrong since the last call. */
-  check(): void {
-    this.failures.check();
-  }
-
   /**
    * @internal Records a launch over tensors that each fit a binding.
    * @throws EngineError where one does not, ShapeError for a tensor of another device
@@ -345,19 +310,9 @@ export class Device implements TensorDevice {
     tensors: readonly Tensor[],
     label: () => string,
   ): void {
-    this.check();
+    this.failures.check();
     this.needOwn(tensors, label);
-    const large = tensors.find((tensor) => !this.fitsBinding(tensor));
-    if (large) {
-      throw new EngineError(
-        `${label()}: the operand ${large.dtype}${shapeText(large.shape)} exceeds the adapter's largest binding of ` +
-          `${this.maxBindingBytes} bytes, and the work cannot be cut to fit. Use smaller operands, or another adapter.`,
-      );
-    }
-    const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits));
-    const launch = build(bound.map(({ operand }) => operand));
-    const bindings = bound.map(({ binding }) => binding);
-    this.dispatcher.dispatch(launch, bindings, tensors, label);
+    this.dispatcher.dispatch(build, tensors, label);
   }
 
   /** @internal */
@@ -372,7 +327,7 @@ export class Device implements TensorDevice {
 
   /** @internal */
   acquireBuffer(bytes: number, purpose: string): PooledBuffer {
-    this.check();
+    this.failures.check();
     return this.pool.acquire(bytes, purpose, this.dispatcher.arena);
   }
 
@@ -393,14 +348,5 @@ export class Device implements TensorDevice {
     throw new ShapeError(
       `${label()}: ${foreign.dtype}${shapeText(foreign.shape)} lies on another device; read it and make a tensor here`,
     );
-  }
-
-  private createBuffer(size: number, purpose: string): GPUBuffer {
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const make = (): GPUBuffer => this.gpu.createBuffer({ size, usage });
-    const undo = (): void => this.pool.markFaulty(buffer);
-    const watched = (): GPUBuffer => this.failures.watchValidity(purpose, make, undo);
-    const buffer = this.failures.watchMemory(purpose, watched, undo);
-    return buffer;
   }
 }

@@ -1,9 +1,10 @@
-import type { Launch } from '../kernels/index.js';
+import type { Launch, Operand } from '../kernels/index.js';
+import { type BindingLimits, bindTensor } from './binding_windows.js';
 import type { CommandList, CommandQueue } from './commands.js';
 import { EngineError } from './errors.js';
 import type { Arena } from './memory.js';
 import { beginWait } from './patient_polling.js';
-import type { Binding, ProgramCache } from './programs.js';
+import type { ProgramCache } from './programs.js';
 import type { RecordingTarget } from './recording.js';
 import type { Scopes } from './scopes.js';
 import type { Tensor } from './tensor.js';
@@ -20,11 +21,12 @@ export class Dispatcher {
     private readonly queue: CommandQueue,
     private readonly programs: ProgramCache,
     private readonly scopes: Scopes,
+    private readonly bindingLimits: BindingLimits,
   ) {}
 
   /** Names the work that was dispatched last. */
-  get lastWork(): (() => string) | undefined {
-    return this.last;
+  lastWork(): string | undefined {
+    return this.last?.();
   }
 
   /** Another number whenever recorded work became what would not be dispatched now. */
@@ -46,18 +48,23 @@ export class Dispatcher {
     return this.recording?.arena;
   }
 
-  /** @param bindings where `tensors` lie */
+  /**
+   * @param build makes the launch over the tensors as they are bound
+   * @throws EngineError where one does not fit a binding
+   */
   dispatch(
-    launch: Launch,
-    bindings: readonly Binding[],
+    build: (operands: readonly Operand[]) => Launch,
     tensors: readonly Tensor[],
     label: () => string,
   ): void {
+    const bound = tensors.map((tensor) => bindTensor(tensor, this.bindingLimits, label));
+    const launch = build(bound.map(({ operand }) => operand));
     if (this.rehearsed) {
       this.rehearsed.push(launch);
       return;
     }
     this.last = label;
+    const bindings = bound.map(({ binding }) => binding);
     this.queue.dispatch(launch, bindings, label, this.recording?.list);
     if (!this.recording) return;
     this.recording.list.lastWork = label;
@@ -68,6 +75,13 @@ export class Dispatcher {
     if (this.rehearses) return;
     this.queue.counts.flops += flops;
     if (this.recording) this.recording.list.flops += flops;
+  }
+
+  /** Drops what is not yet submitted, and keeps nothing that was made for it. */
+  discard(): void {
+    this.queue.discard();
+    this.programs.clearBindGroups();
+    this.outdateRecordings();
   }
 
   /** Does work in a scope, and takes it down. */

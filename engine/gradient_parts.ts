@@ -3,7 +3,7 @@ import type { GradientTarget, ViewStep } from './graph.js';
 import { add, cast, copyInto, reshape } from './operations/elementwise.js';
 import { fill } from './operations/fill.js';
 import { sum } from './operations/rows.js';
-import { type Tensor, type TensorDevice } from './tensor.js';
+import type { Tensor, TensorDevice } from './tensor.js';
 
 type Slice = Extract<ViewStep, { kind: 'slice' }>;
 

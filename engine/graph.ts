@@ -16,13 +16,13 @@ export interface GradientTarget {
 }
 
 /** A tensor that gradients are collected for. */
-export interface LeafOrigin {
+interface LeafOrigin {
   readonly kind: 'leaf';
   /** Sum of all gradients since it was last taken away. */
   gradient: Tensor | undefined;
 }
 
-export interface ViewOrigin {
+interface ViewOrigin {
   readonly kind: 'view';
   readonly base: GraphNode;
   readonly step: ViewStep;

@@ -1,7 +1,8 @@
 /** Arrays of the host, and the element types that they stand for. */
 import type { Dtype } from '../kernels/index.js';
 import { ShapeError } from './errors.js';
-import type { HostData } from './tensor.js';
+import { shapeText } from './shape.js';
+import type { HostData, Tensor } from './tensor.js';
 
 const hostDtypes: Readonly<Record<string, Dtype>> = {
   Float32Array: 'f32',
@@ -33,4 +34,15 @@ export function dtypeOf(operation: string, data: HostData): Dtype {
     );
   }
   return dtype;
+}
+
+/** @throws ShapeError unless the values fit a contiguous tensor of their type, from element `start` on */
+export function needRoom(tensor: Tensor, data: HostData, start: number): void {
+  const dtype = dtypeOf('write', data);
+  const inside = Number.isInteger(start) && start >= 0 && start + data.length <= tensor.size;
+  if (tensor.contiguous && tensor.dtype === dtype && inside) return;
+  throw new ShapeError(
+    `write: ${data.length} ${dtype} values at ${start} do not fit a ${tensor.contiguous ? '' : 'not '}` +
+      `contiguous ${tensor.dtype}${shapeText(tensor.shape)}`,
+  );
 }

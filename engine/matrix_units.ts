@@ -59,7 +59,7 @@ const allVariants: UnitVariants = {
 /**
  * Multiplies by each variant that the units allow, in every layout that a shader of theirs is made for, and by the plain one;
  * then attends likewise, for heads of common widths, and takes the gradients of that.
- * @param wanted what is tried: `forward` leaves out the gradients of attention, which are trusted to the plain way then
+ * @param use what they are tried for: `forward` leaves out the gradients of attention, which are trusted to the plain way then
  * @returns the units as far as they agree with the plain way. Undefined where products do not, the driver refuses them, or
  *   the units allow none
  * @throws DeviceLostError where the driver fails at it altogether
@@ -67,7 +67,7 @@ const allVariants: UnitVariants = {
 export async function trustedUnits(
   device: Device,
   offered: MatrixSizes,
-  wanted: 'forward' | 'all',
+  use: 'forward' | 'all',
   { products, attentions, gradients }: UnitVariants = allVariants,
 ): Promise<MatrixUnits | undefined> {
   const traits: AdapterTraits = {
@@ -82,7 +82,7 @@ export async function trustedUnits(
     ...offered,
     attend: await agree(device, () => possible(attentionTrials(device, traits, attentions))),
     attendBackward:
-      wanted === 'all' && (await agree(device, () => possible(gradientTrials(device, traits, gradients)))),
+      use === 'all' && (await agree(device, () => possible(gradientTrials(device, traits, gradients)))),
   };
 }
 

@@ -3,6 +3,7 @@
  * so that a steady workload allocates nothing. Live, pooled and peak bytes are always known.
  */
 import { OutOfMemoryError } from './errors.js';
+import type { FailureLog } from './failures.js';
 
 /** A buffer of the pool. `id` stays with the buffer, for cache keys. */
 export interface PooledBuffer {
@@ -34,15 +35,13 @@ export interface MemoryUsage {
   readonly liveBytes: number;
   /** Bytes of buffers that wait for reuse. */
   readonly pooledBytes: number;
-  /** Highest `liveBytes` since the device was opened or {@link BufferPool.resetPeak}. */
+  /** Highest `liveBytes` since the device was opened or {@link Device.resetStatistics}. */
   readonly peakBytes: number;
   readonly buffers: number;
 }
 
 /** What the pool needs of the device. */
-export interface PoolOwner {
-  /** Makes a GPU buffer of that many bytes. */
-  createBuffer(bytes: number, purpose: string): GPUBuffer;
+interface PoolOwner {
   /** Submits what is recorded: a buffer may not be destroyed before the commands that use it are submitted. */
   flush(): void;
   /** Forgets everything kept about a buffer that is about to be destroyed. */
@@ -56,7 +55,7 @@ const coarseBytes = 65_536;
 const spareBytes = 64 << 20;
 
 /** Size class of an allocation: a multiple of 256 bytes, of a quarter of its power of two, or of 64 KiB for large ones. */
-export function sizeClassBytes(bytes: number): number {
+function sizeClassBytes(bytes: number): number {
   if (bytes <= smallestBytes) return smallestBytes;
   if (bytes >= 8 * coarseBytes) return Math.ceil(bytes / coarseBytes) * coarseBytes;
   const step = 2 ** Math.max(8, Math.floor(Math.log2(bytes - 1)) - 2);
@@ -73,8 +72,9 @@ export class BufferPool {
   private readonly faulty = new WeakSet<GPUBuffer>();
 
   constructor(
+    private readonly gpu: GPUDevice,
+    private readonly failures: FailureLog,
     private readonly owner: PoolOwner,
-    private readonly maxBufferBytes: number,
     private readonly budgetBytes: number,
   ) {}
 
@@ -88,18 +88,12 @@ export class BufferPool {
     const size = sizeClassBytes(bytes);
     const waiting = arena?.free.get(size)?.pop();
     if (waiting) return waiting;
-    if (size > this.maxBufferBytes) {
-      throw new OutOfMemoryError(
-        `${purpose}: needs a buffer of ${megabytes(size)}; this adapter's largest is ${megabytes(this.maxBufferBytes)}. ` +
-          'Use a smaller batch, or precision f16.',
-      );
-    }
     const buffer = this.free.get(size)?.pop();
     if (buffer) this.pooledBytes -= size;
     else this.reserve(size, purpose);
     const acquired = buffer ?? {
       id: this.nextId++,
-      gpu: this.owner.createBuffer(size, purpose),
+      gpu: this.create(size, purpose),
       bytes: size,
       lastBatch: 0,
       version: 0,
@@ -111,18 +105,6 @@ export class BufferPool {
     this.liveBuffers++;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     return acquired;
-  }
-
-  /** Keeps a buffer that the driver could not make from being handed out again, also where it waits in the pool; those of an arena go when it closes. */
-  markFaulty(gpu: GPUBuffer): void {
-    this.faulty.add(gpu);
-    for (const list of this.free.values()) {
-      const at = list.findIndex((buffer) => buffer.gpu === gpu);
-      if (at < 0) continue;
-      const [buffer] = list.splice(at, 1) as [PooledBuffer];
-      this.pooledBytes -= buffer.bytes;
-      this.owner.forgetBuffer(buffer);
-    }
   }
 
   release(buffer: PooledBuffer): void {
@@ -172,6 +154,13 @@ export class BufferPool {
   }
 
   private reserve(size: number, purpose: string): void {
+    const { maxBufferSize } = this.gpu.limits;
+    if (size > maxBufferSize) {
+      throw new OutOfMemoryError(
+        `${purpose}: needs a buffer of ${megabytes(size)}; this adapter's largest is ${megabytes(maxBufferSize)}. ` +
+          'Use a smaller batch, or precision f16.',
+      );
+    }
     if (this.liveBytes + this.pooledBytes + size > 2 * Math.max(this.peakBytes, size) + spareBytes)
       this.trim();
     if (this.liveBytes + this.pooledBytes + size <= this.budgetBytes) return;
@@ -181,6 +170,30 @@ export class BufferPool {
         `${purpose}: needs ${megabytes(size)} beside ${megabytes(this.liveBytes)} in use; the memory budget is ` +
           `${megabytes(this.budgetBytes)}. Use a smaller batch, precision f16, or a larger budget (memoryBudgetBytes).`,
       );
+    }
+  }
+
+  private create(size: number, purpose: string): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const make = (): GPUBuffer => this.gpu.createBuffer({ size, usage });
+    const undo = (): void => this.markFaulty(buffer);
+    const watched = (): GPUBuffer => this.failures.watchValidity(purpose, make, undo);
+    const buffer = this.failures.watchMemory(purpose, watched, undo);
+    return buffer;
+  }
+
+  /**
+   * Keeps a buffer that the driver could not make from being handed out again, also where it waits in the pool; those of an
+   * arena go when it closes.
+   */
+  private markFaulty(gpu: GPUBuffer): void {
+    this.faulty.add(gpu);
+    for (const list of this.free.values()) {
+      const at = list.findIndex((buffer) => buffer.gpu === gpu);
+      if (at < 0) continue;
+      const [buffer] = list.splice(at, 1) as [PooledBuffer];
+      this.pooledBytes -= buffer.bytes;
+      this.owner.forgetBuffer(buffer);
     }
   }
 }

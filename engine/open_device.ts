@@ -4,6 +4,9 @@ import { Device } from './device.js';
 import { DeviceLostError } from './errors.js';
 import { matrixFeature, offeredMatrixUnits, trustedUnits } from './matrix_units.js';
 
+/** What units that multiply small matrices are used for. */
+type MatrixUnitUse = 'nothing' | 'forward' | 'all';
+
 export interface DeviceOptions extends AdapterOptions {
   /** Index in `listAdapters()`, part of an adapter's name, or `software`. Default: the first GPU, else the CPU. */
   readonly device?: string;
@@ -13,7 +16,7 @@ export interface DeviceOptions extends AdapterOptions {
    * What units that multiply small matrices are tried for when the device is opened, where the adapter has such, to be used in
    * f16 and int8. Less opens the device sooner: `forward` for work without gradients, `nothing` for work in f32. Default: `all`.
    */
-  readonly matrixUnits?: 'nothing' | 'forward' | 'all';
+  readonly matrixUnitUse?: MatrixUnitUse;
   /** Lowers the adapter's largest binding, to try how larger tensors are split. */
   readonly maxBindingBytes?: number;
 }
@@ -44,30 +47,27 @@ const openInstances: GPU[] = [];
  * @throws AdapterError that says what there is and what to do
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { matrixUnits = 'all' } = options;
-  const device = await open(options, matrixUnits);
+  const { matrixUnitUse = 'all' } = options;
+  const device = await open(options, matrixUnitUse);
   const offered = offeredMatrixUnits(device.info, device.gpu);
-  if (matrixUnits === 'nothing' || !offered) return device;
+  if (matrixUnitUse === 'nothing' || !offered) return device;
   try {
-    const units = await trustedUnits(device, offered, matrixUnits);
+    const units = await trustedUnits(device, offered, matrixUnitUse);
     if (units) device.useMatrixUnits(units);
     return device;
   } catch (error) {
     device.close();
     if (!(error instanceof DeviceLostError)) throw error;
     // The driver fails at them altogether: another device, which is asked for less.
-    return openDevice({ ...options, matrixUnits: matrixUnits === 'all' ? 'forward' : 'nothing' });
+    return openDevice({ ...options, matrixUnitUse: matrixUnitUse === 'all' ? 'forward' : 'nothing' });
   }
 }
 
-async function open(
-  options: DeviceOptions,
-  matrixUnits: NonNullable<DeviceOptions['matrixUnits']>,
-): Promise<Device> {
+async function open(options: DeviceOptions, matrixUnitUse: MatrixUnitUse): Promise<Device> {
   const found = await findAdapter(options.device, options);
   openInstances.push(found.instance);
   const { adapter } = found;
-  const wanted = matrixUnits === 'nothing' ? usefulFeatures : [...usefulFeatures, matrixFeature];
+  const wanted = matrixUnitUse === 'nothing' ? usefulFeatures : [...usefulFeatures, matrixFeature];
   const gpu = await adapter.requestDevice({
     label: 'clip4str-engine',
     requiredFeatures: wanted.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],

@@ -1,9 +1,12 @@
 import type { CommandQueue } from './commands.js';
-import { DeviceLostError } from './errors.js';
+import { denseWords } from './dense_words.js';
+import { DeviceLostError, ShapeError } from './errors.js';
 import type { FailureLog } from './failures.js';
 import { hostArrays } from './host_data.js';
 import { beginWait } from './patient_polling.js';
 import type { Binding } from './programs.js';
+import type { Scopes } from './scopes.js';
+import { shapeText } from './shape.js';
 import type { Tensor, TensorData } from './tensor.js';
 
 /** Larger mappable buffers are given back at once instead of kept for the next reading. */
@@ -37,31 +40,58 @@ export class ReadBack {
     private readonly gpu: GPUDevice,
     private readonly queue: CommandQueue,
     private readonly failures: FailureLog,
+    private readonly scopes: Scopes,
   ) {}
 
-  /** Reads dense tensors of 4-byte elements, all as they are now, with one wait. */
+  /**
+   * Reads tensors as all of them are now, with one wait.
+   * @throws the first error of anything that was recorded before; ShapeError for q8
+   */
   async read(tensors: readonly Tensor[]): Promise<TensorData[]> {
+    const dense = this.densely(tensors);
     let results: TensorData[];
     try {
-      results = await this.bring(tensors, 'readBacks');
+      results = await this.bring(dense, 'readBacks');
     } catch (error) {
       await this.failures.settle();
       const reason = error instanceof Error ? error.message : String(error);
       throw new DeviceLostError(`reading back failed: ${reason}`);
+    } finally {
+      dense.forEach((tensor) => tensor.dispose());
     }
     await this.failures.settle();
     return results;
   }
 
-  /** Reads a dense tensor; a failure stays with whoever settles it. */
-  async peek(tensor: Tensor): Promise<TensorData | undefined> {
-    try {
-      return (await this.bring([tensor], 'peeks'))[0];
-    } catch {
-      return undefined;
+  /**
+   * Reads a dense tensor of 4-byte elements; a failure stays with whoever settles it.
+   * @throws ShapeError at once for any other
+   */
+  peek(tensor: Tensor): Promise<TensorData | undefined> {
+    if (!tensor.contiguous || tensor.dtype === 'f16' || tensor.dtype === 'q8') {
+      throw new ShapeError(
+        `peek: ${tensor.dtype}${shapeText(tensor.shape)} is not dense, or of another type than f32, i32 or u32`,
+      );
     }
+    return this.bring([tensor], 'peeks').then(
+      ([values]) => values,
+      () => undefined,
+    );
   }
 
+  /** Handles of dense tensors of 4-byte elements, out of every scope. */
+  private densely(tensors: readonly Tensor[]): Tensor[] {
+    const quantized = tensors.find(({ dtype }) => dtype === 'q8');
+    if (quantized)
+      throw new ShapeError(`read: q8${shapeText(quantized.shape)} is for products with it alone`);
+    return this.scopes.run(() => {
+      const copies = tensors.map((tensor) => denseWords(tensor));
+      copies.forEach((copy) => this.scopes.release(copy));
+      return copies;
+    });
+  }
+
+  /** Brings dense tensors of 4-byte elements to the host. */
   private async bring(tensors: readonly Tensor[], counted: 'readBacks' | 'peeks'): Promise<TensorData[]> {
     const results = tensors.map(({ dtype, size }) => new hostArrays[dtype](size));
     const pieces = this.lay(tensors);

@@ -4,7 +4,7 @@ import type { Arena } from './memory.js';
 import type { Tensor } from './tensor.js';
 
 /** What a recording needs of its device. */
-export interface RecordingOwner {
+interface RecordingOwner {
   /** Runs work in a scope, its dispatches taken down and its new buffers kept in the arena. */
   record(target: RecordingTarget, work: () => void): void;
   repeat(list: CommandList): void;

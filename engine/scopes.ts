@@ -56,7 +56,7 @@ function endScope(scope: Scope, result: unknown): void {
   }
 }
 
-/** Tensors of a value, an array, a Map or a plain object, nested as they like. */
+/** Tensors of a value, an array, a Set, a Map or a plain object, nested as they like. */
 function tensorsIn(value: unknown): ReadonlySet<Tensor> {
   const found = new Set<Tensor>();
   const seen = new Set<unknown>();

@@ -7,7 +7,7 @@ export type Split = Readonly<Record<string, number>>;
 /** Operands by name, `output` among them; absent optional ones are undefined. */
 export type Operands = Readonly<Record<string, Tensor | undefined>>;
 
-/** Element-wise work can be cut along any axis. */
+/** Ways along each of the first axes: all of them for element-wise work, all but the last for work on rows. */
 export function anyAxis(rank: number, names: readonly string[]): Split[] {
   return Array.from({ length: rank }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
 }

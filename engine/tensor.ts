@@ -4,10 +4,10 @@ import {
   type Dtype,
   type Launch,
   type Operand,
+  type VariantChoices,
   bytesPerElement,
   elementCount,
   quantizedBlock,
-  type VariantChoices,
 } from '../kernels/index.js';
 import { DisposedError, ShapeError } from './errors.js';
 import { GraphNode, type ViewStep, isRecording } from './graph.js';

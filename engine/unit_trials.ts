@@ -21,7 +21,7 @@ import type { Tensor } from './tensor.js';
 export interface Trial {
   readonly plain: () => Tensor;
   readonly byUnits: readonly (() => Tensor)[];
-  /** Of results up to 60; with rounded weights up to 1, of gradients up to 7. */
+  /** By how much results may differ: products reach 60, attention, whose weights are rounded, 1, and its gradients 7. */
   readonly tolerance: number;
 }
 

@@ -62,8 +62,8 @@ describe('a device', () => {
 
   test('has the units where the adapter does, unless they are needed for nothing', async () => {
     expect(hasUnits(await openDevice())).toBe(true);
-    expect(hasUnits(await openDevice({ matrixUnits: 'forward' }))).toBe(true);
-    expect(hasUnits(await openDevice({ matrixUnits: 'nothing' }))).toBe(false);
+    expect(hasUnits(await openDevice({ matrixUnitUse: 'forward' }))).toBe(true);
+    expect(hasUnits(await openDevice({ matrixUnitUse: 'nothing' }))).toBe(false);
   });
 
   test('of a command has them unless all is in f32', async () => {
@@ -107,10 +107,10 @@ describe('a device that the driver loses at the units', () => {
     ['all', 1, [true, true]],
     ['all', 2, [true, true, false]],
     ['forward', 1, [true, false]],
-  ])('gives way to another: %s, lost %i times', async (matrixUnits, times, asked) => {
+  ])('gives way to another: %s, lost %i times', async (matrixUnitUse, times, asked) => {
     opened.length = 0;
     losses = times;
-    const device = await openDevice({ matrixUnits });
+    const device = await openDevice({ matrixUnitUse });
     expect(opened.map(({ gpu }) => gpu.features.has(features.at(-1)!))).toEqual(asked);
     for (const { ended } of opened.slice(0, -1)) expect((await ended).reason).toBe('destroyed');
     expect(device.gpu).toBe(opened.at(-1)!.gpu);

@@ -30,11 +30,10 @@ export async function readParameters(parameters: Parameters): Promise<Map<string
  *   shape
  */
 export function writeParameters(parameters: Parameters, values: ReadonlyMap<string, ParameterValues>): void {
-  for (const [name, { dtype, shape }] of parameters) {
+  for (const [name, { dtype, shape, size }] of parameters) {
     const given = values.get(name);
     if (!given) throw new EngineError(`writeParameters: there are no values for ${name}`);
-    const count = shape.reduce((product, size) => product * size, 1);
-    if (shapeText(given.shape) !== shapeText(shape) || given.values.length !== count || dtype !== 'f32') {
+    if (shapeText(given.shape) !== shapeText(shape) || given.values.length !== size || dtype !== 'f32') {
       throw new EngineError(
         `writeParameters: ${given.values.length} f32 values of shape ${shapeText(given.shape)} do not fit ${name}, ` +
           `${dtype}${shapeText(shape)}`,

@@ -1,24 +1,8 @@
-import { bytesPerElement, columnSumGroups, elementCount, launchColumnSum } from '../../kernels/index.js';
+import { columnSumGroups, elementCount, launchColumnSum } from '../../kernels/index.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, run } from './operation.js';
-
-/**
- * A tensor `[rows, ...]` in windows along its first axis, each of which fits a binding.
- * @param others tensors of as many rows, cut alike
- */
-export function rowParts(tensor: Tensor, others: readonly Tensor[] = []): (readonly Tensor[])[] {
-  const { device } = tensor;
-  const all = [tensor, ...others];
-  if (all.every((own) => device.fitsBinding(own))) return [all];
-  const rows = tensor.shape[0]!;
-  const rowBytes = Math.max(...all.map((own) => own.strides[0]! * bytesPerElement[own.dtype]));
-  // A window may begin within the alignment of a binding.
-  const size = Math.max(1, Math.floor((device.maxBindingBytes - 512) / rowBytes));
-  return Array.from({ length: Math.ceil(rows / size) }, (_, i) =>
-    all.map((own) => own.slice(0, i * size, Math.min(rows, (i + 1) * size))),
-  );
-}
+import { fittingEntries, rowParts } from './windows.js';
 
 /** Sum over all dimensions but the last: `[..., columns]` as `[columns]`, in the given tensor. */
 export function columnSum(x: Tensor, result: Tensor): Tensor {
@@ -52,7 +36,7 @@ const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   // Rows too many for a binding are added up in parts, of several rows each, so that there are fewer sums than rows.
-  splits: ({ x }) => (4 * 4 * x.shape[1]! <= x.device.maxBindingBytes - 512 ? [] : [{ x: 1, output: 0 }]),
+  splits: ({ x }) => (fittingEntries(x.device, 4 * x.shape[1]!) >= 4 ? [] : [{ x: 1, output: 0 }]),
 };
 
 /** The sum of all rows: `[rows, columns]` as `[columns]`, into `into` where given. */

@@ -1,8 +1,8 @@
 import { type RandomStream, elementCount, launchDropout } from '../../kernels/index.js';
 import type { Tensor } from '../tensor.js';
-import { rowParts } from './column_sum.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, needFloats, needTensors, run } from './operation.js';
+import { rowParts } from './windows.js';
 
 export interface DropoutAttributes {
   readonly probability: number;

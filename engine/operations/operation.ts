@@ -2,7 +2,14 @@
  * An operation is one row: its shape rule, how it runs, its gradients, what it costs and how it may be cut where an
  * operand is larger than a kernel can see.
  */
-import { type Cost, type Dtype, type Launch, type Operand, bytesPerElement } from '../../kernels/index.js';
+import {
+  type Cost,
+  type Dtype,
+  type Launch,
+  type Operand,
+  bytesPerElement,
+  elementCount,
+} from '../../kernels/index.js';
 import { EngineError, ShapeError } from '../errors.js';
 import { isRecorded, noGrad } from '../graph.js';
 import { shapeText } from '../shape.js';
@@ -117,7 +124,7 @@ export function dispatch(
 }
 
 /** An operation with its operands, as messages name it. */
-export function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
+function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
   return `${operation}(${tensors.flatMap((tensor) => (tensor ? [describe(tensor)] : [])).join(', ')})`;
 }
 
@@ -153,7 +160,6 @@ export function needFloats(operation: string, tensors: readonly (Tensor | undefi
 export function bytesOf(specifications: readonly (TensorSpecification | undefined)[]): number {
   return specifications.reduce((bytes, specification) => {
     if (!specification) return bytes;
-    const width = bytesPerElement[specification.dtype];
-    return bytes + specification.shape.reduce((count, size) => count * size, width);
+    return bytes + elementCount(specification.shape) * bytesPerElement[specification.dtype];
   }, 0);
 }

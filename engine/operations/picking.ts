@@ -1,4 +1,4 @@
-import { launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
+import { elementCount, launchEmbedding, launchEndPadding, launchGather } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
@@ -65,7 +65,7 @@ const embeddingRow: Operation<
     },
   },
   cost: ({ ids, positions }, output) => ({
-    flops: output.shape.reduce((count, size) => count * size, positions ? 2 : 1),
+    flops: (positions ? 2 : 1) * elementCount(output.shape),
     bytes: bytesOf([ids, positions, output, output]),
   }),
   splits: () => [
@@ -160,12 +160,9 @@ export function gather(x: Tensor, index: Tensor, axis: number): Tensor {
     );
   }
   return x.device.scope(() => {
-    const outer = before.reduce((count, size) => count * size, 1);
-    const folded = contiguous(x).reshape([
-      outer,
-      x.shape[d]!,
-      x.shape.slice(d + 1).reduce((n, size) => n * size, 1),
-    ]);
+    const outer = elementCount(before);
+    const inner = elementCount(x.shape.slice(d + 1));
+    const folded = contiguous(x).reshape([outer, x.shape[d]!, inner]);
     const picks = contiguous(index).reshape([outer, index.shape.at(-1)!]);
     return run(gatherRow, { x: folded, index: picks }, {}).reshape(x.shape.with(d, index.shape.at(-1)!));
   });

@@ -8,9 +8,10 @@ import {
 } from '../../kernels/index.js';
 import { anyAxis } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { columnSum, rowParts } from './column_sum.js';
+import { columnSum } from './column_sum.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, run } from './operation.js';
+import { rowParts } from './windows.js';
 
 /** Row kernels read the last dimension as it lies; a transposed operand is copied first. */
 export function withContiguousRows(x: Tensor): Tensor {

@@ -9,18 +9,13 @@ import {
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
 import { resolveAxis, shapeText } from '../shape.js';
-import type { Split } from '../splitting.js';
+import { anyAxis } from '../splitting.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { sumRows } from './column_sum.js';
 import { contiguous, scale } from './elementwise.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 import { layerNormGradients, softmaxGradientRow, withContiguousRows } from './row_gradients.js';
 import { scatter } from './scatter.js';
-
-/** Rows are independent, so the work can be cut along every other axis. */
-function outerAxes(rank: number, names: readonly string[]): Split[] {
-  return Array.from({ length: rank - 1 }, (_, axis) => Object.fromEntries(names.map((name) => [name, axis])));
-}
 
 function needRows(name: string, x: Tensor): void {
   if (x.rank === 0 || x.shape.at(-1) === 0) throw new ShapeError(`${name}: ${describe(x)} has no rows`);
@@ -50,7 +45,7 @@ const softmaxRow: Operation<{ x: Tensor }, { logarithm: boolean }> = {
     }),
   },
   cost: ({ x }, output) => ({ flops: 5 * x.size, bytes: bytesOf([x, output]) }),
-  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+  splits: ({ x }) => anyAxis(x.rank - 1, ['x', 'output']),
 };
 
 const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { epsilon: number }> = {
@@ -78,7 +73,7 @@ const layerNormRow: Operation<{ x: Tensor; weight: Tensor; bias: Tensor }, { eps
       layerNormGradients(saved('x'), saved('weight'), gradient, epsilon),
   },
   cost: ({ x, weight, bias }, output) => ({ flops: 8 * x.size, bytes: bytesOf([x, weight, bias, output]) }),
-  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+  splits: ({ x }) => anyAxis(x.rank - 1, ['x', 'output']),
 };
 
 type ReduceAttributes = { name: Reduction | 'mean'; divisor: number };
@@ -119,7 +114,7 @@ const reduceRow: Operation<{ x: Tensor }, ReduceAttributes> = {
     },
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
-  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+  splits: ({ x }) => anyAxis(x.rank - 1, ['x', 'output']),
 };
 
 /** Reduces long rows in stages: pieces of them, in f32, then what the pieces gave. */
@@ -151,7 +146,7 @@ const argmaxRow: Operation<{ x: Tensor }, Record<never, never>> = {
     dispatch('argmax', device, operands, ([from, to]) => launchArgmax(from!, to!, device.traits));
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
-  splits: ({ x }) => outerAxes(x.rank, ['x', 'output']),
+  splits: ({ x }) => anyAxis(x.rank - 1, ['x', 'output']),
 };
 
 export const rowOperations = [softmaxRow, layerNormRow, reduceRow, argmaxRow] as const;

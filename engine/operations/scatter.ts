@@ -10,7 +10,7 @@ import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { fill } from './fill.js';
 import { dispatch } from './operation.js';
-import { axisWindows } from './windows.js';
+import { axisWindows, fittingEntries } from './windows.js';
 
 interface ScatterTarget {
   readonly dtype: Dtype;
@@ -54,10 +54,8 @@ function scatterInto(parts: ScatterParts, { axis, outside, scale = 1 }: ScatterT
   const { device } = parts.gradient;
   const [outer, picks, inner] = parts.gradient.shape as [number, number, number];
   const rowBytes = inner * bytesPerElement[parts.gradient.dtype];
-  const fitting = device.fitsBinding(parts.gradient)
-    ? picks
-    : Math.floor((device.maxBindingBytes - 512) / rowBytes);
-  const most = Math.max(1, Math.min(scatterPicksLimit, fitting));
+  const fitting = device.fitsBinding(parts.gradient) ? picks : fittingEntries(device, rowBytes);
+  const most = Math.min(scatterPicksLimit, fitting);
   for (let start = 0; start < picks; start += most) {
     const end = Math.min(picks, start + most);
     const [gradient, index] = [parts.gradient, parts.index].map((own) => own.slice(1, start, end));

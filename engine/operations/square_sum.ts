@@ -1,9 +1,24 @@
 import { launchPartsSum, launchSquareSums, squareSumParts } from '../../kernels/index.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { dispatch } from './operation.js';
+import { axisWindows } from './windows.js';
 
-/** Sum of the squares of a dense tensor that fits a binding, into one f32. */
-export function squareSum(x: Tensor, result: Tensor): void {
+/**
+ * Sums of the squares of dense tensors.
+ * @param tensors at least one
+ * @returns `[windows]` f32: a sum for each window of a tensor that fits a binding
+ */
+export function squareSums(tensors: readonly Tensor[]): Tensor {
+  const windows = tensors
+    .filter(({ size }) => size > 0)
+    .flatMap((tensor) => axisWindows(tensor.reshape([tensor.size]), 0));
+  const sums = allocate(tensors[0]!.device, 'f32', [windows.length], 'squareSum');
+  windows.forEach(({ part }, i) => squareSum(part, sums.slice(0, i, i + 1)));
+  return sums;
+}
+
+/** Of a tensor that fits a binding, into one f32. */
+function squareSum(x: Tensor, result: Tensor): void {
   const { device } = x;
   const count = squareSumParts(x, device.traits);
   const parts = count === 1 ? result : allocate(device, 'f32', [count], 'squareSum');

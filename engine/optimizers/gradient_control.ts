@@ -3,8 +3,7 @@ import { launchGradientNorm } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
 import { noGrad } from '../graph.js';
 import { dispatch } from '../operations/operation.js';
-import { squareSum } from '../operations/square_sum.js';
-import { axisWindows } from '../operations/windows.js';
+import { squareSums } from '../operations/square_sum.js';
 import { type Tensor, allocate } from '../tensor.js';
 
 export interface GradientControl {
@@ -42,11 +41,7 @@ export function controlGradients(
   const { device } = first;
   return noGrad(() =>
     device.scope(() => {
-      const windows = gradients
-        .filter(({ size }) => size > 0)
-        .flatMap((gradient) => axisWindows(gradient.reshape([gradient.size]), 0));
-      const squares = allocate(device, 'f32', [windows.length], 'gradientNorm');
-      windows.forEach(({ part }, i) => squareSum(part, squares.slice(0, i, i + 1)));
+      const squares = squareSums(gradients);
       const control = allocate(device, 'f32', [2], 'gradientNorm');
       const skip = allocate(device, 'u32', [1], 'gradientNorm');
       dispatch('gradientNorm', device, [squares, control, skip], ([from, to, flag]) =>

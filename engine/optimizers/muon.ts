@@ -5,8 +5,7 @@ import { fill } from '../operations/fill.js';
 import { matmul } from '../operations/matmul.js';
 import { dispatch } from '../operations/operation.js';
 import { sum } from '../operations/rows.js';
-import { squareSum } from '../operations/square_sum.js';
-import { axisWindows } from '../operations/windows.js';
+import { squareSums } from '../operations/square_sum.js';
 import { shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
@@ -99,9 +98,6 @@ function orthogonalized(x: Tensor, tiny: Tensor): Tensor {
 }
 
 function norm(x: Tensor, tiny: Tensor): Tensor {
-  const { device } = x;
-  const windows = axisWindows(x.reshape([x.size]), 0);
-  const squares = allocate(device, 'f32', [windows.length], 'muon');
-  windows.forEach(({ part }, i) => squareSum(part, squares.slice(0, i, i + 1)));
-  return sqrt(add(windows.length > 1 ? sum(squares, [0]) : squares, tiny));
+  const squares = squareSums([x]);
+  return sqrt(add(squares.size > 1 ? sum(squares, [0]) : squares, tiny));
 }
