@@ -101,5 +101,6 @@ function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
     maxWorkgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
+    maxBoundTensors: gpu.limits.maxStorageBuffersPerShaderStage,
   };
 }

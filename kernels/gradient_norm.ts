@@ -1,12 +1,13 @@
 /**
- * The norm of all gradients together, and what follows from it for the optimizer, without leaving the GPU: each
- * tensor's sum of squares goes into a slot of one tensor, from which `launchGradientNorm` ends.
+ * The norm of all gradients together, and what follows from it for the optimizer, without leaving the GPU: sums of squares of
+ * all go into one tensor, from which `launchGradientNorm` ends.
  */
 import { isDense } from './dimensions.js';
 import {
   type AdapterTraits,
   type Launch,
   type Operand,
+  type Parameter,
   elementCount,
   f32,
   spreadWorkgroups,
@@ -25,55 +26,53 @@ function partSpan(x: Operand, traits: AdapterTraits): number {
   return traits.software ? 2048 * lanes : Math.max(16 * lanes, Math.ceil(vectors / 4096));
 }
 
-function launchSum(kernel: string, x: Operand, span: number, result: Operand, traits: AdapterTraits): Launch {
-  if (!isDense(x.shape, x.strides)) {
-    throw new Error(`${kernel}: [${x.shape.join(',')}] with strides [${x.strides.join(',')}] must be dense`);
-  }
-  const width = vectorWidth([x]);
-  const vectors = elementCount(x.shape) / width;
-  // An operand without elements has a sum too.
-  const parts = Math.max(1, Math.ceil(vectors / span));
-  const { lanes, subgroup } = rowLanes(traits);
-  return {
-    kernel,
-    file: 'sum_parts.wgsl',
-    defines: {
-      X: vectorType(x.dtype, width),
-      FLOATS: vectorType('f32', width),
-      WIDTH: width,
-      SQUARE: kernel === 'square_sums',
-      WORKGROUP: lanes,
-      SUBGROUP: subgroup,
-    },
-    features: [...storageFeatures([x]), ...(subgroup ? (['subgroups'] as const) : [])],
-    access: ['read', 'write'],
-    params: {
-      vectors: u32(vectors),
-      span: u32(span),
-      parts: u32(parts),
-      xOffset: u32(x.offset / width),
-      resultOffset: u32(result.offset),
-    },
-    workgroups: spreadWorkgroups(parts, traits),
-  };
+/** Vectors of a part, the same for every operand of a launch. */
+function spanOf(xs: readonly Operand[], traits: AdapterTraits): number {
+  return Math.max(...xs.map((x) => partSpan(x, traits)));
 }
 
-/** Parts in which `launchSquareSums` leaves its sum; where it is one, no second launch is needed. */
-export function squareSumParts(x: Operand, traits: AdapterTraits): number {
-  return Math.max(1, Math.ceil(elementCount(x.shape) / vectorWidth([x]) / partSpan(x, traits)));
+/** Parts in which `launchSquareSums` leaves its sums. */
+export function squareSumParts(xs: readonly Operand[], traits: AdapterTraits): number {
+  const [span, width] = [spanOf(xs, traits), vectorWidth(xs)];
+  return xs.reduce((parts, x) => parts + Math.ceil(elementCount(x.shape) / width / span), 0);
 }
 
 /**
- * Sums of squares of an f32 or f16 tensor, dense, in parts. Squares and sums are f32: a value beyond 1e19 counts as
- * not finite. Operands: x, result (f32, {@link squareSumParts} elements, dense).
+ * Sums of squares of dense f32 or f16 tensors, as many as a launch may bind, in parts. Squares and sums are f32: a value
+ * beyond 1e19 counts as not finite. Operands: the tensors, all of one type, result (f32, {@link squareSumParts} elements, dense).
  */
-export function launchSquareSums(x: Operand, result: Operand, traits: AdapterTraits): Launch {
-  return launchSum('square_sums', x, partSpan(x, traits), result, traits);
-}
-
-/** The sum of f32 parts, dense. Operands: parts, result (one f32). */
-export function launchPartsSum(parts: Operand, result: Operand, traits: AdapterTraits): Launch {
-  return launchSum('parts_sum', parts, Math.max(1, elementCount(parts.shape)), result, traits);
+export function launchSquareSums(xs: readonly Operand[], result: Operand, traits: AdapterTraits): Launch {
+  const { lanes, subgroup } = rowLanes(traits);
+  const [span, width] = [spanOf(xs, traits), vectorWidth(xs)];
+  const params: Record<string, Parameter> = { span: u32(span), resultOffset: u32(result.offset) };
+  let parts = 0;
+  for (const [s, { dtype, shape, strides, offset }] of xs.entries()) {
+    if (!isDense(shape, strides) || dtype !== xs[0]!.dtype) {
+      throw new Error(
+        `square_sums: ${dtype}[${shape.join(',')}] with strides [${strides.join(',')}] must be dense ${xs[0]!.dtype}`,
+      );
+    }
+    const vectors = elementCount(shape) / width;
+    Object.assign(params, { [`first${s}`]: u32(parts), [`vectors${s}`]: u32(vectors) });
+    params[`xOffset${s}`] = u32(offset / width);
+    parts += Math.ceil(vectors / span);
+  }
+  return {
+    kernel: 'square_sums',
+    file: 'square_sums.wgsl',
+    defines: {
+      SETS: xs.length,
+      X: vectorType(xs[0]!.dtype, width),
+      FLOATS: vectorType('f32', width),
+      WIDTH: width,
+      WORKGROUP: lanes,
+      SUBGROUP: subgroup,
+    },
+    features: [...storageFeatures(xs), ...(subgroup ? (['subgroups'] as const) : [])],
+    access: [...xs.map(() => 'read' as const), 'write'],
+    params: { ...params, parts: u32(parts) },
+    workgroups: spreadWorkgroups(parts, traits),
+  };
 }
 
 export interface GradientNormProblem {

@@ -1,19 +1,24 @@
 // From sums of squares of all gradients: control = (norm, factor) and skip. The norm is that of the gradients times
 // `unscale`; the factor is `unscale` times what brings a norm above maxNorm down to it, as PyTorch's clip_grad_norm_
 // does. Where the sum is not finite, skip is 1 and the factor 0. One workgroup.
-#include "long_sum.wgsl"
+#include "row_lanes.wgsl"
 
 @group(0) @binding(1) var<storage, read> squares: array<f32>;
 @group(0) @binding(2) var<storage, read_write> control: array<f32>;
 @group(0) @binding(3) var<storage, read_write> skip: array<u32>;
 
-fn term(i: u32) -> f32 {
-  return squares[params.squaresOffset + i];
-}
-
 @compute @workgroup_size($WORKGROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
-  let sum = long_sum(0u, params.count, lane);
+  var total = 0f;
+  for (var start = 0u; start < params.count; start += ${64 * WORKGROUP}u) {
+    let stop = min(params.count, start + ${64 * WORKGROUP}u);
+    var part = 0f;
+    for (var i = start + lane; i < stop; i += $WORKGROUP) {
+      part += squares[params.squaresOffset + i];
+    }
+    total += part;
+  }
+  let sum = row_sum(total, lane);
   if (lane > 0u) {
     return;
   }

@@ -1,10 +1,13 @@
 // x[i] = EXPRESSION(x[i], y[i]) in place. With SKIP nothing is changed where the flag that another kernel left is set.
-#include "stream.wgsl"
+#include "grid.wgsl"
+#include "stream_sets.wgsl"
 
-@group(0) @binding(1) var<storage, read_write> x_values: array<$X>;
-@group(0) @binding(2) var<storage, read> y_values: array<$Y>;
+#for s in 0..SETS
+@group(0) @binding(${2 * s + 1}) var<storage, read_write> x_$s: array<$X>;
+@group(0) @binding(${2 * s + 2}) var<storage, read> y_$s: array<$Y>;
+#end
 #if SKIP
-@group(0) @binding(3) var<storage, read> skip: array<u32>;
+@group(0) @binding(${2 * SETS + 1}) var<storage, read> skip: array<u32>;
 #end
 
 @compute @workgroup_size($WORKGROUP)
@@ -18,10 +21,13 @@ fn main(
     return;
   }
 #end
-  let span = stream_span(group, groups);
-  for (var i = span.first + lane; i < span.end; i += $WORKGROUP) {
-    let x = x_values[params.xOffset + i];
-    let y = $FLOATS(y_values[params.yOffset + i]);
-    x_values[params.xOffset + i] = $EXPRESSION;
+  let workgroup = workgroup_index(group, groups);
+#for s in 0..SETS
+  let span_$s = set_span(workgroup, params.first$s, params.vectors$s);
+  for (var i = span_${s}.first + lane; i < span_${s}.end; i += $WORKGROUP) {
+    let x = x_$s[params.xOffset$s + i];
+    let y = $FLOATS(y_$s[params.yOffset$s + i]);
+    x_$s[params.xOffset$s + i] = $EXPRESSION;
   }
+#end
 }

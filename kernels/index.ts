@@ -22,4 +22,5 @@ export * from './random.js';
 export * from './row_gradients.js';
 export * from './rows.js';
 export * from './scatter.js';
+export { setsPerLaunch } from './stream.js';
 export * from './variant.js';

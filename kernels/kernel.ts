@@ -49,6 +49,8 @@ export interface AdapterTraits {
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupStorageBytes: number;
   readonly maxWorkgroupsPerDimension: number;
+  /** Tensors that one launch may bind. */
+  readonly maxBoundTensors: number;
 }
 
 /** One bound buffer as a kernel sees it: offset and strides in elements. */

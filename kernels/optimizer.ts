@@ -1,13 +1,10 @@
 /**
- * Steps of optimizers, in place on f32 weights. Operands are dense and of one size, so that a tensor larger than a
- * binding is taken part by part.
+ * Steps of optimizers, in place on f32 weights, on as many as a launch may bind: most of a model's parameters are so small
+ * that starting a launch would take longer than their step. Operands are dense, those of a set of one size, so that a tensor
+ * larger than a binding is taken part by part.
  */
 import { type AdapterTraits, type Launch, type Operand, f32 } from './kernel.js';
-import { type Streamed, launchStream } from './stream.js';
-
-const read = (operand: Operand): Streamed => ({ operand, access: 'read' });
-const write = (operand: Operand): Streamed => ({ operand, access: 'write' });
-const readWrite = (operand: Operand): Streamed => ({ operand, access: 'readWrite' });
+import { launchStreams } from './stream.js';
 
 /** What every step takes from the kernel that measured the gradients (`launchGradientNorm`). */
 export interface GradientControl {
@@ -17,7 +14,7 @@ export interface GradientControl {
   readonly skip: Operand;
 }
 
-export interface AdamWOperands extends GradientControl {
+export type AdamWOperands = {
   /** f32, changed. */
   readonly parameter: Operand;
   /** f32 or f16. */
@@ -25,7 +22,7 @@ export interface AdamWOperands extends GradientControl {
   /** f32, changed; zeros before the first step. */
   readonly firstMoment: Operand;
   readonly secondMoment: Operand;
-}
+};
 
 export interface AdamWSettings {
   readonly learningRate: number;
@@ -36,19 +33,24 @@ export interface AdamWSettings {
   readonly step: number;
 }
 
-/** AdamW as PyTorch's, without amsgrad. Operands: parameter, gradient, first and second moment, factor, skip. */
-export function launchAdamW(operands: AdamWOperands, settings: AdamWSettings, traits: AdapterTraits): Launch {
+/** AdamW as PyTorch's, without amsgrad. Operands: those of each set in their order, factor, skip. */
+export function launchAdamW(
+  sets: readonly AdamWOperands[],
+  { factor, skip }: GradientControl,
+  settings: AdamWSettings,
+  traits: AdapterTraits,
+): Launch {
   const { learningRate, betas, epsilon, weightDecay, step } = settings;
-  const { parameter, gradient, firstMoment, secondMoment, factor, skip } = operands;
-  return launchStream(
+  return launchStreams(
     {
       kernel: 'adamw',
       file: 'adamw.wgsl',
-      streams: {
-        parameter: readWrite(parameter),
-        gradient: read(gradient),
-        first: readWrite(firstMoment),
-        second: readWrite(secondMoment),
+      sets,
+      access: {
+        parameter: 'readWrite',
+        gradient: 'read',
+        firstMoment: 'readWrite',
+        secondMoment: 'readWrite',
       },
       scalars: { factor, skip },
       // Differences from 1 are taken in double precision: in f32 they would lose their digits.
@@ -67,26 +69,31 @@ export function launchAdamW(operands: AdamWOperands, settings: AdamWSettings, tr
   );
 }
 
-export interface MomentumOperands extends GradientControl {
+export type MomentumOperands = {
   /** f32, changed; zeros before the first step. */
   readonly buffer: Operand;
   /** f32 or f16. */
   readonly gradient: Operand;
   /** f32 or f16: the direction, zeros where the step is skipped. */
   readonly result: Operand;
-}
+};
 
 /**
  * `buffer = momentum * buffer + gradient`, `result = gradient + momentum * buffer` (Nesterov): what Muon (Jordan et
- * al., 2024) makes orthogonal before it steps. Operands: buffer, gradient, result, factor, skip.
+ * al., 2024) makes orthogonal before it steps. Operands: those of each set in their order, factor, skip.
  */
-export function launchMomentum(operands: MomentumOperands, momentum: number, traits: AdapterTraits): Launch {
-  const { buffer, gradient, result, factor, skip } = operands;
-  return launchStream(
+export function launchMomentum(
+  sets: readonly MomentumOperands[],
+  { factor, skip }: GradientControl,
+  momentum: number,
+  traits: AdapterTraits,
+): Launch {
+  return launchStreams(
     {
       kernel: 'momentum',
       file: 'momentum.wgsl',
-      streams: { buffer: readWrite(buffer), gradient: read(gradient), result: write(result) },
+      sets,
+      access: { buffer: 'readWrite', gradient: 'read', result: 'write' },
       scalars: { factor, skip },
       params: { momentum: f32(momentum) },
     },
@@ -94,12 +101,12 @@ export function launchMomentum(operands: MomentumOperands, momentum: number, tra
   );
 }
 
-export interface UpdateOperands extends Pick<GradientControl, 'skip'> {
+export type UpdateOperands = {
   /** f32, changed. */
   readonly parameter: Operand;
   /** f32 or f16. */
   readonly update: Operand;
-}
+};
 
 export interface UpdateSettings {
   readonly learningRate: number;
@@ -109,21 +116,22 @@ export interface UpdateSettings {
 }
 
 /**
- * `parameter = parameter * (1 - learningRate * weightDecay) - learningRate * scale * update`. Operands: parameter,
- * update, skip.
+ * `parameter = parameter * (1 - learningRate * weightDecay) - learningRate * scale * update`. Operands: those of each set in
+ * their order, skip.
  */
 export function launchUpdate(
-  operands: UpdateOperands,
-  settings: UpdateSettings,
+  sets: readonly UpdateOperands[],
+  skip: Operand,
+  { learningRate, weightDecay, scale }: UpdateSettings,
   traits: AdapterTraits,
 ): Launch {
-  const { learningRate, weightDecay, scale } = settings;
-  return launchStream(
+  return launchStreams(
     {
       kernel: 'update',
       file: 'in_place.wgsl',
-      streams: { x: readWrite(operands.parameter), y: read(operands.update) },
-      scalars: { skip: operands.skip },
+      sets: sets.map(({ parameter, update }) => ({ x: parameter, y: update })),
+      access: { x: 'readWrite', y: 'read' },
+      scalars: { skip },
       defines: { SKIP: true, EXPRESSION: 'x * params.decay - y * params.rate' },
       params: { decay: f32(1 - learningRate * weightDecay), rate: f32(learningRate * scale) },
     },
@@ -131,13 +139,21 @@ export function launchUpdate(
   );
 }
 
-/** `average += (value - average) * weight`, with `average` f32. Operands: average, value. */
-export function launchLerp(average: Operand, value: Operand, weight: number, traits: AdapterTraits): Launch {
-  return launchStream(
+export type LerpOperands = {
+  /** f32, changed. */
+  readonly average: Operand;
+  /** f32 or f16. */
+  readonly value: Operand;
+};
+
+/** `average += (value - average) * weight`. Operands: those of each set in their order. */
+export function launchLerp(sets: readonly LerpOperands[], weight: number, traits: AdapterTraits): Launch {
+  return launchStreams(
     {
       kernel: 'lerp',
       file: 'in_place.wgsl',
-      streams: { x: readWrite(average), y: read(value) },
+      sets: sets.map(({ average, value }) => ({ x: average, y: value })),
+      access: { x: 'readWrite', y: 'read' },
       defines: { SKIP: false, EXPRESSION: 'x + (y - x) * params.weight' },
       params: { weight: f32(weight) },
     },

@@ -1,7 +1,7 @@
 /** Kernels that draw random numbers. */
 import { type AdapterTraits, type Launch, type Operand, type Parameter, f32, u32 } from './kernel.js';
 import { type RandomStream, streamWords } from './philox.js';
-import { launchStream } from './stream.js';
+import { launchStreams } from './stream.js';
 
 function streamParameters(stream: RandomStream): Record<string, Parameter> {
   const [low, high] = streamWords(stream);
@@ -36,11 +36,12 @@ export function launchDropout(problem: DropoutProblem, traits: AdapterTraits): L
     throw new RangeError(`dropout: the probability is ${probability}; expected a number from 0 to 1`);
   }
   const vectors = first % 4 === 0;
-  const launch = launchStream(
+  const launch = launchStreams(
     {
       kernel: 'dropout',
       file: 'dropout.wgsl',
-      streams: { x: { operand: x, access: 'read' }, result: { operand: result, access: 'write' } },
+      sets: [{ x, result }],
+      access: { x: 'read', result: 'write' },
       vectors,
       params: {
         ...streamParameters(problem.stream),

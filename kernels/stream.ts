@@ -13,17 +13,18 @@ import {
   u32,
 } from './kernel.js';
 
-/** An operand of a stream; its offset reaches the kernel as `<name>Offset`, its element type as `<NAME>`. */
-export interface Streamed {
-  readonly operand: Operand;
-  readonly access: Access;
-}
+/** Dense operands of one size that a kernel goes through side by side, by name. */
+export type StreamSet<Name extends string> = Readonly<Record<Name, Operand>>;
 
-interface Stream {
+interface Streams<Name extends string> {
   readonly kernel: string;
   readonly file: string;
-  /** Dense operands of one size, in the order of their bindings. */
-  readonly streams: Readonly<Record<string, Streamed>>;
+  /**
+   * In the order of their bindings. Those of set `s` reach the kernel with their offsets as `<name>Offset<s>`; types are as in the
+   * first set, the element type of a name as `<NAME>`.
+   */
+  readonly sets: readonly StreamSet<Name>[];
+  readonly access: Readonly<Record<Name, Access>>;
   /** Operands of one element, bound after them. */
   readonly scalars?: Readonly<Record<string, Operand>>;
   /** Whether this launch can take several elements at once, where its operands can. */
@@ -56,48 +57,88 @@ export function streamSpan(vectors: number, traits: AdapterTraits): { lanes: num
 }
 
 /**
- * One launch over all elements of its streams.
- * @throws Error where they are not dense or differ in size
+ * One launch over all elements of its sets.
+ * @throws Error where operands are not dense, those of a set differ in size, or sets in types
  */
-export function launchStream(stream: Stream, traits: AdapterTraits): Launch {
-  const entries = Object.entries(stream.streams);
-  const operands = entries.map(([, { operand }]) => operand);
-  const count = elementCount(operands[0]!.shape);
-  for (const [name, { operand }] of entries) {
-    if (!isDense(operand.shape, operand.strides) || elementCount(operand.shape) !== count) {
-      throw new Error(
-        `${stream.kernel}: ${name} [${operand.shape.join(',')}] with strides [${operand.strides.join(',')}] ` +
-          `must be dense and of ${count} elements`,
-      );
-    }
-  }
+export function launchStreams<Name extends string>(stream: Streams<Name>, traits: AdapterTraits): Launch {
+  const { kernel, sets, access } = stream;
+  const names = Object.keys(access) as Name[];
+  const counts = sets.map((set) => checkedCount(kernel, names, set, sets[0]!));
+  const operands = sets.flatMap((set) => names.map((name) => set[name]));
   const scalars = Object.entries(stream.scalars ?? {});
   const width = (stream.vectors ?? true) ? vectorWidth(operands) : 1;
-  const vectors = count / width;
-  const { lanes, span } = streamSpan(vectors, traits);
+  const vectors = counts.map((count) => count / width);
+  const { lanes, span } = streamSpan(Math.max(...vectors), traits);
+  const params: Record<string, Parameter> = { span: u32(span) };
+  let workgroups = 0;
+  for (const [s, set] of sets.entries()) {
+    params[`first${s}`] = u32(workgroups);
+    params[`vectors${s}`] = u32(vectors[s]!);
+    for (const name of names) params[`${name}Offset${s}`] = u32(set[name].offset / width);
+    workgroups += Math.ceil(vectors[s]! / span);
+  }
+  for (const [name, { offset }] of scalars) params[`${name}Offset`] = u32(offset);
   return {
-    kernel: stream.kernel,
+    kernel,
     file: stream.file,
     defines: {
+      SETS: sets.length,
       WIDTH: width,
       FLOATS: vectorType('f32', width),
       WORKGROUP: lanes,
       ...Object.fromEntries(
-        entries.map(([name, { operand }]) => [name.toUpperCase(), vectorType(operand.dtype, width)]),
+        names.map((name) => [name.toUpperCase(), vectorType(sets[0]![name].dtype, width)]),
       ),
       ...stream.defines,
     },
     features: storageFeatures(operands),
-    access: [...entries.map(([, { access }]) => access), ...scalars.map(() => 'read' as const)],
-    params: {
-      vectors: u32(vectors),
-      span: u32(span),
-      ...Object.fromEntries(
-        entries.map(([name, { operand }]) => [`${name}Offset`, u32(operand.offset / width)]),
-      ),
-      ...Object.fromEntries(scalars.map(([name, { offset }]) => [`${name}Offset`, u32(offset)])),
-      ...stream.params,
-    },
-    workgroups: spreadWorkgroups(Math.ceil(vectors / span), traits),
+    access: [...sets.flatMap(() => names.map((name) => access[name])), ...scalars.map(() => 'read' as const)],
+    params: { ...params, ...stream.params },
+    workgroups: spreadWorkgroups(workgroups, traits),
   };
+}
+
+/** Elements of each operand of a set. */
+function checkedCount<Name extends string>(
+  kernel: string,
+  names: readonly Name[],
+  set: StreamSet<Name>,
+  first: StreamSet<Name>,
+): number {
+  const count = elementCount(set[names[0]!].shape);
+  for (const name of names) {
+    const { shape, strides, dtype } = set[name];
+    if (!isDense(shape, strides) || elementCount(shape) !== count || dtype !== first[name].dtype) {
+      throw new Error(
+        `${kernel}: ${name} ${dtype}[${shape.join(',')}] with strides [${strides.join(',')}] ` +
+          `must be dense ${first[name].dtype} of ${count} elements`,
+      );
+    }
+  }
+  return count;
+}
+
+/**
+ * Shares sets out to launches, those alike in types and vectors together.
+ * @param most sets that a launch may bind
+ */
+export function setsPerLaunch<Set extends StreamSet<string>>(sets: readonly Set[], most: number): Set[][] {
+  const alike = new Map<string, Set[]>();
+  for (const set of sets) {
+    const operands = Object.values(set);
+    const key = `${vectorWidth(operands)} ${operands.map(({ dtype }) => dtype).join(' ')}`;
+    const others = alike.get(key);
+    if (others) others.push(set);
+    else alike.set(key, [set]);
+  }
+  return [...alike.values()].flatMap((group) => {
+    const launches: Set[][] = [];
+    for (let first = 0; first < group.length;) {
+      // Each number of sets is a program of its own to compile: what is left takes powers of two.
+      const left = group.length - first;
+      const count = left >= most ? most : 2 ** Math.floor(Math.log2(left));
+      launches.push(group.slice(first, (first += count)));
+    }
+    return launches;
+  });
 }

@@ -296,6 +296,7 @@ describe('attention variants', () => {
         maxWorkgroupInvocations: 256,
         maxWorkgroupStorageBytes: 16_384,
         maxWorkgroupsPerDimension: 65_535,
+        maxBoundTensors: 8,
         ...traits,
       };
       return chooseVariant(attentionFamily, problem, { traits: seen }).name;

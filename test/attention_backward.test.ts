@@ -280,6 +280,7 @@ describe('variants of the gradients of attention', () => {
         maxWorkgroupInvocations: 256,
         maxWorkgroupStorageBytes: 16_384,
         maxWorkgroupsPerDimension: 65_535,
+        maxBoundTensors: 8,
         ...traits,
       };
       const variant = chooseVariant(attentionBackwardFamily, problem, { traits: seen });

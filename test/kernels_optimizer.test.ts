@@ -3,10 +3,13 @@ import { describe, expect, test } from '@jest/globals';
 import type { Tensor } from '../engine/index.js';
 import {
   type AdamWSettings,
+  type Operand,
+  elementCount,
   launchAdamW,
   launchLerp,
   launchMomentum,
   launchUpdate,
+  setsPerLaunch,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { readJsonFixture, readTensorFixture } from './support/fixtures.js';
@@ -46,8 +49,8 @@ function stepAdamW(
   // The factor lies behind the norm, as launchGradientNorm leaves it.
   const control = floatsOf([NaN, factor]).slice(0, 1, 2);
   launcher.run([parameter, gradient, first, second, control, flag(skip)], ([p, g, m, v, f, s], traits) => {
-    const operands = { parameter: p!, gradient: g!, firstMoment: m!, secondMoment: v!, factor: f!, skip: s! };
-    return launchAdamW(operands, settings, traits);
+    const operands = { parameter: p!, gradient: g!, firstMoment: m!, secondMoment: v! };
+    return launchAdamW([operands], { factor: f!, skip: s! }, settings, traits);
   });
 }
 
@@ -151,7 +154,8 @@ describe.each(adapterForms.slice(0, 2))('optimizers %s', (_, own) => {
       moved(launcher(), { buffer: buffer!, gradient, result: direction }, 0.9, { skip: 7 });
       launcher().run([parameter!, gradient, flag(2)], ([x, y, s], traits) =>
         launchUpdate(
-          { parameter: x!, update: y!, skip: s! },
+          [{ parameter: x!, update: y! }],
+          s!,
           { learningRate: 1, weightDecay: 1, scale: 1 },
           traits,
         ),
@@ -190,7 +194,7 @@ describe.each(adapterForms.slice(0, 2))('optimizers %s', (_, own) => {
       const update = await stored(device(), random.floats(count), [count], dtype);
       const settings = { learningRate: 0.02, weightDecay: 0.1, scale: 3 };
       launcher().run([parameter, update.tensor, flag(0)], ([x, y, s], traits) =>
-        launchUpdate({ parameter: x!, update: y!, skip: s! }, settings, traits),
+        launchUpdate([{ parameter: x!, update: y! }], s!, settings, traits),
       );
       expectClose(
         await parameter.read(),
@@ -206,7 +210,9 @@ describe.each(adapterForms.slice(0, 2))('optimizers %s', (_, own) => {
       const value = await stored(device(), random.floats(count), [count], dtype);
       const average = floatsOf(start);
       const lerp = (weight: number): void =>
-        launcher().run([average, value.tensor], ([x, y], traits) => launchLerp(x!, y!, weight, traits));
+        launcher().run([average, value.tensor], ([x, y], traits) =>
+          launchLerp([{ average: x!, value: y! }], weight, traits),
+        );
       lerp(0.25);
       const expected = Array.from(start, (x, i) => x + (value.values[i]! - x) / 4);
       expectClose(await average.read(), expected);
@@ -218,6 +224,124 @@ describe.each(adapterForms.slice(0, 2))('optimizers %s', (_, own) => {
   });
 });
 
+describe.each(adapterForms.slice(0, 2))('several sets in a launch %s', (_, own) => {
+  const launcher = (): Launcher => new Launcher(device(), own);
+  // Workgroups of the first are several, and so are those of the last.
+  const sizes = [20_004, 4, 12_000];
+
+  /** Tensors of such sizes, with NaN around them, and what they must be after some work. */
+  function laid(random: Random, around: Tensor[]): Tensor[] {
+    return sizes.map((size) => {
+      const whole = poisoned(device(), [size + 8]);
+      device().write(whole, random.floats(size), 4);
+      around.push(whole);
+      return whole.slice(0, 4, size + 4);
+    });
+  }
+
+  /** All in one launch, and each in one of its own: the same in every bit, and nothing beside them. */
+  async function compare(
+    names: readonly string[],
+    work: (sets: readonly (readonly Tensor[])[]) => void,
+  ): Promise<void> {
+    const results: Float32Array[][] = [];
+    for (const together of [true, false]) {
+      const random = new Random(3);
+      const around: Tensor[] = [];
+      const operands = names.map(() => laid(random, around));
+      const sets = sizes.map((_, i) => operands.map((own) => own[i]!));
+      if (together) work(sets);
+      else sets.forEach((set) => work([set]));
+      results.push(await Promise.all(around.map(async (whole) => (await whole.read()) as Float32Array)));
+    }
+    expect(results[0]!.map(bitsOf)).toEqual(results[1]!.map(bitsOf));
+    for (const [i, values] of results[0]!.entries()) {
+      const size = sizes[i % sizes.length]!;
+      expect(values.filter(Number.isNaN)).toHaveLength(8);
+      expect(values.subarray(4, size + 4)).not.toContain(NaN);
+    }
+  }
+
+  test('AdamW', () =>
+    compare(['parameter', 'gradient', 'first', 'second'], (sets) => {
+      // A second moment is no less than zero.
+      sets.forEach(([, , , second]) => {
+        device().write(second!.view([second!.size], [1], 4), new Random(9).floats(second!.size, 0, 1), 0);
+      });
+      const control = [floatsOf([0.5]), flag(0)];
+      launcher().run([...sets.flat(), ...control], (operands, traits) => {
+        const [factor, skip] = operands.slice(-2);
+        const given = sets.map((_, i) => {
+          const [parameter, gradient, firstMoment, secondMoment] = operands.slice(4 * i);
+          return {
+            parameter: parameter!,
+            gradient: gradient!,
+            firstMoment: firstMoment!,
+            secondMoment: secondMoment!,
+          };
+        });
+        return launchAdamW(given, { factor: factor!, skip: skip! }, settingsAt(2), traits);
+      });
+    }));
+
+  test.each([0, 1])('momentum, skipped: %i', (skipped) =>
+    compare(['buffer', 'gradient', 'result'], (sets) => {
+      launcher().run([...sets.flat(), floatsOf([0.5]), flag(skipped)], (operands, traits) => {
+        const [factor, skip] = operands.slice(-2);
+        const given = sets.map((_, i) => {
+          const [buffer, gradient, result] = operands.slice(3 * i);
+          return { buffer: buffer!, gradient: gradient!, result: result! };
+        });
+        return launchMomentum(given, { factor: factor!, skip: skip! }, 0.9, traits);
+      });
+    }),
+  );
+
+  test('updates and averages', () =>
+    compare(['parameter', 'update'], (sets) => {
+      const pairs = (operands: readonly Operand[]) =>
+        sets.map((_, i) => ({ parameter: operands[2 * i]!, update: operands[2 * i + 1]! }));
+      launcher().run([...sets.flat(), flag(0)], (operands, traits) => {
+        const settings = { learningRate: 0.1, weightDecay: 0.2, scale: 2 };
+        return launchUpdate(pairs(operands), operands.at(-1)!, settings, traits);
+      });
+      launcher().run(sets.flat(), (operands, traits) => {
+        const given = pairs(operands).map(({ parameter, update }) => ({ average: parameter, value: update }));
+        return launchLerp(given, 0.25, traits);
+      });
+    }));
+
+  test('are shared out by types and sizes, as many to a launch as it may bind, the rest by powers of two', () => {
+    const set = (count: number, dtype: 'f32' | 'f16' = 'f32', offset = 0) => ({
+      x: { dtype, shape: [count], strides: [1], offset },
+    });
+    const sets = [set(4), set(3), set(8), set(4, 'f16'), set(12), set(16), set(4, 'f32', 2), set(5), set(20)];
+    const counts = setsPerLaunch(sets, 2).map((own) => own.map(({ x }) => elementCount(x.shape)));
+    expect(counts).toEqual([[4, 8], [12, 16], [20], [3, 4], [5], [4]]);
+    expect(setsPerLaunch(sets, 1)).toHaveLength(sets.length);
+    const many = Array.from({ length: 19 }, () => set(4));
+    expect(setsPerLaunch(many, 6).map(({ length }) => length)).toEqual([6, 6, 6, 1]);
+    expect(setsPerLaunch(many, 13).map(({ length }) => length)).toEqual([13, 4, 2]);
+    expect(setsPerLaunch([], 3)).toEqual([]);
+  });
+
+  test('must have the types of the first', () => {
+    const [x, y] = [poisoned(device(), [4]), poisoned(device(), [4], 'f16')];
+    expect(() =>
+      launcher().run([x, x, x, y], ([a, b, c, d], traits) =>
+        launchLerp(
+          [
+            { average: a!, value: b! },
+            { average: c!, value: d! },
+          ],
+          1,
+          traits,
+        ),
+      ),
+    ).toThrow(/lerp: y f16\[4\] .* must be dense f32 of 4 elements/);
+  });
+});
+
 function moved(
   launcher: Launcher,
   { buffer, gradient, result }: Record<'buffer' | 'gradient' | 'result', Tensor>,
@@ -225,7 +349,7 @@ function moved(
   { factor = 1, skip = 0 } = {},
 ): void {
   launcher.run([buffer, gradient, result, floatsOf([factor]), flag(skip)], ([b, g, r, f, s], traits) =>
-    launchMomentum({ buffer: b!, gradient: g!, result: r!, factor: f!, skip: s! }, momentum, traits),
+    launchMomentum([{ buffer: b!, gradient: g!, result: r! }], { factor: f!, skip: s! }, momentum, traits),
   );
 }
 
@@ -252,10 +376,12 @@ describe('optimizers', () => {
   test('operands must be dense and of one size', () => {
     const [x, y] = [poisoned(device(), [4, 3]), poisoned(device(), [4, 2])];
     const lerp = (average: Tensor, value: Tensor): void =>
-      new Launcher(device()).run([average, value], ([a, b], traits) => launchLerp(a!, b!, 1, traits));
-    expect(() => lerp(x, y)).toThrow(/lerp: y \[4,2\] .* must be dense and of 12 elements/);
+      new Launcher(device()).run([average, value], ([a, b], traits) =>
+        launchLerp([{ average: a!, value: b! }], 1, traits),
+      );
+    expect(() => lerp(x, y)).toThrow(/lerp: y f32\[4,2\] .* must be dense f32 of 12 elements/);
     expect(() => lerp(x.transpose(), poisoned(device(), [4, 3]))).toThrow(
-      /lerp: x \[3,4\] with strides \[1,3\]/,
+      /lerp: x f32\[3,4\] with strides \[1,3\]/,
     );
   });
 });

@@ -25,6 +25,7 @@ const gpu: AdapterTraits = {
   maxWorkgroupInvocations: 256,
   maxWorkgroupStorageBytes: 49_152,
   maxWorkgroupsPerDimension: 65_535,
+  maxBoundTensors: 8,
 };
 const matrixUnits = { rows: 16, columns: 16, depth: 16, lanes: 32, attend: true, attendBackward: true };
 

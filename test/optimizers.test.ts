@@ -99,6 +99,52 @@ describe.each<[string, (groups: ConstructorParameters<typeof AdamW>[0]) => Optim
   const shape = [6, 4];
   const values = (seed: number): Float32Array<ArrayBuffer> => new Random(seed).floats(24);
 
+  test('takes many parameters together as it takes each alone, in fewer launches', async () => {
+    const random = new Random(6);
+    const shapes = [...new Array<number[]>(9).fill([6, 4]), [5, 3], [3, 5], [4, 6], [5, 3], [40, 60], [6, 4]];
+    const given = shapes.map((own) => ({
+      shape: own,
+      start: random.floats(sizeOf(own)),
+      gradients: [1, 2].map(() => random.floats(sizeOf(own))),
+    }));
+    const launches: number[] = [];
+    const results: (readonly Float32Array[])[] = [];
+    for (const [on, together] of [
+      [device(), true],
+      [device(), false],
+      [limited(), true],
+    ] as const) {
+      const parameters = given.map(({ start, shape: own }) => parameterOf(start, own, on));
+      const named = parameters.map((parameter, i) => [`p${i}`, parameter] as const);
+      // Two groups that are trained differently.
+      const groups = [named.filter((_, i) => i % 5 !== 0), named.filter((_, i) => i % 5 === 0)].map(
+        (own, i) => ({ parameters: new Map(own), learningRate: 0.02 + 0.01 * i, weightDecay: 0.1 * i }),
+      );
+      const optimizers = together
+        ? [make(groups)]
+        : groups.flatMap((group) =>
+            [...group.parameters].map((own) => make([{ ...group, parameters: new Map([own]) }])),
+          );
+      let count = 0;
+      for (const step of [0, 1]) {
+        given.forEach(({ gradients }, i) => setGradient(parameters[i]!, gradients[step]!));
+        on.resetStatistics();
+        optimizers.forEach((optimizer) => optimizer.step());
+        count = on.counts.dispatches;
+      }
+      launches.push(count);
+      results.push((await on.readAll(parameters)) as Float32Array[]);
+      for (const owner of [...parameters, ...optimizers]) owner.dispose();
+      expect(on.memory.liveBytes).toBe(0);
+    }
+    const [all, alone, parts] = results;
+    all!.forEach((values, i) => {
+      expectClose(values, alone![i]!, 1e-6);
+      expectClose(parts![i]!, alone![i]!, 1e-5);
+    });
+    expect(launches[0]).toBeLessThan(launches[1]! / 2);
+  });
+
   test('goes on from a saved state as if it had never stopped', async () => {
     const through = parameterOf(values(1), shape);
     const first = make(single(through, 0.02, 0.1));

@@ -27,6 +27,7 @@ const gpu: AdapterTraits = {
   maxWorkgroupInvocations: 256,
   maxWorkgroupStorageBytes: 16_384,
   maxWorkgroupsPerDimension: 65_535,
+  maxBoundTensors: 8,
 };
 const software: AdapterTraits = { ...gpu, subgroupSize: 8, software: true };
 

@@ -37,7 +37,8 @@ export class WeightAverage {
   /** Takes the weights as they are now into the mean. */
   update(): void {
     this.count++;
-    for (const [name, mean] of this.state) moveTowards(mean, this.weights.get(name)!, 1 / this.count);
+    const pairs = [...this.state].map(([name, average]) => ({ average, value: this.weights.get(name)! }));
+    moveTowards(pairs, 1 / this.count);
   }
 
   dispose(): void {

@@ -7,7 +7,6 @@ import {
   launchGradientNorm,
   launchLerp,
   launchMomentum,
-  launchPartsSum,
   launchQuantize,
   launchSquareSums,
   launchUnary,
@@ -15,7 +14,7 @@ import {
   quantizedBlock,
   squareSumParts,
 } from '../../kernels/index.js';
-import { type Bench, type OwnWork, launch, operandOf, single } from './own_work.js';
+import { type Bench, type OwnWork, columnSums, launch, operandOf, single } from './own_work.js';
 import {
   adamwSettings,
   dropoutProbability,
@@ -64,13 +63,15 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
       const own = { ...tensors, ...control() };
       const order = ['buffer', 'gradient', 'result', 'factor', 'skip'] as const;
       const record = (): void =>
-        launch(device, own, order, (operands) => launchMomentum(operands, momentumFactor, traits));
+        launch(device, own, order, (operands) =>
+          launchMomentum([operands], operands, momentumFactor, traits),
+        );
       return single(bench, kernel, record, ['buffer', 'result']);
     }
     case 'lerp': {
       const record = (): void =>
         launch(device, tensors, ['average', 'value'], ({ average, value }) =>
-          launchLerp(average, value, lerpWeight, traits),
+          launchLerp([{ average, value }], lerpWeight, traits),
         );
       return single(bench, kernel, record, ['average']);
     }
@@ -107,7 +108,7 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
       const own = { ...tensors, ...control() };
       const order = ['parameter', 'gradient', 'firstMoment', 'secondMoment', 'factor', 'skip'] as const;
       const record = (): void =>
-        launch(device, own, order, (operands) => launchAdamW(operands, adamwSettings, traits));
+        launch(device, own, order, (operands) => launchAdamW([operands], operands, adamwSettings, traits));
       return single(bench, kernel, record, ['parameter', 'firstMoment', 'secondMoment']);
     }
   }
@@ -117,14 +118,12 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
 function ownSquareSum(bench: Bench): OwnWork {
   const { device, tensors } = bench;
   const { traits } = device;
-  const count = squareSumParts(operandOf(tensors['x']!), traits);
-  const parts = count > 1 ? device.empty('f32', [count]) : tensors['result']!;
+  const count = squareSumParts([operandOf(tensors['x']!)], traits);
+  const parts = count > 1 ? device.empty('f32', [count, 1]) : tensors['result']!;
   const own = { ...tensors, parts };
+  const add = count > 1 ? columnSums(device, parts, tensors['result']!) : undefined;
   return single(bench, 'square_sum', () => {
-    launch(device, own, ['x', 'parts'], (operands) => launchSquareSums(operands.x, operands.parts, traits));
-    if (count === 1) return;
-    launch(device, own, ['parts', 'result'], (operands) =>
-      launchPartsSum(operands.parts, operands.result, traits),
-    );
+    launch(device, own, ['x', 'parts'], (operands) => launchSquareSums([operands.x], operands.parts, traits));
+    add?.();
   });
 }

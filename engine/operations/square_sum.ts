@@ -1,4 +1,4 @@
-import { launchPartsSum, launchSquareSums, squareSumParts } from '../../kernels/index.js';
+import { launchSquareSums, setsPerLaunch, squareSumParts } from '../../kernels/index.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { dispatch } from './operation.js';
 import { axisWindows } from './windows.js';
@@ -6,23 +6,27 @@ import { axisWindows } from './windows.js';
 /**
  * Sums of the squares of dense tensors.
  * @param tensors at least one
- * @returns `[windows]` f32: a sum for each window of a tensor that fits a binding
+ * @returns `[parts]` f32, whose sum is that of all squares
  */
 export function squareSums(tensors: readonly Tensor[]): Tensor {
+  const { device } = tensors[0]!;
+  const { traits } = device;
   const windows = tensors
     .filter(({ size }) => size > 0)
-    .flatMap((tensor) => axisWindows(tensor.reshape([tensor.size]), 0));
-  const sums = allocate(tensors[0]!.device, 'f32', [windows.length], 'squareSum');
-  windows.forEach(({ part }, i) => squareSum(part, sums.slice(0, i, i + 1)));
+    .flatMap((tensor) => axisWindows(tensor.reshape([tensor.size]), 0))
+    .map(({ part }) => ({ x: part }));
+  const launches = setsPerLaunch(windows, traits.maxBoundTensors - 1).map((sets) => {
+    const xs = sets.map(({ x }) => x);
+    return { xs, parts: squareSumParts(xs, traits) };
+  });
+  const total = launches.reduce((sum, { parts }) => sum + parts, 0);
+  const sums = allocate(device, 'f32', [total], 'squareSum');
+  let first = 0;
+  for (const { xs, parts } of launches) {
+    const into = sums.slice(0, first, (first += parts));
+    dispatch('squareSum', device, [...xs, into], (operands) =>
+      launchSquareSums(operands.slice(0, -1), operands.at(-1)!, traits),
+    );
+  }
   return sums;
-}
-
-/** Of a tensor that fits a binding, into one f32. */
-function squareSum(x: Tensor, result: Tensor): void {
-  const { device } = x;
-  const count = squareSumParts(x, device.traits);
-  const parts = count === 1 ? result : allocate(device, 'f32', [count], 'squareSum');
-  dispatch('squareSum', device, [x, parts], ([from, to]) => launchSquareSums(from!, to!, device.traits));
-  if (count === 1) return;
-  dispatch('squareSum', device, [parts, result], ([from, to]) => launchPartsSum(from!, to!, device.traits));
 }

@@ -1,8 +1,6 @@
 import { launchAdamW } from '../../kernels/index.js';
-import { dispatch } from '../operations/operation.js';
-import type { Tensor } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
-import { type OptimizedGroup, Optimizer, inFlatParts } from './optimizer.js';
+import { type MovingParameter, type OptimizedGroup, Optimizer, dispatchSets } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Decay of the running means of gradients and of their squares. Default 0.9 and 0.999. */
@@ -30,27 +28,33 @@ export class AdamW extends Optimizer {
   }
 
   protected update(
-    name: string,
-    parameter: Tensor,
-    gradient: Tensor,
+    parameters: readonly MovingParameter[],
     { learningRate, weightDecay }: OptimizedGroup,
     { factor, skip }: GradientControl,
   ): void {
-    const { betas, epsilon } = this;
-    const step = this.steps.get(name)!;
-    const settings = { learningRate, weightDecay, betas, epsilon, step };
-    const first = this.stateOf(name, 'first_moment', parameter);
-    const second = this.stateOf(name, 'second_moment', parameter);
-    inFlatParts({ parameter, gradient, first, second }, (parts) => {
-      const operands = [parts.parameter, parts.gradient, parts.first, parts.second, factor, skip];
-      const { device } = parameter;
-      dispatch('adamw', device, operands, ([p, g, m, v, f, s]) =>
-        launchAdamW(
-          { parameter: p!, gradient: g!, firstMoment: m!, secondMoment: v!, factor: f!, skip: s! },
-          settings,
-          device.traits,
-        ),
+    const { betas, epsilon, device } = this;
+    const bySteps = new Map<number, MovingParameter[]>();
+    for (const moving of parameters) {
+      const step = this.steps.get(moving.name)!;
+      const others = bySteps.get(step);
+      if (others) others.push(moving);
+      else bySteps.set(step, [moving]);
+    }
+    for (const [step, together] of bySteps) {
+      const sets = together.map(({ name, parameter, gradient }) => ({
+        parameter,
+        gradient,
+        firstMoment: this.stateOf(name, 'first_moment', parameter),
+        secondMoment: this.stateOf(name, 'second_moment', parameter),
+      }));
+      const settings = { learningRate, weightDecay, betas, epsilon, step };
+      dispatchSets(
+        'adamw',
+        sets,
+        ['parameter', 'firstMoment', 'secondMoment'],
+        [factor, skip],
+        (operands, [f, s]) => launchAdamW(operands, { factor: f!, skip: s! }, settings, device.traits),
       );
-    });
+    }
   }
 }

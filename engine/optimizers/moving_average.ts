@@ -1,23 +1,24 @@
 import { launchLerp } from '../../kernels/index.js';
 import { noGrad } from '../graph.js';
-import { dispatch } from '../operations/operation.js';
 import type { Tensor } from '../tensor.js';
-import { inFlatParts } from './optimizer.js';
+import { dispatchSets } from './optimizer.js';
 
-/**
- * `average += (value - average) * weight`, in place: a mean of weights over a training.
- * @param average dense f32
- * @param value dense f32 or f16, of the same shape
- */
-export function moveTowards(average: Tensor, value: Tensor, weight: number): void {
-  const { device } = average;
+/** A mean and what it is to take in. */
+export type Averaged = {
+  /** Dense f32, changed. */
+  readonly average: Tensor;
+  /** Dense f32 or f16, of the same shape. */
+  readonly value: Tensor;
+};
+
+/** `average += (value - average) * weight` of each pair, in place: means of weights over a training. */
+export function moveTowards(pairs: readonly Averaged[], weight: number): void {
+  const [first] = pairs;
+  if (!first) return;
+  const { device } = first.average;
   noGrad(() =>
     device.scope(() =>
-      inFlatParts({ average, value }, (parts) =>
-        dispatch('moveTowards', device, [parts.average, parts.value], ([to, from]) =>
-          launchLerp(to!, from!, weight, device.traits),
-        ),
-      ),
+      dispatchSets('moveTowards', pairs, ['average'], [], (sets) => launchLerp(sets, weight, device.traits)),
     ),
   );
 }

@@ -1,15 +1,13 @@
 import { launchMomentum, launchUpdate } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
-import { add, contiguous, divide, sqrt } from '../operations/elementwise.js';
+import { add, contiguous, divide, multiply, sqrt } from '../operations/elementwise.js';
 import { fill } from '../operations/fill.js';
 import { matmul } from '../operations/matmul.js';
-import { dispatch } from '../operations/operation.js';
 import { sum } from '../operations/rows.js';
-import { squareSums } from '../operations/square_sum.js';
 import { shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
-import { type OptimizedGroup, Optimizer, inFlatParts } from './optimizer.js';
+import { type MovingParameter, type OptimizedGroup, Optimizer, dispatchSets } from './optimizer.js';
 
 export interface MuonOptions {
   /** Default 0.95. */
@@ -48,43 +46,67 @@ export class Muon extends Optimizer {
   }
 
   protected update(
-    name: string,
-    parameter: Tensor,
-    gradient: Tensor,
+    parameters: readonly MovingParameter[],
     { learningRate, weightDecay }: OptimizedGroup,
     { factor, skip }: GradientControl,
   ): void {
-    const { device } = parameter;
-    const [rows, columns] = parameter.shape as [number, number];
-    const buffer = this.stateOf(name, 'momentum', parameter);
-    const direction = allocate(device, 'f32', parameter.shape, 'muon');
-    inFlatParts({ buffer, gradient, direction }, (parts) => {
-      const operands = [parts.buffer, parts.gradient, parts.direction, factor, skip];
-      dispatch('momentum', device, operands, ([b, g, d, f, s]) =>
-        launchMomentum(
-          { buffer: b!, gradient: g!, result: d!, factor: f!, skip: s! },
-          this.momentum,
-          device.traits,
-        ),
-      );
-    });
-    const update = orthogonalized(direction, this.tiny!);
-    const scale = iteratedFactor * Math.sqrt(Math.max(1, rows / columns));
-    const settings = { learningRate, weightDecay, scale };
-    inFlatParts({ parameter, update }, (parts) =>
-      dispatch('update', device, [parts.parameter, parts.update, skip], ([p, u, s]) =>
-        launchUpdate({ parameter: p!, update: u!, skip: s! }, settings, device.traits),
-      ),
-    );
+    const { device, momentum } = this;
+    for (const together of stacksOf(parameters)) {
+      const shape = together[0]!.parameter.shape as [number, number];
+      const settings = { learningRate, weightDecay, scale: updateScale(shape) };
+      device.scope(() => {
+        const directions = allocate(device, 'f32', [together.length, ...shape], 'muon');
+        const moving = together.map(({ name, parameter, gradient }, i) => ({
+          buffer: this.stateOf(name, 'momentum', parameter),
+          gradient,
+          result: directions.select(0, i),
+        }));
+        dispatchSets('momentum', moving, ['buffer', 'result'], [factor, skip], (sets, [f, s]) =>
+          launchMomentum(sets, { factor: f!, skip: s! }, momentum, device.traits),
+        );
+        const updates = orthogonalized(directions, this.tiny!);
+        const stepping = together.map(({ parameter }, i) => ({ parameter, update: updates.select(0, i) }));
+        dispatchSets('update', stepping, ['parameter'], [skip], (sets, [s]) =>
+          launchUpdate(sets, s!, settings, device.traits),
+        );
+      });
+    }
   }
 }
 
-/** A matrix with the singular vectors of `x` and singular values near 1 / {@link iteratedFactor}. */
+/** Elements of a stack: matrices that alone fill a GPU gain nothing from others beside them, and each takes memory. */
+const mostStacked = 1 << 22;
+
+/** Matrices of one shape together, so that their products are one. */
+function stacksOf(parameters: readonly MovingParameter[]): MovingParameter[][] {
+  const byShape = new Map<string, MovingParameter[]>();
+  for (const moving of parameters) {
+    const key = shapeText(moving.parameter.shape);
+    const others = byShape.get(key);
+    if (others) others.push(moving);
+    else byShape.set(key, [moving]);
+  }
+  return [...byShape.values()].flatMap((alike) => {
+    const count = Math.max(1, Math.floor(mostStacked / alike[0]!.parameter.size));
+    return Array.from({ length: Math.ceil(alike.length / count) }, (_, i) =>
+      alike.slice(i * count, (i + 1) * count),
+    );
+  });
+}
+
+function updateScale([rows, columns]: readonly [number, number]): number {
+  return iteratedFactor * Math.sqrt(Math.max(1, rows / columns));
+}
+
+/**
+ * Matrices with the singular vectors of those of `x`, `[matrices, rows, columns]`, and singular values near
+ * 1 / {@link iteratedFactor}.
+ */
 function orthogonalized(x: Tensor, tiny: Tensor): Tensor {
   const { device } = x;
-  const [rows, columns] = x.shape as [number, number];
+  const [, rows, columns] = x.shape as [number, number, number];
   const tall = rows > columns;
-  let y = divide(tall ? x.transpose() : x, norm(x, tiny));
+  let y = divide(tall ? x.transpose() : x, norms(x, tiny));
   // Every iteration leaves its linear term's factor out, so that what is added to a product needs none.
   for (let factor = 1, i = 0; i < iterations; i++, factor *= linearTerm) {
     y = device.scope(() => {
@@ -97,7 +119,8 @@ function orthogonalized(x: Tensor, tiny: Tensor): Tensor {
   return contiguous(tall ? y.transpose() : y);
 }
 
-function norm(x: Tensor, tiny: Tensor): Tensor {
-  const squares = squareSums([x]);
-  return sqrt(add(squares.size > 1 ? sum(squares, [0]) : squares, tiny));
+/** Frobenius norms of matrices, `[matrices, 1, 1]`. */
+function norms(x: Tensor, tiny: Tensor): Tensor {
+  const flat = x.reshape([x.shape[0]!, -1]);
+  return sqrt(add(sum(multiply(flat, flat), [1]), tiny)).reshape([-1, 1, 1]);
 }

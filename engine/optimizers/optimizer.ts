@@ -1,6 +1,8 @@
+import { type Launch, type Operand, setsPerLaunch } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
 import { noGrad } from '../graph.js';
 import { fill } from '../operations/fill.js';
+import { dispatch } from '../operations/operation.js';
 import { inParts } from '../splitting.js';
 import { type Tensor, type TensorDevice, allocate } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
@@ -13,6 +15,13 @@ export interface OptimizedGroup {
   learningRate: number;
   /** Decoupled from the gradient (Loshchilov and Hutter, 2019). */
   readonly weightDecay: number;
+}
+
+/** A parameter that takes a step. */
+export interface MovingParameter {
+  readonly name: string;
+  readonly parameter: Tensor;
+  readonly gradient: Tensor;
 }
 
 /**
@@ -66,7 +75,9 @@ export abstract class Optimizer {
     }
     const present = this.groups.flatMap((group) =>
       [...group.parameters].flatMap(([name, parameter]) =>
-        parameter.gradient && parameter.size > 0 ? [{ name, parameter, group }] : [],
+        parameter.gradient && parameter.size > 0
+          ? [{ name, parameter, gradient: parameter.gradient, group }]
+          : [],
       ),
     );
     this.moved = present.map(({ name }) => name);
@@ -74,8 +85,9 @@ export abstract class Optimizer {
     noGrad(() =>
       this.device.scope(() => {
         const given = control ?? this.unchanged();
-        for (const { name, parameter, group } of present) {
-          this.device.scope(() => this.update(name, parameter, parameter.gradient!, group, given));
+        for (const group of this.groups) {
+          const own = present.filter((moving) => moving.group === group);
+          this.device.scope(() => this.update(own, group, given));
         }
       }),
     );
@@ -95,10 +107,9 @@ export abstract class Optimizer {
   /** Kinds of state kept for every parameter. */
   protected abstract readonly kinds: readonly string[];
 
+  /** Changes the parameters of a group that have gradients. */
   protected abstract update(
-    name: string,
-    parameter: Tensor,
-    gradient: Tensor,
+    parameters: readonly MovingParameter[],
     group: OptimizedGroup,
     control: GradientControl,
   ): void;
@@ -123,14 +134,55 @@ export abstract class Optimizer {
   }
 }
 
-/** Dense tensors of one size as lists, in parts that fit bindings. */
-export function inFlatParts<T extends Readonly<Record<string, Tensor>>>(
-  tensors: T,
-  work: (parts: T) => void,
+/**
+ * Launches over sets of tensors, those of a set dense and of one size: as lists, in parts that fit bindings, as many to a
+ * launch as may be bound.
+ * @param written names of the tensors that change
+ * @param shared tensors that are bound after the sets
+ * @param build makes the launch over what is bound
+ */
+export function dispatchSets<Name extends string>(
+  operation: string,
+  sets: readonly Readonly<Record<Name, Tensor>>[],
+  written: readonly NoInfer<Name>[],
+  shared: readonly Tensor[],
+  build: (sets: readonly Readonly<Record<Name, Operand>>[], shared: readonly Operand[]) => Launch,
 ): void {
-  const flat = Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => [name, tensor.reshape([tensor.size])]),
-  ) as T;
-  const alongAll = Object.fromEntries(Object.keys(tensors).map((name) => [name, 0]));
-  inParts(flat, () => [alongAll], work);
+  const [first] = sets;
+  if (!first) return;
+  const names = Object.keys(first) as Name[];
+  const { device } = first[names[0]!];
+  const named = <Value>(values: readonly Value[]): Readonly<Record<Name, Value>> =>
+    Object.fromEntries(names.map((name, i) => [name, values[i]!])) as Record<Name, Value>;
+  const parts: Readonly<Record<Name, Tensor>>[] = [];
+  for (const set of sets) {
+    const flat = named(names.map((name) => set[name].reshape([set[name].size])));
+    const alongAll = Object.fromEntries(names.map((name) => [name, 0]));
+    inParts(
+      flat,
+      () => [alongAll],
+      (part) => void parts.push(part),
+    );
+  }
+  const most = Math.max(1, Math.floor((device.traits.maxBoundTensors - shared.length) / names.length));
+  const launches = setsPerLaunch(parts, most).flatMap((own) =>
+    liesApart(own, written) ? [own] : own.map((set) => [set]),
+  );
+  for (const own of launches) {
+    const tensors = own.flatMap((set) => names.map((name) => set[name]));
+    dispatch(operation, device, [...tensors, ...shared], (operands) => {
+      const given = own.map((_, i) => named(operands.slice(i * names.length, (i + 1) * names.length)));
+      return build(given, operands.slice(tensors.length));
+    });
+  }
+}
+
+/** Whether no set changes a buffer that another set sees too: WebGPU allows that to no launch, wherever in the buffer it is. */
+function liesApart<Name extends string>(
+  sets: readonly Readonly<Record<Name, Tensor>>[],
+  written: readonly Name[],
+): boolean {
+  const changed = new Set(sets.flatMap((set) => written.map((name) => set[name].buffer)));
+  const seen = sets.flatMap((set) => Object.values<Tensor>(set)).filter(({ buffer }) => changed.has(buffer));
+  return seen.length === sets.length * written.length && changed.size === seen.length;
 }

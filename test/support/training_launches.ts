@@ -9,7 +9,6 @@ import {
   launchGradientNorm,
   launchLerp,
   launchMomentum,
-  launchPartsSum,
   launchScatter,
   launchSortIndices,
   launchSquareSums,
@@ -38,7 +37,6 @@ export function* trainingLaunches(operand: Shape, traits: AdapterTraits): Genera
       yield launchFill(1, operand(dtype, size), traits);
       yield launchFill(1, { ...operand(dtype, 3, size), strides: [20, 2] }, traits);
     }
-    yield launchPartsSum(operand('f32', size), factor, traits);
     const control = {
       squares: operand('f32', size),
       maxNorm: 20,
@@ -50,23 +48,25 @@ export function* trainingLaunches(operand: Shape, traits: AdapterTraits): Genera
     const [weights, moments] = [operand('f32', size), operand('f32', size)];
     for (const dtype of floats) {
       const gradient = operand(dtype, size);
-      yield launchSquareSums(gradient, factor, traits);
-      yield launchLerp(weights, gradient, 0.5, traits);
-      yield launchUpdate(
-        { parameter: weights, update: gradient, skip },
-        { learningRate: 1, weightDecay: 0, scale: 1 },
-        traits,
-      );
-      yield launchAdamW(
-        { parameter: weights, gradient, firstMoment: moments, secondMoment: moments, factor, skip },
-        { learningRate: 1, betas: [0.9, 0.98], epsilon: 1e-6, weightDecay: 0, step: 1 },
-        traits,
-      );
+      for (const count of [1, 2]) {
+        const times = <T>(set: T): T[] => new Array<T>(count).fill(set);
+        yield launchSquareSums(times(gradient), factor, traits);
+        yield launchLerp(times({ average: weights, value: gradient }), 0.5, traits);
+        const rates = { learningRate: 1, weightDecay: 0 };
+        const updates = times({ parameter: weights, update: gradient });
+        yield launchUpdate(updates, skip, { ...rates, scale: 1 }, traits);
+        const sets = times({ parameter: weights, gradient, firstMoment: moments, secondMoment: moments });
+        const settings = { ...rates, betas: [0.9, 0.98], epsilon: 1e-6, step: 1 } as const;
+        yield launchAdamW(sets, { factor, skip }, settings, traits);
+      }
     }
     for (const [a, b] of pairs) {
       const [gradient, result] = [operand(a, size), operand(b, size)];
       yield launchDropout({ x: gradient, probability: 0.5, stream, first: 0, result }, traits);
-      yield launchMomentum({ buffer: weights, gradient, result, factor, skip }, 0.9, traits);
+      for (const count of [1, 2]) {
+        const sets = new Array(count).fill({ buffer: weights, gradient, result });
+        yield launchMomentum(sets, { factor, skip }, 0.9, traits);
+      }
       const rows = { gradient: operand(a, 2, 5, size), result: operand(b, 2, 9, size) };
       const picks = { index, order: index, axis: 9, outside: 'last' } as const;
       yield launchScatter({ ...picks, ...rows, scale: 1, windowStart: 0 }, traits);
