@@ -3,6 +3,7 @@ export * from './attention.js';
 export * from './attention_backward.js';
 export * from './attention_backward_variants.js';
 export * from './attention_variants.js';
+export * from './casts.js';
 export * from './column_sum.js';
 export * from './cross_entropy.js';
 export * from './elementwise.js';

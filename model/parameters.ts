@@ -1,4 +1,12 @@
-import { type Device, type Dtype, type Tensor, cast, quantize, quantizedBlock } from '../engine/index.js';
+import {
+  type Device,
+  type Dtype,
+  type Tensor,
+  cast,
+  castAll,
+  quantize,
+  quantizedBlock,
+} from '../engine/index.js';
 import type { ParameterSource } from '../weights/index.js';
 
 /** How a model's matrices are stored on the device. `int8`: those of linear layers as q8, others in f16 where it has that. */
@@ -113,12 +121,14 @@ export class Parameters {
    * must not overlap.
    */
   withHalfCopies<T>(work: () => T): T {
-    const copies = new Map<string, Tensor>();
-    for (const [name, tensor] of this.tensors) {
-      if (tensor.dtype === 'f32' && isMatrix(name, tensor.shape)) {
-        copies.set(name, tensor.device.keep(cast(tensor, 'f16')));
-      }
-    }
+    const wide = [...this.tensors].filter(
+      ([name, { dtype, shape }]) => dtype === 'f32' && isMatrix(name, shape),
+    );
+    const halves = castAll(
+      wide.map(([, tensor]) => tensor),
+      'f16',
+    );
+    const copies = new Map(wide.map(([name, { device }], i) => [name, device.keep(halves[i]!)]));
     this.copies = copies;
     const end = (): void => {
       this.copies = undefined;

@@ -13,7 +13,7 @@ import { EngineError, ShapeError } from '../errors.js';
 import { isRecording } from '../graph.js';
 import { broadcastShapes, reshapeStrides, shapeText } from '../shape.js';
 import { anyAxis } from '../splitting.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor, TensorDevice } from '../tensor.js';
 import { type Operation, bytesOf, describe, dispatch, needFloats, needTensors, run } from './operation.js';
 
 /** Functions whose gradient needs nothing but the gradient of the result. */
@@ -145,11 +145,16 @@ export const subtract = (x: Tensor, y: Tensor): Tensor => applyBinary('subtract'
 export const multiply = (x: Tensor, y: Tensor): Tensor => applyBinary('multiply', x, y);
 export const divide = (x: Tensor, y: Tensor): Tensor => applyBinary('divide', x, y);
 
+/** @throws EngineError for f16 where the adapter has none */
+export function needF16(operation: string, { traits }: TensorDevice, dtype: Dtype): void {
+  if (dtype !== 'f16' || traits.f16) return;
+  throw new EngineError(`${operation}: this adapter has no f16; use f32`);
+}
+
 /** The same values in another element type, dense, or written into a view of that type. */
 export function cast(x: Tensor, dtype: Dtype, into?: Tensor): Tensor {
   needTensors('cast', { x });
-  if (dtype === 'f16' && !x.device.traits.f16)
-    throw new EngineError('cast: this adapter has no f16; use f32');
+  needF16('cast', x.device, dtype);
   return run(unary, { x }, { name: 'copy', dtype }, into);
 }
 

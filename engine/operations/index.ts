@@ -12,6 +12,7 @@ import { layerNormGradientRow, softmaxGradientRow } from './row_gradients.js';
 import { rowOperations } from './rows.js';
 
 export { attendsInHalves, attention, type AttentionOptions } from './attention.js';
+export { castAll } from './cast_all.js';
 export { concat } from './concat.js';
 export {
   add,

@@ -1,6 +1,7 @@
 import { launchAdamW } from '../../kernels/index.js';
+import { dispatchSets } from '../operations/sets.js';
 import type { GradientControl } from './gradient_control.js';
-import { type MovingParameter, type OptimizedGroup, Optimizer, dispatchSets } from './optimizer.js';
+import { type MovingParameter, type OptimizedGroup, Optimizer } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Decay of the running means of gradients and of their squares. Default 0.9 and 0.999. */

@@ -1,7 +1,7 @@
 import { launchLerp } from '../../kernels/index.js';
 import { noGrad } from '../graph.js';
+import { dispatchSets } from '../operations/sets.js';
 import type { Tensor } from '../tensor.js';
-import { dispatchSets } from './optimizer.js';
 
 /** A mean and what it is to take in. */
 export type Averaged = {

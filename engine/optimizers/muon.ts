@@ -4,10 +4,11 @@ import { add, contiguous, divide, multiply, sqrt } from '../operations/elementwi
 import { fill } from '../operations/fill.js';
 import { matmul } from '../operations/matmul.js';
 import { sum } from '../operations/rows.js';
+import { dispatchSets } from '../operations/sets.js';
 import { shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
 import type { GradientControl } from './gradient_control.js';
-import { type MovingParameter, type OptimizedGroup, Optimizer, dispatchSets } from './optimizer.js';
+import { type MovingParameter, type OptimizedGroup, Optimizer } from './optimizer.js';
 
 export interface MuonOptions {
   /** Default 0.95. */
