@@ -1,5 +1,4 @@
 import { quantizedBlock } from '../../kernels/index.js';
-import { patchesPurpose } from './reading_work.js';
 import { type ModelName, type UsedWork, modelWork } from './shapes.js';
 import { type KernelName, type NumberType, type Work, roleOf } from './work.js';
 
@@ -37,7 +36,7 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
 const neverHalf: readonly KernelName[] = ['end_padding', 'gradient_norm'];
 
 /** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
-function isStoredAs({ stage, purpose, work }: UsedWork, dtype: NumberType): boolean {
+function isStoredAs({ stage, of, work }: UsedWork, dtype: NumberType): boolean {
   if (work.kernel === 'quantize') return dtype === 'int8';
   if (dtype !== 'int8') return dtype === 'f32' || !neverHalf.includes(work.kernel);
   return (
@@ -46,8 +45,8 @@ function isStoredAs({ stage, purpose, work }: UsedWork, dtype: NumberType): bool
     roleOf(work) === 'by a weight' &&
     work.rightTransposed &&
     work.depth % quantizedBlock === 0 &&
-    // A convolution's, which stay as they are.
-    purpose !== patchesPurpose
+    // Weights of convolutions stay as they are.
+    of !== 'pixels'
   );
 }
 

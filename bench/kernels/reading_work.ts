@@ -11,10 +11,9 @@ export interface Use {
   readonly purpose: string;
   /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step. */
   readonly occurrences: number;
+  /** What a convolution multiplies, or a table that no preset trains: neither gets a gradient. Left out for all else. */
+  readonly of?: 'pixels' | 'a frozen table';
 }
-
-/** By it the product of the pixels is told from those of layers. */
-export const patchesPurpose = 'image encoder, patches';
 
 type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed'>>;
 
@@ -100,17 +99,17 @@ export function loadingUses({ image }: Clip4StrConfiguration): Use[] {
   ];
 }
 
-/** Encoding images and their captions, one of each image unless told. */
-export function encoderUses(model: Clip4StrConfiguration, batch: number, captions = batch): Use[] {
-  const { image, text, embedWidth } = model;
+/** Encoding images. */
+export function imageEncoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
+  const { image, embedWidth } = model;
   const tokens = imageTokens(model);
   const patch = 3 * image.patchSize[0] * image.patchSize[1];
   const encode = { stage: 'encoding', occurrences: 1 } as const;
-  const captionRows = captions * text.contextLength;
   return [
     {
       ...encode,
-      purpose: patchesPurpose,
+      purpose: 'image encoder, patches',
+      of: 'pixels',
       work: linear(batch * (tokens - 1), patch, image.width, { bias: false }),
     },
     ...blockUses('image encoder', image, [batch, tokens], false),
@@ -119,12 +118,21 @@ export function encoderUses(model: Clip4StrConfiguration, batch: number, caption
       purpose: 'image encoder, projection',
       work: linear(batch * tokens, image.width, embedWidth, { bias: false, rightTransposed: false }),
     },
+  ];
+}
+
+/** Encoding captions, of which reading has one of each image. */
+export function textEncoderUses({ text }: Clip4StrConfiguration, captions: number): Use[] {
+  const { contextLength, vocabulary, width } = text;
+  return [
     {
-      ...encode,
+      stage: 'encoding',
       purpose: 'text encoder, token embedding',
-      work: { kernel: 'embedding', rows: captionRows, tableRows: text.vocabulary, width: text.width },
+      occurrences: 1,
+      of: 'a frozen table',
+      work: { kernel: 'embedding', rows: captions * contextLength, tableRows: vocabulary, width },
     },
-    ...blockUses('text encoder', text, [captions, text.contextLength], true),
+    ...blockUses('text encoder', text, [captions, contextLength], true),
   ];
 }
 

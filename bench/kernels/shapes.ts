@@ -1,7 +1,15 @@
 /** The work that CLIP4STR gives the kernels, reading and in training, from the sizes of its models. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { presets } from '../../model/presets.js';
-import { type Use, clipRefinerUses, decoderUses, encoderUses, linear, loadingUses } from './reading_work.js';
+import {
+  type Use,
+  clipRefinerUses,
+  decoderUses,
+  imageEncoderUses,
+  linear,
+  loadingUses,
+  textEncoderUses,
+} from './reading_work.js';
 import { trainingUses } from './training_work.js';
 
 /** Work, and where it occurs. */
@@ -61,7 +69,8 @@ export function modelWork(model: ModelName, batch: number): UsedWork[] {
   }
   const uses = [
     ...loadingUses(models[model]),
-    ...encoderUses(models[model], batch),
+    ...imageEncoderUses(models[model], batch),
+    ...textEncoderUses(models[model], batch),
     ...decoderUses(models[model], batch),
     // There is no plain CLIP of the sizes of tiny.
     ...(model === 'tiny' ? [] : clipRefinerUses(models[model], batch)),

@@ -4,23 +4,20 @@ import { expectedParameters } from '../../model/expected_parameters.js';
 import {
   type Use,
   decoderLayerUses,
-  encoderUses,
+  imageEncoderUses,
   imageTokens,
   linear,
   memoryUse,
-  patchesPurpose,
   rows,
+  textEncoderUses,
 } from './reading_work.js';
 import type { MatmulWork, Work } from './work.js';
-
-/** What gives its operand or table no gradient: pixels have none, and no preset trains the text encoder's embedding. */
-const endsBackward: ReadonlySet<string> = new Set([patchesPurpose, 'text encoder, token embedding']);
 
 /** Orders of the characters that each image is read in (`perm_num` of the presets). */
 const permutations = 6;
 
 /** The backward of some forward work, where all blocks are trained. */
-function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
+function gradientsOf({ work, purpose, occurrences, of }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
     work: gradient,
     stage: 'training',
@@ -29,9 +26,8 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   });
   if (work.kernel === 'attention') return [use(', gradient', { ...work, kernel: 'attention_gradient' })];
   if (work.kernel === 'layernorm') return [use(', gradient', { ...work, kernel: 'layernorm_gradient' })];
-  const ends = endsBackward.has(purpose);
   if (work.kernel === 'embedding') {
-    return ends ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
+    return of === 'a frozen table' ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
   }
   if (work.kernel !== 'matmul') return [];
   const { rows: count, depth, columns, activation, rightTransposed } = work;
@@ -40,7 +36,7 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   const [height, width] = rightTransposed ? [columns, depth] : [depth, columns];
   const plain = { bias: false, rightTransposed: false } as const;
   return [
-    ...(ends
+    ...(of === 'pixels'
       ? []
       : [
           use(
@@ -77,8 +73,8 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   });
   const decoding = decoder.filter(({ work }) => !dropped || work.kernel !== 'attention');
   // The visual branch reads a caption for each permutation.
-  const encoding = encoderUses(model, batch, batch * permutations);
-  const forward = [...encoding, memoryUse(model, batch), ...decoding];
+  const texts = textEncoderUses(model, batch * permutations);
+  const forward = [...imageEncoderUses(model, batch), ...texts, memoryUse(model, batch), ...decoding];
   const use = (purpose: string, work: Work, occurrences: number): Use => ({
     work,
     stage: 'training',
@@ -87,9 +83,7 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
   });
   const block = model.image.width * model.image.mlpWidth;
   return [
-    ...encoding.flatMap((own) =>
-      own.purpose.startsWith('text encoder') ? [{ ...own, stage: 'training' as const }] : [],
-    ),
+    ...texts.map((own) => ({ ...own, stage: 'training' as const })),
     ...decoding,
     ...forward.flatMap(gradientsOf),
     ...(dropped ? dropoutUses(model, batch, positions) : []),
