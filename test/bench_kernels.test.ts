@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { workCost } from '../bench/kernels/cost.js';
 import { prepareOwnWork } from '../bench/kernels/own.js';
+import { newtonSchulzUses } from '../bench/kernels/muon_work.js';
 import { kernelPage } from '../bench/kernels/page.js';
 import { planRows, rowText } from '../bench/kernels/plan.js';
 import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
@@ -14,9 +15,9 @@ import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
-import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
-import { type Tuning, backward, cast, linear } from '../engine/index.js';
-import { matmulFamily } from '../kernels/index.js';
+import { type KernelName, type Work, operandsOf, roleOf } from '../bench/kernels/work.js';
+import { Muon, type Tuning, backward, cast, linear, scale } from '../engine/index.js';
+import { type MatmulProblem, matmulFamily } from '../kernels/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
@@ -247,6 +248,76 @@ describe('rows', () => {
       expect([...asked].sort()).toEqual([...new Set(kept)].sort());
     },
   );
+
+  test("are the products of Muon's step, of matrices of any form", async () => {
+    const asked: string[] = [];
+    const named = (sizes: readonly number[], turned: boolean, added: boolean): string =>
+      `${sizes.join('x')}${turned ? ' transposed' : ''}${added ? ' added' : ''}`;
+    const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem: MatmulProblem) => {
+      const { left, right, residual } = problem;
+      expect([left.strides[3], right.dtype]).toEqual([1, 'f32']);
+      const [rows, depth] = left.shape.slice(2) as [number, number];
+      asked.push(named([rows, depth, right.shape[3]!], right.strides[2] === 1, residual !== undefined));
+      return 'of a test';
+    });
+    const shapes = [
+      [48, 16],
+      [16, 48],
+      [16, 16],
+    ];
+    try {
+      device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
+      await device().scope(async () => {
+        const parameters = new Map(
+          shapes.map((shape, i) => {
+            const values = Float32Array.from({ length: shape[0]! * shape[1]! }, (_, j) => Math.sin(i + j));
+            const parameter = device().tensor(values, shape).requireGradient();
+            backward(scale(parameter, 2), parameter.detach());
+            return [`${i}`, parameter] as const;
+          }),
+        );
+        const muon = new Muon([{ parameters, learningRate: 0.1, weightDecay: 0 }]);
+        muon.step();
+        await device().finish();
+        muon.dispose();
+      });
+    } finally {
+      spy.mockRestore();
+      device().tune(tuningWith({}));
+    }
+    const planned = newtonSchulzUses(shapes).flatMap(({ work, occurrences }) => {
+      if (work.kernel !== 'matmul') throw new Error(work.kernel);
+      const { rows, depth, columns, rightTransposed, residual } = work;
+      return Array.from({ length: occurrences }, () =>
+        named([rows, depth, columns], rightTransposed, residual),
+      );
+    });
+    expect(asked).toHaveLength(3 * 3 * 5);
+    expect(planned.sort()).toEqual(asked.sort());
+  });
+
+  test('have an optimizer as the preset has it, whose products are f32', () => {
+    const optimizing = (model: 'tiny' | 'base' | 'large') =>
+      modelWork(model, 1).filter(
+        ({ work }) => work.kernel === 'matmul' && roleOf(work) === 'of an optimizer',
+      );
+    // Matrices by their sides: 9 of 128x384, 9 of 128x128 and 14 of 128x512; 1, 1 and 2 in the text encoder's trained layer.
+    expect(optimizing('tiny').map(({ occurrences }) => occurrences)).toEqual(
+      [9, 9 + 14 + 9 + 9, 9, 9, 14, 14, 1, 1 + 1 + 2 + 1, 1, 1, 2, 2].map((matrices) => 5 * matrices),
+    );
+    expect(optimizing('base')).toEqual([]);
+    for (const model of ['tiny', 'base', 'large'] as const) {
+      const muon = presetConfiguration(model).model.muon_lr !== null;
+      const momenta = modelWork(model, 1).filter(({ work }) => work.kernel === 'momentum');
+      expect(momenta).toHaveLength(muon ? 1 : 0);
+      expect(optimizing(model).length > 0).toBe(muon);
+    }
+    const rows = planRows({ ...all, models: ['tiny'], filter: 'optimizer muon matmul' });
+    expect(rows).toHaveLength(12);
+    expect(rows.every(({ dtype }) => dtype === 'f32')).toBe(true);
+    const [{ work }] = optimizing('tiny') as [UsedWork];
+    for (const { dtype } of Object.values(operandsOf(work, 'f16').inputs)) expect(dtype).toBe('f32');
+  });
 
   test('give gradients of weights in the memory order of these', () => {
     const purposes = ['image encoder, projection', 'image encoder, feed-forward in'];

@@ -196,6 +196,9 @@ describe('ONNX models', () => {
     for (const name of ['Gemm', 'transB', 'Gelu', 'right', 'bias']) {
       expect(Buffer.from(bytes).includes(name)).toBe(true);
     }
+    const work: MatmulWork = { ...matmul, bias: false, activation: 'none', optimizer: true };
+    const given = onnxModel(work, 'f32', inputValues(work, 'f32')).inputs.map(({ name }) => name);
+    expect(given).toEqual(['left', 'right', 'residual']);
   });
 
   test('hold weights in blocks of int8, which lose nothing of these', () => {

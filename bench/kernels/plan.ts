@@ -32,13 +32,18 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
     });
 }
 
-/** Work without floats of its own to store, but sums and ids. */
+/** Kernels without floats of their own to store, but sums and ids. */
 const neverHalf: readonly KernelName[] = ['end_padding', 'gradient_norm'];
+
+function isEverHalf(work: Work): boolean {
+  if (work.kernel === 'matmul') return roleOf(work) !== 'of an optimizer';
+  return !neverHalf.includes(work.kernel);
+}
 
 /** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
 function isStoredAs({ stage, of, work }: UsedWork, dtype: NumberType): boolean {
   if (work.kernel === 'quantize') return dtype === 'int8';
-  if (dtype !== 'int8') return dtype === 'f32' || !neverHalf.includes(work.kernel);
+  if (dtype !== 'int8') return dtype === 'f32' || isEverHalf(work);
   return (
     stage !== 'training' &&
     work.kernel === 'matmul' &&

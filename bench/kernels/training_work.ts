@@ -1,6 +1,6 @@
 /** The work of training, from the sizes of a model. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
-import { expectedParameters } from '../../model/expected_parameters.js';
+import { newtonSchulzUses } from './muon_work.js';
 import {
   type Use,
   decoderLayerUses,
@@ -55,11 +55,22 @@ function gradientsOf({ work, purpose, occurrences, of }: Use): Use[] {
   ];
 }
 
-/**
- * What training does beside the encoding of images, which reading has too.
- * @param dropped whether it drops elements of the decoders at random
- */
-export function trainingUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
+/** How a model is trained. */
+export interface TrainingRecipe {
+  /** Whether elements of the decoders are dropped at random. */
+  readonly dropped: boolean;
+  /** How many parameters change. */
+  readonly trained: number;
+  /** Shapes of the matrices that Muon trains, all of the blocks unless it trains none. */
+  readonly muonMatrices: readonly (readonly number[])[];
+}
+
+/** What training does beside the encoding of images, which reading has too. */
+export function trainingUses(
+  model: Clip4StrConfiguration,
+  batch: number,
+  { dropped, trained, muonMatrices }: TrainingRecipe,
+): Use[] {
   const { width, classes, maxLabelLength } = model.visualDecoder;
   const positions = maxLabelLength + 1;
   const all = batch * permutations * positions;
@@ -82,6 +93,7 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
     occurrences,
   });
   const block = model.image.width * model.image.mlpWidth;
+  const patches = model.image.width * 3 * model.image.patchSize[0] * model.image.patchSize[1];
   return [
     ...texts.map((own) => ({ ...own, stage: 'training' as const })),
     ...decoding,
@@ -103,11 +115,20 @@ export function trainingUses(model: Clip4StrConfiguration, batch: number, droppe
     ),
     use(
       'norm of the gradients, from the sums of each, all trained',
-      { kernel: 'gradient_norm', count: expectedParameters(model).size },
+      { kernel: 'gradient_norm', count: trained },
       1,
     ),
-    use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers),
-    use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, 2 * model.image.layers),
+    ...(muonMatrices.length === 0
+      ? [use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers)]
+      : [
+          use('optimizer, weight of the patches', { kernel: 'adamw', count: patches }, 1),
+          use(
+            'optimizer Muon, feed-forward weight',
+            { kernel: 'momentum', count: block },
+            2 * model.image.layers,
+          ),
+          ...newtonSchulzUses(muonMatrices),
+        ]),
     use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, 2 * model.image.layers),
   ];
 }

@@ -29,6 +29,8 @@ export interface MatmulWork {
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
+  /** Of an optimizer's own numbers, which are f32 whatever the weights are. Left out for all else. */
+  readonly optimizer?: true;
 }
 
 /** `softmax(query keyᵀ / sqrt(width)) value`, operands `[batch, heads, tokens, width]`. */
@@ -102,7 +104,9 @@ export interface OperandSpecification {
 export function roleOf({
   batch,
   leftTransposed,
-}: MatmulWork): 'by a weight' | 'gradient of a weight' | 'of activations' {
+  optimizer,
+}: MatmulWork): 'by a weight' | 'gradient of a weight' | 'of activations' | 'of an optimizer' {
+  if (optimizer) return 'of an optimizer';
   if (batch > 1) return 'of activations';
   return leftTransposed ? 'gradient of a weight' : 'by a weight';
 }

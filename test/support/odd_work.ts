@@ -78,4 +78,18 @@ export const oddWork: readonly Work[] = [
   { kernel: 'quantize', count: 1024 },
   // More than one part of a sum, and whole vectors.
   { kernel: 'square_sum', count: 70_004 },
+  // Of an optimizer.
+  {
+    kernel: 'matmul',
+    batch: 1,
+    rows: 19,
+    depth: 45,
+    columns: 19,
+    leftTransposed: false,
+    rightTransposed: true,
+    bias: false,
+    activation: 'none',
+    residual: true,
+    optimizer: true,
+  },
 ];
