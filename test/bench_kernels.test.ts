@@ -7,7 +7,7 @@ import { workCost } from '../bench/kernels/cost.js';
 import { prepareOwnWork } from '../bench/kernels/own.js';
 import { newtonSchulzUses } from '../bench/kernels/muon_work.js';
 import { kernelPage } from '../bench/kernels/page.js';
-import { planRows, rowText } from '../bench/kernels/plan.js';
+import { type PlanOptions, planRows, rowText } from '../bench/kernels/plan.js';
 import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow } from '../bench/kernels/run.js';
 import type { Runner } from '../bench/kernels/runner.js';
@@ -16,8 +16,8 @@ import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '..
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
 import { type KernelName, type Work, operandsOf, roleOf } from '../bench/kernels/work.js';
-import { Muon, type Tuning, backward, cast, linear, scale } from '../engine/index.js';
-import { type MatmulProblem, matmulFamily } from '../kernels/index.js';
+import { Muon, type Tuning, attention, backward, cast, linear, scale } from '../engine/index.js';
+import { type AdapterTraits, type MatmulProblem, matmulFamily } from '../kernels/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
@@ -175,7 +175,19 @@ describe('rows', () => {
     driver: device().info.description,
     choices,
   });
-  const all = { models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'], filter: '' } as const;
+  /** Of a GPU with units for matrices and of one without. */
+  const plain: AdapterTraits = {
+    ...{ subgroupSize: 32, f16: true, software: false, maxWorkgroupsPerDimension: 65_535 },
+    ...{ maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 32_768 },
+  };
+  const withUnits = (attend: boolean, attendBackward: boolean): AdapterTraits => ({
+    ...plain,
+    matrixUnits: { rows: 16, columns: 16, depth: 16, lanes: 32, attend, attendBackward },
+  });
+  const all: PlanOptions = {
+    ...{ models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'] },
+    ...{ filter: '', traits: plain },
+  };
 
   test('are those that a filter finds, each once', () => {
     const rows = planRows(all);
@@ -209,45 +221,114 @@ describe('rows', () => {
     }
   });
 
+  /** Kinds of products that some work asks for, named as a tuning names them. */
+  async function kindsAsked(work: () => void): Promise<string[]> {
+    const asked = new Set<string>();
+    const kindOf = matmulFamily.kindOf.bind(matmulFamily);
+    const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
+      asked.add(kindOf(problem));
+      return kindOf(problem);
+    });
+    try {
+      await device().scope(async () => {
+        // With none nobody asks.
+        device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
+        work();
+        await device().finish();
+      });
+    } finally {
+      spy.mockRestore();
+      device().tune(tuningWith({}));
+    }
+    return [...asked].sort();
+  }
+
+  /** Kinds that rows of the tiny model are kept by. */
+  async function kindsKept(
+    dtype: 'f32' | 'f16',
+    traits: AdapterTraits,
+    isAmong: (used: UsedWork) => boolean,
+  ): Promise<string[]> {
+    const rows = planRows({ ...all, models: ['tiny'], batches: [8], dtypes: [dtype], traits });
+    const kept = await device().scope(async () =>
+      rows.flatMap(({ used: use }) => {
+        if (use.work.kernel !== 'matmul' || !isAmong(use)) return [];
+        const { choice } = prepareOwnWork(device(), use.work, dtype, inputValues(use.work, dtype));
+        return [choice!.key.replace('matmul ', '')];
+      }),
+    );
+    return [...new Set(kept)].sort();
+  }
+
+  const zeros = (...shape: number[]) =>
+    device().tensor(new Float32Array(shape.reduce((count, size) => count * size)), shape);
+
   test.each(['f32', 'f16'] as const)(
     'are kept for a tuning as a layer asks in %s, there and back',
     async (dtype) => {
-      const asked = new Set<string>();
-      const kindOf = matmulFamily.kindOf.bind(matmulFamily);
-      const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
-        asked.add(kindOf(problem));
-        return kindOf(problem);
+      const asked = await kindsAsked(() => {
+        const [rows, inputs, outputs] = [520, 128, 512];
+        const weight = zeros(outputs, inputs).requireGradient();
+        const x = zeros(rows, inputs).requireGradient();
+        const result = linear(x, cast(weight, dtype), { bias: zeros(outputs) });
+        backward(result, zeros(rows, outputs));
       });
-      try {
-        await device().scope(async () => {
-          // With none nobody asks.
-          device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
-          const [rows, inputs, outputs] = [520, 128, 512];
-          const zeros = (...shape: number[]) =>
-            device().tensor(new Float32Array(shape.reduce((count, size) => count * size)), shape);
-          const weight = zeros(outputs, inputs).requireGradient();
-          const x = zeros(rows, inputs).requireGradient();
-          const result = linear(x, cast(weight, dtype), { bias: zeros(outputs) });
-          backward(result, zeros(rows, outputs));
-          await device().finish();
-        });
-      } finally {
-        spy.mockRestore();
-        device().tune(tuningWith({}));
-      }
-      const rows = planRows({ ...all, models: ['tiny'], batches: [8], dtypes: [dtype] }).filter(
-        ({ used: use }) => use.purpose.startsWith('image encoder, feed-forward in'),
-      );
-      const kept = await device().scope(async () =>
-        rows.flatMap(({ used: { work } }) => {
-          const { choice } = prepareOwnWork(device(), work, dtype, inputValues(work, dtype));
-          return choice ? [choice.key.replace('matmul ', '')] : [];
-        }),
-      );
-      expect(asked.size).toBe(3);
-      expect([...asked].sort()).toEqual([...new Set(kept)].sort());
+      expect(asked).toHaveLength(3);
+      expect(
+        await kindsKept(dtype, plain, ({ purpose }) => purpose.startsWith('image encoder, feed-forward in')),
+      ).toEqual(asked);
     },
   );
+
+  test('are kept for a tuning as layers beside attention in f16 ask, there and back', async () => {
+    const asked = await kindsAsked(() => {
+      const [batch, tokens, width, heads] = [8, 65, 128, 2];
+      const x = zeros(batch, tokens, width).requireGradient();
+      const weights = [3 * width, width].map((outputs) =>
+        cast(zeros(outputs, width).requireGradient(), 'f16'),
+      );
+      const packed = linear(x, weights[0]!, { dtype: 'f16' });
+      const [query, key, value] = [0, 1, 2].map((part) =>
+        packed.slice(2, part * width, (part + 1) * width).splitHeads(heads),
+      );
+      const attended = attention(query!, key!, value!);
+      backward(linear(attended, weights[1]!, { dtype: 'f32' }), zeros(batch, tokens, width));
+    });
+    expect(asked).toHaveLength(6);
+    expect(
+      await kindsKept('f16', withUnits(true, true), ({ purpose }) =>
+        /^image encoder, (query, key and value|attention output)/.test(purpose),
+      ),
+    ).toEqual(asked);
+  });
+
+  test('have f16 beside attention where units for matrices attend', () => {
+    const halvesOf = (traits: AdapterTraits, dtypes: readonly ('f32' | 'f16' | 'int8')[], filter = '') =>
+      planRows({ ...all, models: ['tiny'], batches: [8], dtypes, traits, filter }).flatMap(({ used: use }) =>
+        use.work.kernel === 'matmul' && use.work.halves
+          ? [`${use.stage}, ${use.purpose}: ${use.work.halves.join(' ')}`]
+          : [],
+      );
+    const images = [
+      'encoding, image encoder, query, key and value: result',
+      'encoding, image encoder, attention output: left',
+    ];
+    const back = [
+      'training, image encoder, query, key and value, gradient of the operand: left',
+      'training, image encoder, query, key and value, gradient of the weight: left',
+      'training, image encoder, attention output, gradient of the operand: result',
+      'training, image encoder, attention output, gradient of the weight: right',
+    ];
+    const both = withUnits(true, true);
+    expect(halvesOf(both, ['f16'], 'image encoder')).toEqual([...images, ...back]);
+    expect(halvesOf(both, ['f16'], 'text encoder')).toHaveLength(2 + 2 + 4);
+    expect(halvesOf(both, ['f16'], 'decoder')).toEqual([]);
+    expect(halvesOf(both, ['int8'], 'image encoder')).toEqual(images);
+    expect(halvesOf(withUnits(true, false), ['f16'], 'image encoder')).toEqual(images);
+    expect(halvesOf(both, ['f32'])).toEqual([]);
+    for (const traits of [plain, withUnits(false, true)])
+      expect(halvesOf(traits, ['f16', 'int8'])).toEqual([]);
+  });
 
   test("are the products of Muon's step, of matrices of any form", async () => {
     const asked: string[] = [];

@@ -226,6 +226,13 @@ describe('ONNX models', () => {
     expect(onnxModel(argmax, 'f32', inputValues(argmax, 'f32')).outputs[0]!.type).toBe('int64');
   });
 
+  test('cast from f32', () => {
+    const work: Work = { kernel: 'cast', count: 3 };
+    const { bytes, inputs, outputs } = onnxModel(work, 'f16', inputValues(work, 'f16'));
+    expect([inputs[0]!.type, outputs[0]!.type]).toEqual(['float32', 'float16']);
+    expect(Buffer.from(bytes).includes('Cast')).toBe(true);
+  });
+
   test('join the heads of attention', () => {
     const { inputs, outputs } = onnxModel(attention, 'f32', inputValues(attention, 'f32'));
     expect(inputs.map(({ shape }) => shape)).toEqual([

@@ -26,6 +26,8 @@ import {
 } from './settings.js';
 import { type ElementWork, quantizedWords } from './work.js';
 
+const unaryFunctions = { copy: 'copy', cast: 'copy', gelu: 'gelu', quick_gelu: 'quickGelu' } as const;
+
 export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
   const { device, tensors } = bench;
   const { traits } = device;
@@ -75,11 +77,12 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
       return single(bench, kernel, record, ['average']);
     }
     case 'copy':
+    case 'cast':
     case 'gelu':
     case 'quick_gelu':
       return single(bench, kernel, () =>
         launch(device, tensors, ['x', 'result'], ({ x, result }) =>
-          launchUnary(kernel === 'quick_gelu' ? 'quickGelu' : kernel, x, result, traits),
+          launchUnary(unaryFunctions[kernel], x, result, traits),
         ),
       );
     case 'add':

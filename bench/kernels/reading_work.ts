@@ -1,7 +1,7 @@
 /** The work of reading, from the sizes of a model. */
 import { defaultClipRefineOptions } from '../../model/clip_refine.js';
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
-import type { AttentionWork, MatmulWork, RowWork, Work } from './work.js';
+import type { AttentionWork, HalfOperand, MatmulWork, RowWork, Work } from './work.js';
 
 /** Work of a model, and what for. */
 export interface Use {
@@ -13,6 +13,15 @@ export interface Use {
   readonly occurrences: number;
   /** What a convolution multiplies, or a table that no preset trains: neither gets a gradient. Left out for all else. */
   readonly of?: 'pixels' | 'a frozen table';
+  readonly besideAttention?: BesideAttention;
+}
+
+/** Of a product that gives or takes what attention does: what becomes f16 where units for matrices attend. */
+export interface BesideAttention {
+  /** Of the attention, and the width of its heads. */
+  readonly queries: number;
+  readonly width: number;
+  readonly halves: readonly HalfOperand[];
 }
 
 type Linear = Partial<Pick<MatmulWork, 'activation' | 'bias' | 'residual' | 'rightTransposed'>>;
@@ -77,10 +86,13 @@ function blockUses(
     purpose: `${name}, ${purpose}`,
     occurrences,
   });
+  const beside = (half: HalfOperand): { besideAttention: BesideAttention } => ({
+    besideAttention: { queries: tokens, width: width / heads, halves: [half] },
+  });
   return [
-    use('query, key and value', linear(all, width, 3 * width)),
+    { ...use('query, key and value', linear(all, width, 3 * width)), ...beside('result') },
     use('attention', attention(batch, heads, [tokens, tokens], width / heads, causal)),
-    use('attention output', linear(all, width, width, { residual: true })),
+    { ...use('attention output', linear(all, width, width, { residual: true })), ...beside('left') },
     use('feed-forward in', linear(all, width, mlpWidth, { activation })),
     use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
     use('layernorm', rows('layernorm', all, width), 2 * layers + 1),

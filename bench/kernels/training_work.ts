@@ -2,6 +2,7 @@
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { newtonSchulzUses } from './muon_work.js';
 import {
+  type BesideAttention,
   type Use,
   decoderLayerUses,
   imageEncoderUses,
@@ -11,19 +12,24 @@ import {
   rows,
   textEncoderUses,
 } from './reading_work.js';
-import type { MatmulWork, Work } from './work.js';
+import type { HalfOperand, MatmulWork, Work } from './work.js';
 
 /** Orders of the characters that each image is read in (`perm_num` of the presets). */
 const permutations = 6;
 
 /** The backward of some forward work, where all blocks are trained. */
-function gradientsOf({ work, purpose, occurrences, of }: Use): Use[] {
+function gradientsOf({ work, purpose, occurrences, of, besideAttention }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
     work: gradient,
     stage: 'training',
     purpose: `${purpose}${what}`,
     occurrences,
   });
+  /** @param nameOf what an operand, or its gradient, is in the gradient's product */
+  const beside = (nameOf: (half: HalfOperand) => HalfOperand): { besideAttention?: BesideAttention } =>
+    besideAttention
+      ? { besideAttention: { ...besideAttention, halves: besideAttention.halves.map(nameOf) } }
+      : {};
   if (work.kernel === 'attention') return [use(', gradient', { ...work, kernel: 'attention_gradient' })];
   if (work.kernel === 'layernorm') return [use(', gradient', { ...work, kernel: 'layernorm_gradient' })];
   if (work.kernel === 'embedding') {
@@ -39,12 +45,18 @@ function gradientsOf({ work, purpose, occurrences, of }: Use): Use[] {
     ...(of === 'pixels'
       ? []
       : [
-          use(
-            ', gradient of the operand',
-            linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
-          ),
+          {
+            ...use(
+              ', gradient of the operand',
+              linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
+            ),
+            ...beside((half) => (half === 'left' ? 'result' : 'left')),
+          },
         ]),
-    use(', gradient of the weight', { ...linear(height, count, width, plain), leftTransposed: true }),
+    {
+      ...use(', gradient of the weight', { ...linear(height, count, width, plain), leftTransposed: true }),
+      ...beside((half) => ((half === 'left') === rightTransposed ? 'right' : 'left')),
+    },
     ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
     ...(activation === 'none'
       ? []
@@ -107,6 +119,7 @@ export function trainingUses(
       { kernel: 'copy', count: batch * imageTokens(model) * model.image.width },
       1,
     ),
+    use('feed-forward weight, its copy in f16', { kernel: 'cast', count: block }, 2 * model.image.layers),
     use('gradients of a feed-forward weight, set to 0', { kernel: 'fill', count: block }, 1),
     use(
       'norm of gradients, feed-forward weight',
