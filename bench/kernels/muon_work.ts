@@ -1,6 +1,6 @@
 /** The products of Muon's Newton-Schulz iterations, from the shapes of the matrices that it trains. */
-import { type Use, linear } from './reading_work.js';
 import { newtonSchulzIterations } from './settings.js';
+import { type Use, linear } from './use.js';
 import type { MatmulWork } from './work.js';
 
 /**

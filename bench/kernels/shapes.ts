@@ -5,16 +5,10 @@ import { presetConfiguration } from '../../train/configuration.js';
 import type { Vl4StrConfiguration } from '../../train/configuration_schema.js';
 import { clip4strConfiguration } from '../../train/model_configuration.js';
 import { RunPlan } from '../../train/run_plan.js';
-import {
-  type Use,
-  clipRefinerUses,
-  decoderUses,
-  imageEncoderUses,
-  linear,
-  loadingUses,
-  textEncoderUses,
-} from './reading_work.js';
+import { imageEncoderUses, textEncoderUses } from './encoder_work.js';
+import { clipRefinerUses, decoderUses, loadingUses } from './reading_work.js';
 import { type TrainingRecipe, trainingUses } from './training_work.js';
+import { type Use, linear } from './use.js';
 
 /** Work, and where it occurs. */
 export interface UsedWork extends Use {
@@ -52,7 +46,8 @@ export function modelWork(model: ModelName, batch: number): UsedWork[] {
   const uses = [
     ...loadingUses(sizes),
     ...imageEncoderUses(sizes, batch),
-    ...textEncoderUses(sizes, batch),
+    // Again for what the visual branch has refined.
+    ...textEncoderUses(sizes, batch, 1 + sizes.refineIterations),
     ...decoderUses(sizes, batch),
     // There is no plain CLIP of the sizes of tiny.
     ...(model === 'tiny' ? [] : clipRefinerUses(sizes, batch)),
