@@ -46,6 +46,7 @@ export async function runKernelBench(options: BenchOptions): Promise<ExitCode> {
       batches: options.batches ?? defaultBatches,
       dtypes,
       filter: options.filter ?? '',
+      traits: device.traits,
     });
     if (planned.length === 0) {
       throw new UsageError(

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { workCost } from '../bench/kernels/cost.js';
 import { prepareOwnWork } from '../bench/kernels/own.js';
+import { newtonSchulzUses } from '../bench/kernels/muon_work.js';
 import { kernelPage } from '../bench/kernels/page.js';
-import { planRows, rowText } from '../bench/kernels/plan.js';
+import { type PlanOptions, planRows, rowText } from '../bench/kernels/plan.js';
 import { type KernelReport, bestOwn, bestPeer, readOlderTimes } from '../bench/kernels/report.js';
 import { KernelBench, type KernelRow } from '../bench/kernels/run.js';
 import type { Runner } from '../bench/kernels/runner.js';
@@ -14,9 +15,9 @@ import { type UsedWork, modelNames, modelWork } from '../bench/kernels/shapes.js
 import { numberColumns, peerSummary, rowCells, summaryHead, tableHead } from '../bench/kernels/table.js';
 import { tunedChoices, tuningOf } from '../bench/kernels/tuning.js';
 import { inputValues } from '../bench/kernels/values.js';
-import { type KernelName, type Work, operandsOf } from '../bench/kernels/work.js';
-import { type Tuning, backward, cast, linear } from '../engine/index.js';
-import { matmulFamily } from '../kernels/index.js';
+import { type KernelName, type MatmulWork, type Work, operandsOf, roleOf } from '../bench/kernels/work.js';
+import { Muon, type Tuning, attention, backward, cast, linear, scale } from '../engine/index.js';
+import { type AdapterTraits, type MatmulProblem, matmulFamily } from '../kernels/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { runCommand, samplePath } from './support/command.js';
 import { useDevice } from './support/device.js';
@@ -174,7 +175,19 @@ describe('rows', () => {
     driver: device().info.description,
     choices,
   });
-  const all = { models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'], filter: '' } as const;
+  /** Of a GPU with units for matrices and of one without. */
+  const plain: AdapterTraits = {
+    ...{ subgroupSize: 32, f16: true, software: false, maxWorkgroupsPerDimension: 65_535 },
+    ...{ maxWorkgroupInvocations: 256, maxWorkgroupStorageBytes: 32_768, maxBoundTensors: 8 },
+  };
+  const withUnits = (attend: boolean, attendBackward: boolean): AdapterTraits => ({
+    ...plain,
+    matrixUnits: { rows: 16, columns: 16, depth: 16, lanes: 32, attend, attendBackward },
+  });
+  const all: PlanOptions = {
+    ...{ models: modelNames, batches: [1, 8], dtypes: ['f32', 'f16'] },
+    ...{ filter: '', traits: plain },
+  };
 
   test('are those that a filter finds, each once', () => {
     const rows = planRows(all);
@@ -208,45 +221,198 @@ describe('rows', () => {
     }
   });
 
+  /** Kinds of products that some work asks for, named as a tuning names them. */
+  async function kindsAsked(work: () => void): Promise<string[]> {
+    const asked = new Set<string>();
+    const kindOf = matmulFamily.kindOf.bind(matmulFamily);
+    const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
+      asked.add(kindOf(problem));
+      return kindOf(problem);
+    });
+    try {
+      await device().scope(async () => {
+        // With none nobody asks.
+        device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
+        work();
+        await device().finish();
+      });
+    } finally {
+      spy.mockRestore();
+      device().tune(tuningWith({}));
+    }
+    return [...asked].sort();
+  }
+
+  /** Kinds that rows of the tiny model are kept by. */
+  async function kindsKept(
+    dtype: 'f32' | 'f16',
+    traits: AdapterTraits,
+    isAmong: (used: UsedWork) => boolean,
+  ): Promise<string[]> {
+    const rows = planRows({ ...all, models: ['tiny'], batches: [8], dtypes: [dtype], traits });
+    const kept = await device().scope(async () =>
+      rows.flatMap(({ used: use }) => {
+        if (use.work.kernel !== 'matmul' || !isAmong(use)) return [];
+        const { choice } = prepareOwnWork(device(), use.work, dtype, inputValues(use.work, dtype));
+        return [choice!.key.replace('matmul ', '')];
+      }),
+    );
+    return [...new Set(kept)].sort();
+  }
+
+  const zeros = (...shape: number[]) =>
+    device().tensor(new Float32Array(shape.reduce((count, size) => count * size)), shape);
+
   test.each(['f32', 'f16'] as const)(
     'are kept for a tuning as a layer asks in %s, there and back',
     async (dtype) => {
-      const asked = new Set<string>();
-      const kindOf = matmulFamily.kindOf.bind(matmulFamily);
-      const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem) => {
-        asked.add(kindOf(problem));
-        return kindOf(problem);
+      const asked = await kindsAsked(() => {
+        const [rows, inputs, outputs] = [520, 128, 512];
+        const weight = zeros(outputs, inputs).requireGradient();
+        const x = zeros(rows, inputs).requireGradient();
+        const result = linear(x, cast(weight, dtype), { bias: zeros(outputs) });
+        backward(result, zeros(rows, outputs));
       });
-      try {
-        await device().scope(async () => {
-          // With none nobody asks.
-          device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
-          const [rows, inputs, outputs] = [520, 128, 512];
-          const zeros = (...shape: number[]) =>
-            device().tensor(new Float32Array(shape.reduce((count, size) => count * size)), shape);
-          const weight = zeros(outputs, inputs).requireGradient();
-          const x = zeros(rows, inputs).requireGradient();
-          const result = linear(x, cast(weight, dtype), { bias: zeros(outputs) });
-          backward(result, zeros(rows, outputs));
-          await device().finish();
-        });
-      } finally {
-        spy.mockRestore();
-        device().tune(tuningWith({}));
-      }
-      const rows = planRows({ ...all, models: ['tiny'], batches: [8], dtypes: [dtype] }).filter(
-        ({ used: use }) => use.purpose.startsWith('image encoder, feed-forward in'),
-      );
-      const kept = await device().scope(async () =>
-        rows.flatMap(({ used: { work } }) => {
-          const { choice } = prepareOwnWork(device(), work, dtype, inputValues(work, dtype));
-          return choice ? [choice.key.replace('matmul ', '')] : [];
-        }),
-      );
-      expect(asked.size).toBe(3);
-      expect([...asked].sort()).toEqual([...new Set(kept)].sort());
+      expect(asked).toHaveLength(3);
+      expect(
+        await kindsKept(dtype, plain, ({ purpose }) => purpose.startsWith('image encoder, feed-forward in')),
+      ).toEqual(asked);
     },
   );
+
+  test('are kept for a tuning as layers beside attention in f16 ask, there and back', async () => {
+    const asked = await kindsAsked(() => {
+      const [batch, tokens, width, heads] = [8, 65, 128, 2];
+      const x = zeros(batch, tokens, width).requireGradient();
+      const weights = [3 * width, width].map((outputs) =>
+        cast(zeros(outputs, width).requireGradient(), 'f16'),
+      );
+      const packed = linear(x, weights[0]!, { dtype: 'f16' });
+      const [query, key, value] = [0, 1, 2].map((part) =>
+        packed.slice(2, part * width, (part + 1) * width).splitHeads(heads),
+      );
+      const attended = attention(query!, key!, value!);
+      backward(linear(attended, weights[1]!, { dtype: 'f32' }), zeros(batch, tokens, width));
+    });
+    expect(asked).toHaveLength(6);
+    expect(
+      await kindsKept('f16', withUnits(true, true), ({ purpose }) =>
+        /^image encoder, (query, key and value|attention output)/.test(purpose),
+      ),
+    ).toEqual(asked);
+  });
+
+  test('have f16 beside attention where units for matrices attend', () => {
+    const halvesOf = (traits: AdapterTraits, dtypes: readonly ('f32' | 'f16' | 'int8')[], filter = '') =>
+      planRows({ ...all, models: ['tiny'], batches: [8], dtypes, traits, filter }).flatMap(({ used: use }) =>
+        use.work.kernel === 'matmul' && use.work.halves
+          ? [`${use.stage}, ${use.purpose}: ${use.work.halves.join(' ')}`]
+          : [],
+      );
+    const images = [
+      'encoding, image encoder, query, key and value: result',
+      'encoding, image encoder, attention output: left',
+    ];
+    const back = [
+      'training, image encoder, query, key and value, gradient of the operand: left',
+      'training, image encoder, query, key and value, gradients of the weight and the bias: left',
+      'training, image encoder, attention output, gradient of the operand: result',
+      'training, image encoder, attention output, gradients of the weight and the bias: right',
+    ];
+    const both = withUnits(true, true);
+    expect(halvesOf(both, ['f16'], 'image encoder')).toEqual([...images, ...back]);
+    expect(halvesOf(both, ['f16'], 'text encoder')).toHaveLength(2 + 2 + 4);
+    expect(halvesOf(both, ['f16'], 'decoder')).toEqual([]);
+    expect(halvesOf(both, ['int8'], 'image encoder')).toEqual(images);
+    expect(halvesOf(withUnits(true, false), ['f16'], 'image encoder')).toEqual(images);
+    expect(halvesOf(both, ['f32'])).toEqual([]);
+    for (const traits of [plain, withUnits(false, true)])
+      expect(halvesOf(traits, ['f16', 'int8'])).toEqual([]);
+  });
+
+  test("are the products of Muon's step, of matrices of any form", async () => {
+    const asked: string[] = [];
+    const named = (sizes: readonly number[], turned: boolean, added: boolean): string =>
+      `${sizes.join('x')}${turned ? ' transposed' : ''}${added ? ' added' : ''}`;
+    const spy = jest.spyOn(matmulFamily, 'kindOf').mockImplementation((problem: MatmulProblem) => {
+      const { left, right, residual } = problem;
+      expect([left.strides[3], right.dtype]).toEqual([1, 'f32']);
+      const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
+      asked.push(
+        named([outer * inner, rows, depth, right.shape[3]!], right.strides[2] === 1, residual !== undefined),
+      );
+      return 'of a test';
+    });
+    const groups = [
+      [
+        [48, 16],
+        [16, 48],
+        [16, 16],
+        [48, 16],
+      ],
+      [[48, 16]],
+    ];
+    try {
+      device().tune(tuningWith({ 'another kind': 'matmul_plain' }));
+      await device().scope(async () => {
+        const given = groups.map((shapes, g) => {
+          const parameters = shapes.map((shape, i) => {
+            const values = Float32Array.from({ length: shape[0]! * shape[1]! }, (_, j) => Math.sin(i + j));
+            const parameter = device().tensor(values, shape).requireGradient();
+            backward(scale(parameter, 2), parameter.detach());
+            return [`${g}.${i}`, parameter] as const;
+          });
+          return { parameters: new Map(parameters), learningRate: 0.1, weightDecay: 0 };
+        });
+        const muon = new Muon(given);
+        muon.step();
+        await device().finish();
+        muon.dispose();
+      });
+    } finally {
+      spy.mockRestore();
+      device().tune(tuningWith({}));
+    }
+    const planned = newtonSchulzUses(groups).flatMap(({ work, occurrences }) => {
+      if (work.kernel !== 'matmul') throw new Error(work.kernel);
+      const { batch, rows, depth, columns, rightTransposed, residual } = work;
+      return Array.from({ length: occurrences }, () =>
+        named([batch, rows, depth, columns], rightTransposed, residual),
+      );
+    });
+    // Those of one shape and group together.
+    expect(asked).toHaveLength(4 * 3 * 5);
+    expect(planned.sort()).toEqual(asked.sort());
+  });
+
+  test('have an optimizer as the preset has it, whose products are f32', () => {
+    const optimizing = (model: 'tiny' | 'base' | 'large') =>
+      modelWork(model, 1).filter(
+        ({ work }) => work.kernel === 'matmul' && roleOf(work) === 'of an optimizer',
+      );
+    // Stacks of 5 in the image encoder, 1 in the text encoder's trained layer and 4 and 2 in the decoders: each has four of
+    // different shapes, of which two are as wide as the others are tall.
+    expect(
+      optimizing('tiny').map(({ occurrences, work }) => [(work as MatmulWork).batch, occurrences / 5]),
+    ).toEqual([
+      ...[5, 1].flatMap((stack) => [1, 5, 1, 1, 2, 2].map((products) => [stack, products])),
+      // Square matrices make two products alike, of these and of the feed-forward layers.
+      ...[1, 3, 1, 1].map((products) => [4, products]),
+      ...[2, 2, 2].map((products) => [2, products]),
+    ]);
+    expect(optimizing('base')).toEqual([]);
+    for (const model of ['tiny', 'base', 'large'] as const) {
+      const muon = presetConfiguration(model).model.muon_lr !== null;
+      const momenta = modelWork(model, 1).filter(({ work }) => work.kernel === 'momentum');
+      expect(momenta).toHaveLength(muon ? 1 : 0);
+      expect(optimizing(model).length > 0).toBe(muon);
+    }
+    const rows = planRows({ ...all, models: ['tiny'], filter: 'optimizer muon matmul' });
+    expect(rows).toHaveLength(19);
+    expect(rows.every(({ dtype }) => dtype === 'f32')).toBe(true);
+    const [{ work }] = optimizing('tiny') as [UsedWork];
+    for (const { dtype } of Object.values(operandsOf(work, 'f16').inputs)) expect(dtype).toBe('f32');
+  });
 
   test('give gradients of weights in the memory order of these', () => {
     const purposes = ['image encoder, projection', 'image encoder, feed-forward in'];
@@ -288,9 +454,9 @@ describe('rows', () => {
       const found = (kernel: KernelName) => decoder.filter(({ work }) => work.kernel === kernel);
       const dropped = presetConfiguration(model).model.dropout > 0;
       // Attention is fused unless its weights are dropped.
-      expect(found('attention_gradient')).toHaveLength(dropped ? 0 : 2);
+      expect(found('attention_gradient')).toHaveLength(dropped ? 0 : 3);
       for (const kernel of ['softmax', 'softmax_gradient'] as const) {
-        expect(found(kernel)).toHaveLength(dropped ? 2 : 0);
+        expect(found(kernel)).toHaveLength(dropped ? 3 : 0);
       }
       if (!dropped) expect(found('dropout')).toEqual([]);
     }
@@ -301,7 +467,8 @@ describe('rows', () => {
     // Forward and backward, in both branches, of all permutations at once.
     expect(dropouts).toEqual([
       [rows * 8 * 26, 4],
-      [rows * 8 * 197, 4],
+      [rows * 8 * 197, 2],
+      [rows * 8 * (197 + 16), 2],
       [rows * 512, 20],
       [rows * 2048, 4],
     ]);
@@ -451,7 +618,7 @@ describe('the command', () => {
   const folder = mkdtempSync(join(tmpdir(), 'clip4str-bench-command-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const bench = (...args: string[]) => runCommand(['bench', '--device', 'software', ...args]);
-  const few = ['--kernels', '--models', 'tiny', '--batches', '2', '--filter', 'decoding layernorm'];
+  const few = ['--kernels', '--models', 'tiny', '--batches', '2', '--filter', 'decoding layernorm 2x128'];
 
   test('prints a table, or JSON that it compares with later', async () => {
     const first = await bench(...few, '--precision', 'f32', '--json');

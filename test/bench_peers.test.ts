@@ -196,6 +196,9 @@ describe('ONNX models', () => {
     for (const name of ['Gemm', 'transB', 'Gelu', 'right', 'bias']) {
       expect(Buffer.from(bytes).includes(name)).toBe(true);
     }
+    const work: MatmulWork = { ...matmul, bias: false, activation: 'none', optimizer: true };
+    const given = onnxModel(work, 'f32', inputValues(work, 'f32')).inputs.map(({ name }) => name);
+    expect(given).toEqual(['left', 'right', 'residual']);
   });
 
   test('hold weights in blocks of int8, which lose nothing of these', () => {
@@ -221,6 +224,13 @@ describe('ONNX models', () => {
     expect(inputs.map(({ name, data }) => [name, data])).toEqual([['index', Int32Array.of(0, 2, 1, 0)]]);
     const argmax: Work = { kernel: 'argmax', rows: 4, width: 2 };
     expect(onnxModel(argmax, 'f32', inputValues(argmax, 'f32')).outputs[0]!.type).toBe('int64');
+  });
+
+  test('cast from f32', () => {
+    const work: Work = { kernel: 'cast', count: 3 };
+    const { bytes, inputs, outputs } = onnxModel(work, 'f16', inputValues(work, 'f16'));
+    expect([inputs[0]!.type, outputs[0]!.type]).toEqual(['float32', 'float16']);
+    expect(Buffer.from(bytes).includes('Cast')).toBe(true);
   });
 
   test('join the heads of attention', () => {

@@ -2,6 +2,7 @@
 import {
   launchAdamW,
   launchBinary,
+  launchCasts,
   launchDropout,
   launchFill,
   launchGradientNorm,
@@ -75,6 +76,10 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
         );
       return single(bench, kernel, record, ['average']);
     }
+    case 'cast':
+      return single(bench, kernel, () =>
+        launch(device, tensors, ['x', 'result'], ({ x, result }) => launchCasts([{ x, result }], traits)),
+      );
     case 'copy':
     case 'gelu':
     case 'quick_gelu':

@@ -1,5 +1,9 @@
-import { quantizedBlock } from '../../kernels/index.js';
-import { patchesPurpose } from './reading_work.js';
+import {
+  type AdapterTraits,
+  attendsBackwardByMatrixUnits,
+  attendsByMatrixUnits,
+  quantizedBlock,
+} from '../../kernels/index.js';
 import { type ModelName, type UsedWork, modelWork } from './shapes.js';
 import { type KernelName, type NumberType, type Work, roleOf } from './work.js';
 
@@ -11,6 +15,8 @@ export interface PlanOptions {
   readonly dtypes: readonly NumberType[];
   /** Words that all must occur in what is known of a row, as {@link rowText} has it. */
   readonly filter: string;
+  /** Of the adapter: where its units for matrices attend, what lies beside is f16. */
+  readonly traits: AdapterTraits;
 }
 
 export interface PlannedRow {
@@ -19,12 +25,12 @@ export interface PlannedRow {
 }
 
 /** The rows of a benchmark; work that occurs at several of the places that are wanted is done once, at the first of them. */
-export function planRows({ models, batches, dtypes, filter }: PlanOptions): PlannedRow[] {
+export function planRows({ models, batches, dtypes, filter, traits }: PlanOptions): PlannedRow[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const seen = new Set<string>();
   return models
     .flatMap((model) => batches.flatMap((batch) => modelWork(model, batch)))
-    .flatMap((used) => dtypes.map((dtype) => ({ used, dtype })))
+    .flatMap((used) => dtypes.map((dtype) => ({ used: asComputed(used, dtype, traits), dtype })))
     .filter(({ used, dtype }) => isStoredAs(used, dtype))
     .filter(({ used, dtype }) => words.every((word) => rowText(used, dtype).includes(word)))
     .filter(({ used: { work }, dtype }) => {
@@ -33,21 +39,42 @@ export function planRows({ models, batches, dtypes, filter }: PlanOptions): Plan
     });
 }
 
-/** Work without floats of its own to store, but sums and ids. */
+/** With the types beside attention that models choose for the adapter, as `attendsInHalves` does. */
+function asComputed(
+  { besideAttention, ...used }: UsedWork,
+  dtype: NumberType,
+  traits: AdapterTraits,
+): UsedWork {
+  const { stage, work } = used;
+  if (!besideAttention || work.kernel !== 'matmul' || dtype === 'f32') return used;
+  const { queries, width, halves } = besideAttention;
+  const attends =
+    attendsByMatrixUnits(queries, width, traits) &&
+    (stage !== 'training' || attendsBackwardByMatrixUnits(width, traits));
+  return attends ? { ...used, work: { ...work, halves } } : used;
+}
+
+/** Kernels without floats of their own to store, but sums and ids. */
 const neverHalf: readonly KernelName[] = ['end_padding', 'gradient_norm'];
 
+function isEverHalf(work: Work): boolean {
+  if (work.kernel === 'matmul') return roleOf(work) !== 'of an optimizer';
+  return !neverHalf.includes(work.kernel);
+}
+
 /** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
-function isStoredAs({ stage, purpose, work }: UsedWork, dtype: NumberType): boolean {
+function isStoredAs({ stage, of, work }: UsedWork, dtype: NumberType): boolean {
   if (work.kernel === 'quantize') return dtype === 'int8';
-  if (dtype !== 'int8') return dtype === 'f32' || !neverHalf.includes(work.kernel);
+  if (work.kernel === 'cast') return dtype === 'f16';
+  if (dtype !== 'int8') return dtype === 'f32' || isEverHalf(work);
   return (
     stage !== 'training' &&
     work.kernel === 'matmul' &&
     roleOf(work) === 'by a weight' &&
     work.rightTransposed &&
     work.depth % quantizedBlock === 0 &&
-    // A convolution's, which stay as they are.
-    purpose !== patchesPurpose
+    // Weights of convolutions stay as they are.
+    of !== 'pixels'
   );
 }
 

@@ -63,6 +63,7 @@ export function elementSamples({ kernel, count }: ElementWork, values: OperandVa
     case 'lerp':
       return samplesOf((i) => average![i]! + lerpWeight * (value![i]! - average![i]!), 'average');
     case 'copy':
+    case 'cast':
       return samplesOf((i) => x![i]!);
     case 'add':
       return samplesOf((i) => x![i]! + y![i]!);

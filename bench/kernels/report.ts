@@ -22,7 +22,7 @@ export interface KernelReport {
 }
 
 /** Largest error of a time that counts: beyond it something else was computed. */
-const largestError = { f32: 1e-3, f16: 2e-2, int8: 1e-3 } as const;
+const tolerance = { f32: 1e-3, f16: 2e-2, int8: 1e-3 } as const;
 
 /** The fastest of our own variants. */
 export function bestOwn(row: Pick<KernelRow, 'times' | 'dtype'>): KernelTimes | undefined {
@@ -43,7 +43,7 @@ export function rightTimes(
   names: readonly string[],
 ): KernelTimes[] {
   return times
-    .filter(({ runner, error }) => names.includes(runner) && error <= largestError[dtype])
+    .filter(({ runner, error }) => names.includes(runner) && error <= tolerance[dtype])
     .toSorted((a, b) => a.medianMs - b.medianMs);
 }
 

@@ -1,8 +1,14 @@
 /** The work that CLIP4STR gives the kernels, reading and in training, from the sizes of its models. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
-import { presets } from '../../model/presets.js';
-import { type Use, clipRefinerUses, decoderUses, encoderUses, linear, loadingUses } from './reading_work.js';
-import { trainingUses } from './training_work.js';
+import { expectedParameters } from '../../model/expected_parameters.js';
+import { presetConfiguration } from '../../train/configuration.js';
+import type { Vl4StrConfiguration } from '../../train/configuration_schema.js';
+import { clip4strConfiguration } from '../../train/model_configuration.js';
+import { RunPlan } from '../../train/run_plan.js';
+import { imageEncoderUses, textEncoderUses } from './encoder_work.js';
+import { clipRefinerUses, decoderUses, loadingUses } from './reading_work.js';
+import { type TrainingRecipe, trainingUses } from './training_work.js';
+import { type Use, linear } from './use.js';
 
 /** Work, and where it occurs. */
 export interface UsedWork extends Use {
@@ -11,39 +17,16 @@ export interface UsedWork extends Use {
   readonly batch: number;
 }
 
-/** The sizes of the model that comes with this package, as `train/presets/tiny.yaml` has them. */
-const tiny: Clip4StrConfiguration = {
-  ...presets.base,
-  image: {
-    ...presets.base.image,
-    imageSize: [32, 128],
-    patchSize: [8, 8],
-    width: 128,
-    layers: 5,
-    heads: 2,
-    mlpWidth: 512,
-  },
-  text: { ...presets.base.text, width: 64, layers: 2, heads: 1, mlpWidth: 256 },
-  embedWidth: 128,
-  visualDecoder: { ...presets.base.visualDecoder, width: 128, heads: 4, mlpWidth: 512 },
-  crossDecoder: { ...presets.base.crossDecoder, width: 128, heads: 4, mlpWidth: 512 },
-};
-
-/** Whose presets in `train/presets` drop elements at random. */
-const dropping: readonly ModelName[] = ['base', 'large'];
-
-const models = { tiny, base: presets.base, large: presets.large } as const;
+/** Models by the names of their presets in `train/presets`. */
+const models = ['tiny', 'base', 'large'] as const;
 
 /** `square` is no model: products of square matrices, by which devices and libraries are compared. */
-export type ModelName = keyof typeof models | 'square';
+export type ModelName = (typeof models)[number] | 'square';
 
-export const modelNames: readonly ModelName[] = [
-  ...(Object.keys(models) as (keyof typeof models)[]),
-  'square',
-];
+export const modelNames: readonly ModelName[] = [...models, 'square'];
 
 /** Those whose work is measured unless others are named. */
-export const usualModels: readonly ModelName[] = modelNames.filter((name) => name !== 'square');
+export const usualModels: readonly ModelName[] = models;
 
 const squareSides = [768, 4096];
 
@@ -59,13 +42,34 @@ export function modelWork(model: ModelName, batch: number): UsedWork[] {
       occurrences: 1,
     }));
   }
+  const { sizes, recipe } = presetOf(model);
   const uses = [
-    ...loadingUses(models[model]),
-    ...encoderUses(models[model], batch),
-    ...decoderUses(models[model], batch),
+    ...loadingUses(sizes),
+    ...imageEncoderUses(sizes, batch),
+    // Again for what the visual branch has refined.
+    ...textEncoderUses(sizes, batch, 1 + sizes.refineIterations),
+    ...decoderUses(sizes, batch),
     // There is no plain CLIP of the sizes of tiny.
-    ...(model === 'tiny' ? [] : clipRefinerUses(models[model], batch)),
-    ...trainingUses(models[model], batch, dropping.includes(model)),
+    ...(model === 'tiny' ? [] : clipRefinerUses(sizes, batch)),
+    ...trainingUses(sizes, batch, recipe),
   ];
   return uses.map((use) => ({ ...use, model, batch }));
+}
+
+function presetOf(model: (typeof models)[number]): { sizes: Clip4StrConfiguration; recipe: TrainingRecipe } {
+  // Presets of these names are of CLIP4STR.
+  const run = presetConfiguration(model) as Vl4StrConfiguration;
+  const sizes = clip4strConfiguration(run);
+  const shapes = expectedParameters(sizes);
+  const groups = new RunPlan(run, 1).groups(shapes);
+  return {
+    sizes,
+    recipe: {
+      dropped: run.model.dropout > 0,
+      trained: groups.reduce((count, { names }) => count + names.length, 0),
+      muonGroups: groups
+        .filter(({ optimizer }) => optimizer === 'muon')
+        .map(({ names }) => names.map((name) => shapes.get(name)!)),
+    },
+  };
 }

@@ -1,37 +1,32 @@
 /** The work of training, from the sizes of a model. */
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
-import { expectedParameters } from '../../model/expected_parameters.js';
-import {
-  type Use,
-  decoderLayerUses,
-  encoderUses,
-  imageTokens,
-  linear,
-  memoryUse,
-  patchesPurpose,
-  rows,
-} from './reading_work.js';
-import type { MatmulWork, Work } from './work.js';
-
-/** What gives its operand or table no gradient: pixels have none, and no preset trains the text encoder's embedding. */
-const endsBackward: ReadonlySet<string> = new Set([patchesPurpose, 'text encoder, token embedding']);
+import { askingUses, branches, decoderLayerUses, memoryUse } from './decoder_work.js';
+import { dropoutUses } from './dropout_work.js';
+import { imageEncoderUses, imageTokens, textEncoderUses } from './encoder_work.js';
+import { type MatrixShapes, newtonSchulzUses } from './muon_work.js';
+import { type BesideAttention, type Use, linear, rows } from './use.js';
+import type { HalfOperand, Work } from './work.js';
 
 /** Orders of the characters that each image is read in (`perm_num` of the presets). */
 const permutations = 6;
 
 /** The backward of some forward work, where all blocks are trained. */
-function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
+function gradientsOf({ work, purpose, occurrences, of, besideAttention }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
     work: gradient,
     stage: 'training',
     purpose: `${purpose}${what}`,
     occurrences,
   });
+  /** @param nameOf what an operand, or its gradient, is in the gradient's product */
+  const beside = (nameOf: (half: HalfOperand) => HalfOperand): { besideAttention?: BesideAttention } =>
+    besideAttention
+      ? { besideAttention: { ...besideAttention, halves: besideAttention.halves.map(nameOf) } }
+      : {};
   if (work.kernel === 'attention') return [use(', gradient', { ...work, kernel: 'attention_gradient' })];
   if (work.kernel === 'layernorm') return [use(', gradient', { ...work, kernel: 'layernorm_gradient' })];
-  const ends = endsBackward.has(purpose);
   if (work.kernel === 'embedding') {
-    return ends ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
+    return of ? [] : [use(', gradient', { ...work, kernel: 'embedding_gradient' })];
   }
   if (work.kernel !== 'matmul') return [];
   const { rows: count, depth, columns, activation, rightTransposed } = work;
@@ -40,19 +35,25 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   const [height, width] = rightTransposed ? [columns, depth] : [depth, columns];
   const plain = { bias: false, rightTransposed: false } as const;
   return [
-    ...(ends
+    ...(of
       ? []
       : [
-          use(
-            ', gradient of the operand',
-            linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
-          ),
+          {
+            ...use(
+              ', gradient of the operand',
+              linear(count, columns, depth, { bias: false, rightTransposed: !rightTransposed }),
+            ),
+            ...beside((half) => (half === 'left' ? 'result' : 'left')),
+          },
         ]),
-    use(work.bias ? ', gradients of the weight and the bias' : ', gradient of the weight', {
-      ...linear(height, count, width, plain),
-      leftTransposed: true,
-      ...(work.bias ? { leftSums: true } : {}),
-    }),
+    {
+      ...use(work.bias ? ', gradients of the weight and the bias' : ', gradient of the weight', {
+        ...linear(height, count, width, plain),
+        leftTransposed: true,
+        ...(work.bias ? { leftSums: true } : {}),
+      }),
+      ...beside((half) => ((half === 'left') === rightTransposed ? 'right' : 'left')),
+    },
     ...(activation === 'none'
       ? []
       : [
@@ -62,120 +63,125 @@ function gradientsOf({ work, purpose, occurrences }: Use): Use[] {
   ];
 }
 
-/**
- * What training does beside the encoding of images, which reading has too.
- * @param dropped whether it drops elements of the decoders at random
- */
-export function trainingUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
-  const { width, classes, maxLabelLength } = model.visualDecoder;
+/** How a model is trained. */
+export interface TrainingRecipe {
+  /** Whether elements of the decoders are dropped at random. */
+  readonly dropped: boolean;
+  /** How many parameters change. */
+  readonly trained: number;
+  /** Shapes of the matrices that Muon trains, by group of parameters: all of the blocks unless it trains none. */
+  readonly muonGroups: readonly MatrixShapes[];
+}
+
+/** What training does beside the encoding of images, which reading has too. */
+export function trainingUses(
+  model: Clip4StrConfiguration,
+  batch: number,
+  { dropped, trained, muonGroups }: TrainingRecipe,
+): Use[] {
+  const { image, text, visualDecoder } = model;
+  const { width, classes, maxLabelLength } = visualDecoder;
   const positions = maxLabelLength + 1;
-  const all = batch * permutations * positions;
-  // What is dropped differs between permutations: they share no content then.
-  const sharing = dropped ? 1 : permutations;
-  const decoder = decoderLayerUses(model, 'training', (batch * permutations) / sharing, {
-    queries: sharing * positions,
-    content: positions,
-    newContent: positions,
-    occurrences: 2,
-  });
-  const decoding = decoder.filter(({ work }) => !dropped || work.kernel !== 'attention');
+  const readings = batch * permutations;
+  const all = readings * positions;
+  const tokens = batch * imageTokens(model);
+  const images = imageEncoderUses(model, batch);
   // The visual branch reads a caption for each permutation.
-  const encoding = encoderUses(model, batch, batch * permutations);
-  const forward = [...encoding, memoryUse(model, batch), ...decoding];
+  const texts = textEncoderUses(model, readings);
+  const memories = [
+    memoryUse(model, 'training', ['the image', tokens], 1),
+    // The cross branch trains no image encoder (`image_detach` of the presets).
+    {
+      ...memoryUse(model, 'training', ['the image, for its captions', tokens], 1),
+      of: 'detached features' as const,
+    },
+    memoryUse(model, 'training', ['the captions', readings * text.contextLength], 1),
+  ];
+  const decoding = trainedDecoderUses(model, batch, dropped);
   const use = (purpose: string, work: Work, occurrences: number): Use => ({
     work,
     stage: 'training',
     purpose,
     occurrences,
   });
-  const block = model.image.width * model.image.mlpWidth;
+  const block = image.width * image.mlpWidth;
+  const blocks = 2 * image.layers;
+  const patches = image.width * 3 * image.patchSize[0] * image.patchSize[1];
   return [
-    ...encoding.flatMap((own) =>
-      own.purpose.startsWith('text encoder') ? [{ ...own, stage: 'training' as const }] : [],
-    ),
-    ...decoding,
-    ...forward.flatMap(gradientsOf),
-    ...(dropped ? dropoutUses(model, batch, positions) : []),
-    use('decoder, loss', rows('cross_entropy', all, classes), 2),
-    use('decoder, loss, gradient', rows('cross_entropy_gradient', all, classes), 2),
-    use('decoder, sum of gradients', { kernel: 'add', count: all * width }, 2),
+    ...images.filter(isFused).map(apart),
+    ...[...texts, ...memories, ...decoding].map(apart),
+    ...[...images, ...texts, ...memories, ...decoding].flatMap(gradientsOf),
+    ...(dropped ? dropoutUses(model, batch, permutations) : []),
+    use('decoder, choice of characters for captions', rows('argmax', all, classes), 1),
+    use('decoder, loss', rows('cross_entropy', all, classes), branches),
+    use('decoder, loss, gradient', rows('cross_entropy_gradient', all, classes), branches),
+    use('decoder, sum of gradients', { kernel: 'add', count: all * width }, (dropped ? 3 : 2) * branches),
+    use('image encoder, sum of gradients', { kernel: 'add', count: tokens * image.width }, blocks),
     use(
-      'image encoder, copy of tokens',
-      { kernel: 'copy', count: batch * imageTokens(model) * model.image.width },
+      'text encoder, sum of gradients',
+      { kernel: 'add', count: readings * text.contextLength * text.width },
+      2 * text.layers,
+    ),
+    use('image encoder, copy of tokens', { kernel: 'copy', count: tokens * image.width }, 1),
+    use(
+      'decoder, key and value of the image, a copy for each caption',
+      { kernel: 'copy', count: permutations * tokens * 2 * width },
       1,
     ),
-    use('gradients of a feed-forward weight, set to 0', { kernel: 'fill', count: block }, 1),
     use(
-      'norm of gradients, feed-forward weight',
-      { kernel: 'square_sum', count: block },
-      2 * model.image.layers,
+      'decoder, gradient of these, added up (here a mean) after a copy that puts captions last',
+      rows('mean', tokens * 2 * width, permutations),
+      1,
     ),
+    use('feed-forward weight, its copy in f16', { kernel: 'cast', count: block }, blocks),
+    use(
+      'decoder, gradient of a weight of whose parts some come twice, set to 0',
+      { kernel: 'fill', count: 3 * width * width },
+      1,
+    ),
+    use('norm of gradients, feed-forward weight', { kernel: 'square_sum', count: block }, blocks),
     use(
       'norm of the gradients, from the sums of each, all trained',
-      { kernel: 'gradient_norm', count: expectedParameters(model).size },
+      { kernel: 'gradient_norm', count: trained },
       1,
     ),
-    use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, 2 * model.image.layers),
-    use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, 2 * model.image.layers),
-    use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, 2 * model.image.layers),
+    ...(muonGroups.length === 0
+      ? [use('optimizer, feed-forward weight', { kernel: 'adamw', count: block }, blocks)]
+      : [
+          use('optimizer, weight of the patches', { kernel: 'adamw', count: patches }, 1),
+          use('optimizer Muon, feed-forward weight', { kernel: 'momentum', count: block }, blocks),
+          ...newtonSchulzUses(muonGroups),
+        ]),
+    use('moving average, feed-forward weight', { kernel: 'lerp', count: block }, blocks),
   ];
 }
 
-/**
- * What dropout adds: its own work, forward and backward; the products and softmax of attention, whose weights are dropped
- * too; and what is fused where nothing is dropped.
- */
-function dropoutUses(model: Clip4StrConfiguration, batch: number, positions: number): Use[] {
-  const { width, heads, mlpWidth } = model.visualDecoder;
-  const all = batch * permutations * positions;
-  const branches = 2;
-  const use = (what: string, work: Work, times = 1): Use => ({
-    work,
-    stage: 'training',
-    purpose: `decoder, ${what}`,
-    occurrences: times * branches,
+/** What is done in both decoders, the way there. */
+function trainedDecoderUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
+  const positions = model.visualDecoder.maxLabelLength + 1;
+  const pass = { content: positions, newContent: positions, occurrences: 1 } as const;
+  if (!dropped) {
+    const queries = permutations * positions;
+    const shared = { ...pass, queries, captions: permutations, asksAlike: true };
+    return [...askingUses(model, 'training', queries), ...decoderLayerUses(model, 'training', batch, shared)];
+  }
+  // What is dropped differs between permutations: they share neither queries nor content then.
+  const alone = { ...pass, queries: positions, asksAlike: false };
+  return decoderLayerUses(model, 'training', batch * permutations, alone).flatMap((own) => {
+    if (own.work.kernel === 'attention') return [];
+    // What is added to is dropped before.
+    return own.work.kernel === 'matmul' ? [{ ...own, work: { ...own.work, residual: false } }] : [own];
   });
-  const dropout = (what: string, count: number, times = 1): Use =>
-    use(`dropout and its gradient, ${what}`, { kernel: 'dropout', count }, 2 * times);
-  /** @param memories that are attended to, each by an equal share of the queries */
-  const attentionUses = (memories: number, keys: number, to: string): Use[] => {
-    const queries = all / memories;
-    const product = (
-      [count, depth, columns]: readonly [number, number, number],
-      options: Partial<MatmulWork> = {},
-    ): MatmulWork => ({
-      ...linear(count, depth, columns, { bias: false, rightTransposed: false }),
-      batch: memories * heads,
-      ...options,
-    });
-    const each = width / heads;
-    const name = `attention to the ${to}`;
-    return [
-      use(`${name}, scores`, product([queries, each, keys], { rightTransposed: true })),
-      use(`${name}, weights`, rows('softmax', all * heads, keys)),
-      dropout(`of the weights of the ${name}`, all * heads * keys),
-      use(`${name}, sum of values`, product([queries, keys, each])),
-      use(`${name}, heads of a token brought together (here they lie so)`, {
-        kernel: 'copy',
-        count: all * width,
-      }),
-      use(`${name}, gradient of the weights`, product([queries, each, keys], { rightTransposed: true })),
-      use(`${name}, gradient of the values`, product([keys, queries, each], { leftTransposed: true })),
-      use(`${name}, gradient of the scores`, rows('softmax_gradient', all * heads, keys)),
-      use(`${name}, gradient of the query`, product([queries, keys, each])),
-      use(`${name}, gradient of the key`, product([keys, queries, each], { leftTransposed: true })),
-    ];
-  };
-  return [
-    ...attentionUses(batch * permutations, positions, 'text'),
-    // As in reading, the cross branch's memory counts as the image's alone.
-    ...attentionUses(batch, imageTokens(model), 'image'),
-    dropout('of content, of queries, after both attentions and after the feed-forward', all * width, 5),
-    dropout('within the feed-forward', all * mlpWidth),
-    use('residuals, of both attentions and of the feed-forward', { kernel: 'add', count: all * width }, 3),
-    use('mask of the attention to the text (here as large as the scores)', {
-      kernel: 'add',
-      count: all * heads * positions,
-    }),
-  ];
+}
+
+function isFused({ work }: Use): boolean {
+  return work.kernel === 'matmul' && work.activation !== 'none';
+}
+
+/** A product whose activation is work of its own, since its gradient needs what went into it. */
+function apart(use: Use): Use {
+  const stage = 'training';
+  return use.work.kernel === 'matmul'
+    ? { ...use, stage, work: { ...use.work, activation: 'none' } }
+    : { ...use, stage };
 }

@@ -9,7 +9,7 @@ export type FloatType = 'f32' | 'f16';
 
 /**
  * How the numbers of some work are stored, sums in f32 in any case. f32 and f16: all alike, but beside weights in f16 the other
- * operands of a product are f32, as models have them (except around attention on units for matrices, which is of f16), and so
+ * operands of a product are f32, as models have them (except beside attention by units for matrices, see `halves`), and so
  * are those of a weight's gradient, which units take rounded, and its result, since trained weights are f32. int8: weights in
  * blocks (see `quantize`), the rest f32.
  */
@@ -31,7 +31,13 @@ export interface MatmulWork {
   readonly residual: boolean;
   /** Whether the rows of the left operand are added up as well, as a bias's gradient is beside its weight's. Default: they are not. */
   readonly leftSums?: boolean;
+  /** Of an optimizer's own numbers, which are f32 whatever the weights are. Left out for all else. */
+  readonly optimizer?: true;
+  /** Operands that are f16 where weights are f16 or int8, though those beside weights are f32 else. Left out for none. */
+  readonly halves?: readonly HalfOperand[];
 }
+
+export type HalfOperand = 'left' | 'right' | 'result';
 
 /** `softmax(query keyᵀ / sqrt(width)) value`, operands `[batch, heads, tokens, width]`. */
 export interface AttentionWork {
@@ -74,6 +80,7 @@ export interface ElementWork {
   readonly kernel:
     | 'fill'
     | 'copy'
+    | 'cast'
     | 'add'
     | 'dropout'
     | 'gelu'
@@ -94,17 +101,19 @@ export type Work = MatmulWork | AttentionWork | RowWork | EmbeddingWork | Elemen
 export type KernelName = Work['kernel'];
 
 /** An operand of some work, dense and row-major. */
-export interface OperandSpecification {
+export interface OperandSpecification<Dtype = FloatType | 'u32' | 'q8'> {
   readonly shape: readonly number[];
   /** u32 for ids, which peers may hold as i32. q8: in blocks of int8. */
-  readonly dtype: FloatType | 'u32' | 'q8';
+  readonly dtype: Dtype;
 }
 
 /** What a product is in models: their weights are multiplied alone, and heads of attention together. */
 export function roleOf({
   batch,
   leftTransposed,
-}: MatmulWork): 'by a weight' | 'gradient of a weight' | 'of activations' {
+  optimizer,
+}: MatmulWork): 'by a weight' | 'gradient of a weight' | 'of activations' | 'of an optimizer' {
+  if (optimizer) return 'of an optimizer';
   if (batch > 1) return 'of activations';
   return leftTransposed ? 'gradient of a weight' : 'by a weight';
 }
@@ -122,11 +131,11 @@ export interface WorkOperands {
 
 /** The operands of some work; what is added up over rows is f32. */
 export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
-  const floats = (...shape: number[]): OperandSpecification => ({
+  const floats = (...shape: number[]): OperandSpecification<FloatType> => ({
     shape,
     dtype: dtype === 'int8' ? 'f32' : dtype,
   });
-  const sums = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'f32' });
+  const sums = (...shape: number[]): OperandSpecification<FloatType> => ({ shape, dtype: 'f32' });
   const ids = (...shape: number[]): OperandSpecification => ({ shape, dtype: 'u32' });
   switch (work.kernel) {
     case 'matmul': {
@@ -134,18 +143,23 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
       const weight = { f32: 'f32', f16: 'f16', int8: 'q8' } as const;
       const role = roleOf(work);
       const beside = role === 'of activations' ? floats : sums;
+      const typeOf = (name: HalfOperand): FloatType =>
+        dtype !== 'f32' && work.halves?.includes(name) ? 'f16' : beside().dtype;
       return {
         inputs: {
-          left: work.leftTransposed ? beside(batch, depth, rows) : beside(batch, rows, depth),
+          left: {
+            shape: work.leftTransposed ? [batch, depth, rows] : [batch, rows, depth],
+            dtype: typeOf('left'),
+          },
           right: {
             shape: work.rightTransposed ? [batch, columns, depth] : [batch, depth, columns],
-            dtype: role === 'by a weight' ? weight[dtype] : beside().dtype,
+            dtype: role === 'by a weight' ? weight[dtype] : typeOf('right'),
           },
           ...(work.bias ? { bias: beside(columns) } : {}),
           ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),
         },
         outputs: {
-          result: beside(batch, rows, columns),
+          result: { shape: [batch, rows, columns], dtype: typeOf('result') },
           ...(work.leftSums ? { leftSums: sums(rows) } : {}),
         },
       };
@@ -215,6 +229,8 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
     case 'gelu':
     case 'quick_gelu':
       return { inputs: { x: floats(work.count) }, outputs: { result: floats(work.count) } };
+    case 'cast':
+      return { inputs: { x: sums(work.count) }, outputs: { result: floats(work.count) } };
     case 'square_sum':
       return { inputs: { x: floats(work.count) }, outputs: { result: sums(1) } };
     case 'gradient_norm':

@@ -106,6 +106,8 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
         ...forward((x) => np.minimum(x, Infinity), 'x'),
         note: 'min(x, infinity): its copies share their memory',
       };
+    case 'cast':
+      return forward((x) => x.astype(floats), 'x');
     case 'add':
       return forward((x, y) => x.add(y), 'x', 'y');
     case 'dropout':

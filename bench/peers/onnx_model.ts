@@ -10,7 +10,14 @@ import {
   type Work,
   roleOf,
 } from '../kernels/work.js';
-import { type OnnxInitializer, type OnnxNode, type OnnxTensor, microsoft, onnxBytes } from './onnx_format.js';
+import {
+  type OnnxInitializer,
+  type OnnxNode,
+  type OnnxTensor,
+  microsoft,
+  onnxBytes,
+  onnxTypes,
+} from './onnx_format.js';
 import { type PeerOperand, peerOperands, toPeer } from './operands.js';
 import { layerNormEpsilon } from '../kernels/settings.js';
 import { PeerUnable, noOperator } from './peer_unable.js';
@@ -38,6 +45,11 @@ class Graph {
   readonly constants: OnnxInitializer[] = [];
 
   constructor(private readonly floats: FloatType) {}
+
+  /** The type of its floats as the format numbers it. */
+  get floatsNumber(): number {
+    return onnxTypes[this.floats === 'f16' ? 'float16' : 'float32'];
+  }
 
   add(operator: string, inputs: readonly string[], rest: Partial<OnnxNode> = {}): string {
     const output = `t${this.nodes.length}`;
@@ -183,6 +195,9 @@ function build(graph: Graph, work: Work): void {
       return;
     case 'copy':
       graph.add('Identity', ['x']);
+      return;
+    case 'cast':
+      graph.add('Cast', ['x'], { attributes: { to: graph.floatsNumber } });
       return;
     case 'add':
       graph.add('Add', ['x', 'y']);

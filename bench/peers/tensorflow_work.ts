@@ -143,6 +143,7 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
           average: tf.add(average!, tf.mul(tf.sub(value!, average!), lerpWeight)),
         }),
       };
+    case 'cast':
     case 'end_padding':
     case 'gradient_norm':
     case 'quantize':

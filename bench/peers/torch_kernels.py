@@ -225,6 +225,8 @@ def prepared_work(work, dtype, given, settings):
         return in_place(work, given, settings)
     if kernel == "fill":
         return forward(lambda: torch.zeros(work["count"], device=device, dtype=FLOATS[dtype]))
+    if kernel == "cast":
+        return forward(lambda: given["x"].to(FLOATS[dtype]))
     if kernel in ("softmax", "softmax_gradient", "argmax", "mean", "column_sum"):
         return rows(work, given)
     if kernel in ("copy", "add", "dropout", "square_sum") or kernel.replace("_gradient", "") in ACTIVATIONS:

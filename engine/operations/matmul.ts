@@ -272,10 +272,12 @@ function foldBatch(
   const [rows, depth] = left.shape.slice(-2) as [number, number];
   const columns = right.shape.at(-1)!;
   if (right.shape.slice(0, -2).every((size) => size === 1)) {
-    const operands = [left, residual, output];
-    const flat = operands.map((tensor) => tensor && tryReshape(tensor, [1, 1, count * rows, -1]));
-    const [leftRows, residualRows, outputRows] = flat;
-    if (leftRows && operands.every((operand, i) => !operand || flat[i])) {
+    const inRows = (tensor: Tensor | undefined): Tensor | undefined =>
+      tensor && tryReshape(tensor, [1, 1, count * rows, -1]);
+    const [leftRows, outputRows] = [inRows(left), inRows(output)];
+    if (leftRows && (outputRows || !output)) {
+      // One that is the same for all of a batch is copied: a product for each would cost more.
+      const residualRows = inRows(residual) ?? inRows(residual && contiguous(residual));
       const matrix = right.reshape([1, 1, depth, columns]);
       return { inputs: { left: leftRows, right: matrix, residual: residualRows }, output: outputRows };
     }

@@ -75,6 +75,7 @@ export const oddWork: readonly Work[] = [
     [
       'fill',
       'copy',
+      'cast',
       'add',
       'dropout',
       'gelu',
@@ -91,4 +92,45 @@ export const oddWork: readonly Work[] = [
   { kernel: 'quantize', count: 1024 },
   // More than one part of a sum, and whole vectors.
   { kernel: 'square_sum', count: 70_004 },
+  // Of an optimizer.
+  {
+    kernel: 'matmul',
+    batch: 1,
+    rows: 19,
+    depth: 45,
+    columns: 19,
+    leftTransposed: false,
+    rightTransposed: true,
+    bias: false,
+    activation: 'none',
+    residual: true,
+    optimizer: true,
+  },
+  // Beside attention by units for matrices.
+  {
+    kernel: 'matmul',
+    batch: 1,
+    rows: 19,
+    depth: 37,
+    columns: 45,
+    leftTransposed: false,
+    rightTransposed: true,
+    bias: true,
+    activation: 'none',
+    residual: true,
+    halves: ['left', 'result'],
+  },
+  {
+    kernel: 'matmul',
+    batch: 1,
+    rows: 33,
+    depth: 70,
+    columns: 21,
+    leftTransposed: true,
+    rightTransposed: false,
+    bias: false,
+    activation: 'none',
+    residual: false,
+    halves: ['right'],
+  },
 ];
