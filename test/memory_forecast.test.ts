@@ -119,12 +119,11 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     const { betas, eps: epsilon } = configuration.model;
     const training = new TrainingStep(model, plan.groups(shapes), { betas, epsilon });
     const batchSize = 48;
-    const options = { learningRates: [], batchSize, laterBytes: 0 };
-    const forecast = await forecastMemory(device, model, training, plan, options);
+    const forecast = await forecastMemory(device, model, training, plan, { batchSize, laterBytes: 0 });
     const { firstImageBytes, fixedBytes, bytesPerImage, fittingImages } = forecast;
     expect(fittingImages).toBeUndefined();
     const batch = largestBatch(model, plan, batchSize);
-    await training.compile(batch, options);
+    await training.compile(batch, {});
     const { programCount } = device;
     const stepsTaken = Object.values(training.optimizers).flatMap((optimizer) => [
       ...optimizer!.steps.values(),
@@ -134,13 +133,13 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     expect(device.programCount).toBe(programCount);
     for (let pass = 0; pass < 2; pass++) {
       device.resetStatistics();
-      await device.scope(async () => void (await training.addGradientsOf([batch], options)));
+      await device.scope(async () => void (await training.addGradientsOf([batch], {})));
       await device.finish();
     }
     const { peakBytes } = device.memory;
     // To the byte what it takes where nothing is computed.
     device.resetStatistics();
-    device.rehearse(() => training.rehearseGradientsOf(batch, options));
+    device.rehearse(() => training.rehearseGradientsOf(batch, {}));
     expect(device.memory.peakBytes).toBe(peakBytes);
     const foreseen = Math.max(firstImageBytes, fixedBytes + batchSize * bytesPerImage);
     expect(peakBytes).toBeGreaterThan(1.5 * firstImageBytes);

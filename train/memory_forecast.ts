@@ -5,7 +5,7 @@ import { drawPermutations } from './permutations.js';
 import type { RunPlan } from './run_plan.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import type { TrainableModel } from './trainable_model.js';
-import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.js';
+import type { GradientOptions, TrainingBatch, TrainingStep } from './training_step.js';
 
 /** Large enough to be few, and no larger than a buffer can be anywhere. */
 const pieceBytes = 64 << 20;
@@ -67,7 +67,7 @@ export async function forecastMemory(
   model: TrainableModel,
   training: TrainingStep,
   plan: RunPlan,
-  options: StepOptions & { readonly batchSize: number; readonly laterBytes: number },
+  options: GradientOptions & { readonly batchSize: number; readonly laterBytes: number },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   training.allocateStates();
   // The visual branch alone takes more only if it goes through more permutations.

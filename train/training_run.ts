@@ -339,7 +339,7 @@ export class TrainingRun {
     const streams = this.dropoutStreams;
     const { batch_size: batchSize } = configuration.model;
     const laterBytes = plan.averages ? this.average.pendingBytes : 0;
-    const options = { ...this.stepOptions(), learningRates: [] };
+    const options = this.stepOptions();
     const forecast = await forecastMemory(device, model, training, plan, {
       ...options,
       batchSize,
