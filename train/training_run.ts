@@ -114,20 +114,26 @@ export class TrainingRun {
     } finally {
       await weights.close();
     }
-    const loader = await Loader.open(loaderOptions(inputs, reader, state));
-    if (state && state.samples !== loader.length) {
-      onNotice(
-        `the training data has ${loader.length} images, and had ${state.samples} when the run was saved: the order of the ` +
-          'images is another from here on, and so is the plan of a run by epochs.',
-      );
-    }
+    let loader: Loader | undefined;
+    let run: TrainingRun | undefined;
     try {
-      const run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
+      loader = await Loader.open(loaderOptions(inputs, reader, state));
+      if (state && state.samples !== loader.length) {
+        onNotice(
+          `the training data has ${loader.length} images, and had ${state.samples} when the run was saved: the order of the ` +
+            'images is another from here on, and so is the plan of a run by epochs.',
+        );
+      }
+      run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
       await run.restore(last?.statePath, state);
       await run.prepare();
       return run;
     } catch (error) {
-      await loader.close();
+      if (run) await run.close();
+      else {
+        await loader?.close();
+        parameters.dispose();
+      }
       throw error;
     }
   }

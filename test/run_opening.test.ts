@@ -1,0 +1,52 @@
+/** What is left of a run that cannot begin: nothing. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { RunFolder } from '../train/run_folder.js';
+import { train } from '../train/trainer.js';
+import { useTrainingDevice } from './support/device.js';
+import { samples, smallRun } from './support/small_run.js';
+import { unrulySource } from './support/unruly_data_set.js';
+
+const root = mkdtempSync(join(tmpdir(), 'clip4str-opening-'));
+const openDevice = useTrainingDevice();
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const missing = unrulySource({ samples, fault: 'open' });
+
+test.each<[string, RegExp, Parameters<typeof smallRun>[2]]>([
+  ['data cannot be opened', /^words\.mdb: no such file/, { source: missing }],
+  [
+    'data to validate on cannot be opened',
+    /^validation set words: words\.mdb: no such file/,
+    { validation: [{ name: 'words', source: missing }] },
+  ],
+  ['there is no step to take', /leave no step to take/, { settings: ['trainer.max_steps=0'] }],
+  [
+    'a step does not fit',
+    /model\.batch_size=65536 needs about .* Set model\.batch_size=/,
+    { settings: ['model.batch_size=65536', 'model.img_size=[224, 224]'] },
+  ],
+])(
+  'where %s',
+  async (name, message, options) => {
+    const folder = join(root, name);
+    await expect(train(smallRun(folder, {}, { openDevice, ...options }))).rejects.toThrow(message);
+    expect((await openDevice()).memory.liveBytes).toBe(0);
+    await (await RunFolder.open(folder)).close();
+  },
+  120_000,
+);
+
+test('where the state of the optimizers is of another recipe', async () => {
+  const folder = join(root, 'other');
+  const runWith = (setting: string): ReturnType<typeof train> =>
+    train(smallRun(folder, {}, { openDevice, settings: [setting] }));
+  await runWith('trainer.max_steps=2');
+  await expect(runWith('model.muon_lr=null')).rejects.toThrow(
+    /The options of this run are not those of the one that is to go on/,
+  );
+  expect((await openDevice()).memory.liveBytes).toBe(0);
+  await (await RunFolder.open(folder)).close();
+}, 120_000);
