@@ -110,7 +110,11 @@ test('a scale of the loss that cannot come down says so', () => {
 test('what a step takes is foreseen from fewer images, and compiled, before anything is computed', async () => {
   const device = await openDevice({ device: 'software', hideDriverWarnings: true });
   try {
-    const configuration = smallConfiguration(['model.dropout=0', 'model.img_size=[32, 64]']);
+    const configuration = smallConfiguration([
+      'model.dropout=0',
+      'model.img_size=[32, 64]',
+      'model.visual_first_perm_num=24',
+    ]);
     const reader = await readerConfiguration(configuration);
     const parameters = await Parameters.load(device, initialWeights(reader, 0), 'f32');
     const model = readerOf(device, parameters, reader);
@@ -119,11 +123,17 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     const { betas, eps: epsilon } = configuration.model;
     const training = new TrainingStep(model, plan.groups(shapes), { betas, epsilon });
     const batchSize = 48;
-    const forecast = await forecastMemory(device, model, training, plan, { batchSize, laterBytes: 0 });
+    const foresee = (phases: readonly boolean[]): ReturnType<typeof forecastMemory> =>
+      forecastMemory(device, model, training, plan, { batchSize, laterBytes: 0, phases });
+    const forecast = await foresee([false]);
     const { firstImageBytes, fixedBytes, bytesPerImage, fittingImages } = forecast;
     expect(fittingImages).toBeUndefined();
-    const batch = largestBatch(model, plan, batchSize);
-    await training.compile(batch, {});
+    // The visual branch alone goes through more permutations here.
+    const [alone, either] = [await foresee([true]), await foresee([true, false])];
+    expect(alone.bytesPerImage).toBeGreaterThan(1.2 * bytesPerImage);
+    expect(either.bytesPerImage).toBeGreaterThanOrEqual(alone.bytesPerImage);
+    const batch = largestBatch(model, plan, batchSize, false);
+    await training.compile([batch], {});
     const { programCount } = device;
     const stepsTaken = Object.values(training.optimizers).flatMap((optimizer) => [
       ...optimizer!.steps.values(),

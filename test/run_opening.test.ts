@@ -1,8 +1,11 @@
-/** What is left of a run that cannot begin: nothing. */
+/** How runs begin: with all that their steps take compiled, or without a trace. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { type Device, openDevice as openNewDevice } from '../engine/index.js';
+import { memorySource } from '../train/data/memory_data_set.js';
+import type { TrainingObserver } from '../train/events.js';
 import { RunFolder } from '../train/run_folder.js';
 import { train } from '../train/trainer.js';
 import { useTrainingDevice } from './support/device.js';
@@ -12,6 +15,34 @@ import { unrulySource } from './support/unruly_data_set.js';
 const root = mkdtempSync(join(tmpdir(), 'clip4str-opening-'));
 const openDevice = useTrainingDevice();
 afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+test.each<[string, number, string[]]>([
+  ['of the visual branch alone, then of both', 2, ['model.visual_first_perm_num=2', 'swa=false']],
+  ['of both branches, and averages', 0, ['model.visual_first_pct=0']],
+])(
+  'what steps take is compiled before the first: %s',
+  async (_, visualSteps, phases) => {
+    // Of the longest labels and in whole batches: other shapes may take other kernels.
+    const source = memorySource(samples.slice(0, 16).map((sample) => ({ ...sample, label: 'Street' })));
+    const settings = ['model.max_label_length=6', 'model.dropout=0', 'trainer.max_steps=4', ...phases];
+    const device = await openNewDevice({ device: 'software', hideDriverWarnings: true });
+    const programs: number[] = [];
+    const crossLosses: (number | undefined)[] = [];
+    const counting: TrainingObserver = {
+      start: () => void programs.push(device.programCount),
+      step: ({ crossLoss }) => {
+        programs.push(device.programCount);
+        crossLosses.push(crossLoss);
+      },
+    };
+    const openOwn = (): Promise<Device> => Promise.resolve(device);
+    const options = { source, validation: [], settings, openDevice: openOwn };
+    await train(smallRun(join(root, `compiled-${visualSteps}`), counting, options));
+    expect(crossLosses.filter((loss) => loss === undefined)).toHaveLength(visualSteps);
+    expect(programs).toEqual(Array.from({ length: 5 }, () => programs[0]));
+  },
+  120_000,
+);
 
 const missing = unrulySource({ samples, fault: 'open' });
 

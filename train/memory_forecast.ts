@@ -43,7 +43,7 @@ export function largestBatch(
   { configuration }: TrainableModel,
   plan: RunPlan,
   images: number,
-  visualOnly = false,
+  visualOnly: boolean,
 ): TrainingBatch {
   const { maxLabelLength } = finalDecoder(configuration);
   const [height, width] = configuration.image.imageSize;
@@ -58,8 +58,8 @@ export function largestBatch(
 /**
  * Rehearses forward and backward passes of a few images with the longest labels and all permutations, without doing them:
  * what tensors take is known before anything is computed. Leaves the state of the optimizers allocated, as it will be.
- * Where the device does not tell how much memory it has, as GPUs do not, one pass of the whole batch is done, and smaller
- * ones until one fits; parameters stay as they are.
+ * Where the device does not tell how much memory it has, as GPUs do not, one pass of the whole batch is done in each phase,
+ * and smaller ones until they fit; parameters stay as they are.
  * @throws OutOfMemoryError if not even one image fits
  */
 export async function forecastMemory(
@@ -67,15 +67,15 @@ export async function forecastMemory(
   model: TrainableModel,
   training: TrainingStep,
   plan: RunPlan,
-  options: GradientOptions & { readonly batchSize: number; readonly laterBytes: number },
+  options: GradientOptions & {
+    readonly batchSize: number;
+    readonly laterBytes: number;
+    /** Whether the visual branch trains alone, for each way in which steps will train. */
+    readonly phases: readonly boolean[];
+  },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   training.allocateStates();
-  // The visual branch alone takes more only if it goes through more permutations.
-  const [both, alone] = [false, true].map((visualOnly) => plan.permutations(visualOnly).count) as [
-    number,
-    number,
-  ];
-  const phases = plan.visualSteps > 0 && alone > both ? [false, true] : [false];
+  const { phases } = options;
   const measure = async (images: number): Promise<Measured> => {
     let heldBytes = 0;
     const onForward = (): void => {
@@ -92,7 +92,9 @@ export async function forecastMemory(
   };
   /** Does a pass over gradients that earlier passes of a step leave behind. */
   const tryPass = async (images: number): Promise<void> => {
-    await training.compile(largestBatch(model, plan, images), options);
+    for (const visualOnly of phases) {
+      await training.compile([largestBatch(model, plan, images, visualOnly)], { ...options, visualOnly });
+    }
     // Their memory counts: what they hold is thrown away.
     await measure(1);
     for (const visualOnly of phases) {

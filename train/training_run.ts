@@ -339,20 +339,31 @@ export class TrainingRun {
     }
   }
 
-  /** Foresees whether a step fits, and compiles what it takes. */
+  /** Foresees whether a step fits, and compiles what steps of every kind take, so that none waits for it later. */
   private async prepare(): Promise<void> {
     const { device, model, training, plan, configuration } = this;
     const streams = this.dropoutStreams;
     const { batch_size: batchSize } = configuration.model;
     const laterBytes = plan.averages ? this.average.pendingBytes : 0;
+    const phases = plan.phases(this.step, this.crossStarted);
     const options = this.stepOptions();
     const forecast = await forecastMemory(device, model, training, plan, {
       ...options,
       batchSize,
       laterBytes,
+      phases,
     });
     checkMemory({ ...forecast, laterBytes }, configuration, device);
-    await training.compile(largestBatch(model, plan, batchSize), options);
+    for (const visualOnly of phases) {
+      const batch = largestBatch(model, plan, batchSize, visualOnly);
+      // Gradients are added to others from the second batch of a step on.
+      const batches = configuration.trainer.accumulate_grad_batches > 1 ? [batch, batch] : [batch];
+      await training.compile(batches, { ...options, visualOnly });
+    }
+    await device.compile(() => {
+      this.startCrossDecoder();
+      if (plan.averages) this.average.rehearse();
+    });
     this.dropoutStreams = streams;
   }
 }

@@ -151,11 +151,11 @@ export class TrainingStep {
     for (const optimizer of Object.values(this.optimizers)) void optimizer?.state;
   }
 
-  /** Compiles what a step with such a batch dispatches, side by side. Gradients of before are cleared. */
-  async compile(batch: TrainingBatch, options: GradientOptions): Promise<void> {
+  /** Compiles what a step with such batches dispatches, side by side. Gradients of before are cleared. */
+  async compile(batches: readonly TrainingBatch[], options: GradientOptions): Promise<void> {
     this.allocateStates();
     await this.device.compile(() => {
-      this.rehearseGradientsOf(batch, options);
+      for (const batch of batches) this.rehearseGradientsOf(batch, options);
       for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();
     });
   }
