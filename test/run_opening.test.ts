@@ -44,6 +44,38 @@ test.each<[string, number, string[]]>([
   120_000,
 );
 
+test.each(['while it is compiled', 'in the first step'])(
+  'what does not fit %s, though it was foreseen to, is told with a batch that does',
+  async (when) => {
+    const device = await openNewDevice({ device: 'software', memoryBudgetBytes: 80 << 20 });
+    const fillUp = (): void => {
+      device.trim();
+      const rest = device.memoryBudgetBytes - device.memory.liveBytes - (4 << 20);
+      device.keep(device.empty('f32', [rest / 4]));
+    };
+    const compile = device.compile.bind(device);
+    if (when === 'while it is compiled') {
+      device.compile = (work) => {
+        if (device.memory.liveBytes < 70 << 20) fillUp();
+        return compile(work);
+      };
+    }
+    const filling: TrainingObserver = when === 'in the first step' ? { start: fillUp } : {};
+    const openOwn = (): Promise<Device> => Promise.resolve(device);
+    const settings = ['model.batch_size=22', 'trainer.accumulate_grad_batches=1'];
+    const options = { validation: [], settings, openDevice: openOwn };
+    const error = await train(smallRun(join(root, when), filling, options)).then(
+      () => undefined,
+      (fault: Error) => fault,
+    );
+    expect(error?.message).toMatch(
+      /^a step with model\.batch_size=22 needs more than the .* GB that were foreseen; .* has 0\.08 GB for tensors\. Set model\.batch_size=11 trainer\.accumulate_grad_batches=2 for the same 22 images/,
+    );
+    expect((error?.cause as Error).message).toMatch(/the memory budget is 83\.9 MB/);
+  },
+  120_000,
+);
+
 const missing = unrulySource({ samples, fault: 'open' });
 
 test.each<[string, RegExp, Parameters<typeof smallRun>[2]]>([
