@@ -132,6 +132,14 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
   );
 }
 
+/** Collects gradients in the type that they are wanted in, which for an f16 copy of an f32 tensor is f32. */
+function leafOf(tensor: Tensor, node: GraphNode | undefined): Tensor {
+  if (!node) return tensor;
+  return tensor
+    .detach()
+    .recordAs(new GraphNode('checkpoint', node.target, { kind: 'leaf', gradient: undefined }));
+}
+
 /**
  * Runs work without keeping what its gradients need; it runs again when gradients come back (Chen et al., Training
  * Deep Nets with Sublinear Memory Cost). Must give the same result both times.
@@ -159,7 +167,7 @@ export function checkpoint(
     gradients(gradient, sink) {
       kept.check();
       const floor = lastNodeId();
-      const leaves = kept.tensors.map((tensor, i) => (nodes[i] ? tensor.detach().requireGradient() : tensor));
+      const leaves = kept.tensors.map((tensor, i) => leafOf(tensor, nodes[i]));
       const again = withGrad(() => repeatDraws(draws, () => work(...leaves)));
       if (!again.node) return [];
       const frontier = new Frontier(device, floor, sink);

@@ -154,7 +154,7 @@ export class Decoder {
 
   /**
    * Reads all positions several times over, under a mask each, from one context. Only where content is shared.
-   * @param context with a mask `[..., readings * positions, context]`
+   * @param mask `[..., readings * positions, context]`, added to scores
    * @returns logits `[batch, readings * positions, classes]`
    */
   readRepeatedly(
@@ -162,12 +162,12 @@ export class Decoder {
     positions: number,
     readings: number,
     memory: PreparedMemory,
-    context: DecodingContext,
+    mask: Tensor,
   ): Tensor {
     return this.device.scope(() => {
       const shape = [readings, positions, this.configuration.width];
       const queries = contiguous(this.positionQueries(0, positions).expand(shape));
-      return this.readQueries(ids, queries.reshape([1, readings * positions, -1]), memory, context);
+      return this.readQueries(ids, queries.reshape([1, readings * positions, -1]), memory, { mask });
     });
   }
 

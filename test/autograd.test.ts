@@ -196,6 +196,14 @@ describe('the graph', () => {
     expectClose(await x.gradient!.read(), [3 / 3, 2 / 7 + 1 / 3], 1e-6);
   });
 
+  test('nor where a copy goes into a checkpoint', async () => {
+    const x = parameter([1, 2]);
+    const thirds = device().tensor(Float32Array.of(1 / 3, 1 / 7), [2]);
+    const work = (half: Tensor): Tensor => sum(multiply(half, thirds), [0]);
+    backward(checkpoint(work, [cast(x, 'f16')]));
+    expectClose(await x.gradient!.read(), [1 / 3, 1 / 7], 1e-6);
+  });
+
   test.each([
     ['as their tensor has them', 0, [0, 3], [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121]],
     ['in another order', 2, [3, 0], [9, 16, 25, 0, 1, 4, 81, 100, 121, 36, 49, 64]],

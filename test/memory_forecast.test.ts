@@ -1,11 +1,12 @@
 /** What is proposed where a step will not fit. */
 import { expect, test } from '@jest/globals';
-import { type Device, openDevice } from '../engine/index.js';
+import { type Device, OutOfMemoryError, openDevice } from '../engine/index.js';
 import { Parameters } from '../model/index.js';
 import { presetConfiguration } from '../train/configuration.js';
 import { initialWeights } from '../train/initial_weights.js';
-import { checkMemory, forecastMemory, largestBatch, largestFitting } from '../train/memory_forecast.js';
+import { checkMemory, forecastMemory, largestFitting, withinMemory } from '../train/memory_forecast.js';
 import { readerConfiguration } from '../train/reader_configuration.js';
+import { largestBatch } from '../train/rehearsal.js';
 import { RunPlan } from '../train/run_plan.js';
 import { readerOf } from '../train/trainable_model.js';
 import { TrainingStep } from '../train/training_step.js';
@@ -89,6 +90,39 @@ test('what was seen to fit and what is held later bound each other', () => {
   expect(check(4, 1.5e9, 1e9)).toMatch(/even with model\.batch_size=1/);
 });
 
+test('where a step does not fit though it was foreseen to, what is proposed leaves room for that', async () => {
+  const cause = new OutOfMemoryError('matmul: needs 1.0 MB beside 9.0 MB in use');
+  const failing = async (
+    batchSize: number,
+    { fixedBytes = 0, laterBytes = 0, memoryBudgetBytes = 100e6 } = {},
+  ): Promise<OutOfMemoryError> => {
+    const run = presetConfiguration('tiny', [`model.batch_size=${batchSize}`]);
+    const forecast = { firstImageBytes: 1e6, fixedBytes, bytesPerImage: 1e6, laterBytes };
+    const device = { adapter: { name: 'GPU' }, memoryBudgetBytes } as Device;
+    return withinMemory(forecast, run, device, () => Promise.reject(cause)).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(OutOfMemoryError);
+      expect((error as Error).cause).toBe(cause);
+      return error as OutOfMemoryError;
+    });
+  };
+  expect((await failing(100)).message).toMatch(
+    /^a step with model\.batch_size=100 needs more than the 0\.10 GB that were foreseen; GPU has 0\.10 GB for tensors\. Set model\.batch_size=50 trainer\.accumulate_grad_batches=2 for the same 100 images a step, or trainer/,
+  );
+  // Four images would take hardly less.
+  expect((await failing(8, { fixedBytes: 140e6 })).message).toContain('Set model.batch_size=2 ');
+  expect((await failing(2, { memoryBudgetBytes: Infinity })).message).toMatch(
+    /GPU ran out of memory with it\. Set model\.batch_size=1 /,
+  );
+  expect((await failing(1, { laterBytes: 5e6 })).message).toMatch(
+    /Set trainer\.gradient_checkpointing=true or swa=false to need less, or train a smaller model\.$/,
+  );
+  const other = new Error('the disk is full');
+  const run = presetConfiguration('tiny', []);
+  const memory = { firstImageBytes: 1, fixedBytes: 0, bytesPerImage: 1, laterBytes: 0 };
+  const device = { adapter: { name: 'GPU' }, memoryBudgetBytes: 1 } as Device;
+  await expect(withinMemory(memory, run, device, () => Promise.reject(other))).rejects.toBe(other);
+});
+
 test('the average of the weights says what it will take', async () => {
   const device = await openDevice({ device: 'software', hideDriverWarnings: true });
   const weight = device.keep(device.empty('f32', [3, 5]));
@@ -110,7 +144,11 @@ test('a scale of the loss that cannot come down says so', () => {
 test('what a step takes is foreseen from fewer images, and compiled, before anything is computed', async () => {
   const device = await openDevice({ device: 'software', hideDriverWarnings: true });
   try {
-    const configuration = smallConfiguration(['model.dropout=0', 'model.img_size=[32, 64]']);
+    const configuration = smallConfiguration([
+      'model.dropout=0',
+      'model.img_size=[32, 64]',
+      'model.visual_first_perm_num=24',
+    ]);
     const reader = await readerConfiguration(configuration);
     const parameters = await Parameters.load(device, initialWeights(reader, 0), 'f32');
     const model = readerOf(device, parameters, reader);
@@ -119,12 +157,17 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     const { betas, eps: epsilon } = configuration.model;
     const training = new TrainingStep(model, plan.groups(shapes), { betas, epsilon });
     const batchSize = 48;
-    const options = { learningRates: [], batchSize, laterBytes: 0 };
-    const forecast = await forecastMemory(device, model, training, plan, options);
+    const foresee = (phases: readonly boolean[]): ReturnType<typeof forecastMemory> =>
+      forecastMemory(device, model, training, plan, { batchSize, laterBytes: 0, phases });
+    const forecast = await foresee([false]);
     const { firstImageBytes, fixedBytes, bytesPerImage, fittingImages } = forecast;
     expect(fittingImages).toBeUndefined();
-    const batch = largestBatch(model, plan, batchSize);
-    await training.compile(batch, options);
+    // The visual branch alone goes through more permutations here.
+    const [alone, either] = [await foresee([true]), await foresee([true, false])];
+    expect(alone.bytesPerImage).toBeGreaterThan(1.2 * bytesPerImage);
+    expect(either.bytesPerImage).toBeGreaterThanOrEqual(alone.bytesPerImage);
+    const batch = largestBatch(model, plan, batchSize, false);
+    await training.compile([batch], {});
     const { programCount } = device;
     const stepsTaken = Object.values(training.optimizers).flatMap((optimizer) => [
       ...optimizer!.steps.values(),
@@ -134,13 +177,13 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     expect(device.programCount).toBe(programCount);
     for (let pass = 0; pass < 2; pass++) {
       device.resetStatistics();
-      await device.scope(async () => void (await training.addGradientsOf([batch], options)));
+      await device.scope(async () => void (await training.addGradientsOf([batch], {})));
       await device.finish();
     }
     const { peakBytes } = device.memory;
     // To the byte what it takes where nothing is computed.
     device.resetStatistics();
-    device.rehearse(() => training.rehearseGradientsOf(batch, options));
+    device.rehearse(() => training.rehearseGradientsOf(batch, {}));
     expect(device.memory.peakBytes).toBe(peakBytes);
     const foreseen = Math.max(firstImageBytes, fixedBytes + batchSize * bytesPerImage);
     expect(peakBytes).toBeGreaterThan(1.5 * firstImageBytes);

@@ -1,9 +1,10 @@
 /** Blocks of the encoders beside units for matrices, which lanes stand in for in attention. */
 import { beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
-import { type Tensor, backward, cast, linear } from '../engine/index.js';
+import { type Tensor, backward, cast, controlGradients, linear, scale } from '../engine/index.js';
 import { type Launch, type Operand, matmulFamily } from '../kernels/index.js';
 import { Parameters, type Precision } from '../model/parameters.js';
 import { clipBlockNames, transformerBlock } from '../model/transformer.js';
+import { LossScale } from '../train/loss_scale.js';
 import { parameterSource } from '../train/parameter_source.js';
 import { expectNear } from './support/attention_gradients.js';
 import { useDevice } from './support/device.js';
@@ -138,15 +139,15 @@ test.each<[string, Precision, number, readonly string[]]>([
   }),
 );
 
-/** Gradients of attention's projection and of what is before it. */
-async function gradientsOf(recompute = false): Promise<ArrayLike<number>[]> {
+/** Gradients of attention's projection and of what is before it, multiplied by the scale of the loss. */
+async function gradientsOf(recompute = false, lossScale = 1): Promise<ArrayLike<number>[]> {
   const parameters = await parametersIn('f32');
   const trained = [...names.attentionInput, `${names.norm1}.weight`].map((name) =>
     parameters.get(name).requireGradient(),
   );
   parameters.withHalfCopies(() => {
     launches.length = 0;
-    backward(block(input(), parameters, recompute), input());
+    backward(block(input(), parameters, recompute), scale(input(), lossScale));
   });
   const gradients = dry ? [] : await device().readAll(trained.map(({ gradient }) => gradient!));
   parameters.dispose();
@@ -185,6 +186,25 @@ test('so does one that is computed again', () =>
     expect(kernelsOf(launches)).toEqual(inHalves);
     expect(gradientKernels().length).toBe(3);
     expect(gradientKernels().every((name) => name.includes('matrix'))).toBe(true);
+  }));
+
+test('where its gradients overflow f16, steps are left out until the scale of the loss has come down', () =>
+  device().scope(async () => {
+    const lossScale = new LossScale({ scale: 2 ** 24, goodSteps: 0 });
+    const skips: boolean[] = [];
+    let unscaled: number[][] = [];
+    while (skips.length === 0 || (skips.at(-1) && !lossScale.atLeast)) {
+      const { value } = lossScale;
+      const gradients = await gradientsOf(false, value);
+      unscaled = gradients.map((values) => Array.from(values, (gradient) => gradient / value));
+      const tensors = gradients.map((values) => device().tensor(Float32Array.from(values), [values.length]));
+      const { skip } = controlGradients(tensors, { lossScale: value });
+      skips.push((await skip.read())[0] === 1);
+      lossScale.update(skips.at(-1)!);
+    }
+    expect(skips.length).toBeGreaterThan(1);
+    expect(lossScale.value).toBe(2 ** (24 - (skips.length - 1)));
+    unscaled.forEach((values, i) => expectNear(`gradient ${i}`, values, gradientsWithoutUnits[i]!, 3e-3));
   }));
 
 test('where the units are not trusted with gradients, one that is trained does not, computed again or not', () =>

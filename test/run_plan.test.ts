@@ -1,4 +1,4 @@
-/** Which weights of a run are averaged. */
+/** Which weights of a run are averaged, and which branches train. */
 import { expect, test } from '@jest/globals';
 import { presetConfiguration } from '../train/configuration.js';
 import { RunPlan } from '../train/run_plan.js';
@@ -34,4 +34,18 @@ test('averages begin once all weights train', () => {
 
 test('nothing is averaged unless it is asked for', () => {
   expect(averaged(10, 'trainer.max_steps=20', 'swa=false')).toEqual([]);
+});
+
+test('what is still to train: the visual branch alone, both, or one after the other', () => {
+  const phases = (fraction: number, step: number, crossStarted = false): readonly boolean[] => {
+    const settings = ['trainer.max_steps=10', `model.visual_first_pct=${fraction}`];
+    return new RunPlan(presetConfiguration('tiny', settings), 10).phases(step, crossStarted);
+  };
+  expect(phases(0, 0)).toEqual([false]);
+  expect(phases(0.5, 0)).toEqual([true, false]);
+  expect(phases(0.5, 4)).toEqual([true, false]);
+  expect(phases(0.5, 5)).toEqual([false]);
+  expect(phases(1, 0)).toEqual([true]);
+  // By a plan before this one.
+  expect(phases(1, 3, true)).toEqual([false]);
 });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Device, openDevice as openNewDevice } from '../engine/index.js';
 import { Clip4Str } from '../model/index.js';
 import type { CheckpointEvent, StepEvent, TrainingObserver, ValidationEvent } from '../train/events.js';
+import { memorySource } from '../train/data/memory_data_set.js';
 import { type TrainingOptions, train } from '../train/trainer.js';
 import { openParameters, writeSafetensors } from '../weights/index.js';
 import { useTrainingDevice } from './support/device.js';
@@ -215,6 +216,30 @@ test.each<[string, RegExp, Parameters<typeof changedModel>[1]]>([
   },
   300_000,
 );
+
+test('a run goes on without validation where none of its images can be read', async () => {
+  const folder = join(root, 'unreadable');
+  const told: string[] = [];
+  const observer: TrainingObserver = {
+    step: ({ step }) => void told.push(`step ${step}`),
+    notice: (message) => void told.push(message),
+    validation: ({ step }) => void told.push(`validation ${step}`),
+    checkpoint: ({ kind }) => void told.push(kind),
+  };
+  const broken = samples.slice(0, 3).map((sample) => ({ ...sample, image: new Uint8Array(9) }));
+  const validation = [{ name: 'words', source: memorySource(broken) }];
+  const settings = ['trainer.max_steps=2', 'trainer.val_check_interval=1', 'swa=false'];
+  const end = await train(sharedRun(folder, observer, { settings, validation }));
+  expect(end).toEqual({ step: 2, reason: 'complete' });
+  expect(told).toEqual([
+    expect.stringMatching(/^validation set words: 3 samples in a row cannot be used/),
+    expect.stringMatching(/^no validation set is left/),
+    'step 1',
+    'step 2',
+    'last',
+  ]);
+  expect(existsSync(join(folder, 'best.safetensors'))).toBe(false);
+}, 120_000);
 
 test('a batch that runs out of memory on a device that tells of none is foreseen too', async () => {
   const openUntold = async (): Promise<Device> => {

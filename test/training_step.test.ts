@@ -169,7 +169,7 @@ describe('half precision', () => {
       const head = model.parameters.get(name);
       // What the state of the optimizers may be made of.
       if (compiled) for (let i = 0; i < 4; i++) poisonPool(device(), head.shape);
-      if (compiled) await training.compile(batch(), options);
+      if (compiled) await training.compile([batch()], {});
       training.clearGradients();
       await training.run([batch()], options);
       results.push(await head.read());

@@ -1,12 +1,13 @@
 /** Which of a model's branches a validation reads with, and which images count. */
 import { expect, test } from '@jest/globals';
 import type { TrainableModel } from '../train/trainable_model.js';
-import type { Sample } from '../train/data/data_source.js';
+import type { DataSource, Sample } from '../train/data/data_source.js';
 import { memorySource } from '../train/data/memory_data_set.js';
 import { Validation } from '../train/validation.js';
 import { CharsetTokenizer, presetOf } from '../model/index.js';
 import { useDevice } from './support/device.js';
 import { samples } from './support/small_run.js';
+import { unrulySource } from './support/unruly_data_set.js';
 
 const device = useDevice();
 
@@ -32,15 +33,18 @@ const model = {
     }),
 } as unknown as TrainableModel;
 
+/** @param sources of the sets, by their names */
 async function withValidation(
-  samples: readonly Sample[],
-  work: (validation: Validation) => Promise<void>,
+  sources: Readonly<Record<string, DataSource>>,
+  work: (validation: Validation, notices: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const sets = [{ name: 'words', source: memorySource(samples) }];
-  const options = { batchSize: 1, threads: 1, onCorrupt: () => undefined };
+  const sets = Object.entries(sources).map(([name, source]) => ({ name, source }));
+  const notices: string[] = [];
+  const onNotice = (notice: string): void => void notices.push(notice);
+  const options = { batchSize: 1, threads: 1, onCorrupt: () => undefined, onNotice };
   const validation = await Validation.open(device(), model, sets, options);
   try {
-    await work(validation);
+    await work(validation, notices);
   } finally {
     await validation.close();
   }
@@ -52,10 +56,13 @@ test.each([
 ])(
   'visual branch alone: %s',
   (visualOnly, accuracy) =>
-    withValidation(samples.filter(({ label }) => label === 'a').slice(0, 2), async (validation) => {
-      const { combined } = await validation.run({ visualOnly });
-      expect(combined).toMatchObject({ samples: 2, accuracy });
-    }),
+    withValidation(
+      { words: memorySource(samples.filter(({ label }) => label === 'a').slice(0, 2)) },
+      async (validation) => {
+        const read = await validation.run({ visualOnly });
+        expect(read?.combined).toMatchObject({ samples: 2, accuracy });
+      },
+    ),
   60_000,
 );
 
@@ -63,13 +70,68 @@ test('images that cannot be read count as nothing, whatever stands in for them, 
   const [good, other] = samples as [Sample, Sample];
   const damaged = { ...other, image: (other.image as Uint8Array).subarray(0, 60) };
   const set = [{ ...good, label: 'c' }, damaged, { ...good, label: 'b', source: 'b.png' }, damaged];
-  return withValidation(set, async (validation) => {
+  return withValidation({ words: memorySource(set) }, async (validation) => {
     for (let round = 0; round < 2; round++) {
-      const { sets, combined, unreadable, samples: shown } = await validation.run();
+      const { sets, combined, unreadable, samples: shown } = (await validation.run())!;
       expect(sets).toMatchObject([{ samples: 2, accuracy: 50 }]);
       expect(combined).toMatchObject({ samples: 2, accuracy: 50 });
       expect(unreadable).toBe(2);
       expect(shown.map(({ source }) => source)).toEqual([good.source, 'b.png']);
     }
+  });
+}, 60_000);
+
+const unreadable = samples.slice(0, 3).map((sample) => ({ ...sample, image: new Uint8Array(9) }));
+
+test('sets without an image that can be read are left out at once, with their number', () => {
+  const sources = {
+    broken: memorySource(unreadable),
+    none: memorySource([]),
+    words: memorySource(samples.slice(0, 2)),
+  };
+  return withValidation(sources, async (validation, notices) => {
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^validation set broken: 3 samples in a row cannot be used, .* the last is words\/2\.png: not an image.*; nothing is validated on it\.$/,
+      ),
+      'validation set none: the data set has no samples; nothing is validated on it.',
+    ]);
+    expect((await validation.run())?.sets).toMatchObject([{ name: 'words', samples: 2 }]);
+    expect(notices).toHaveLength(2);
+  });
+}, 60_000);
+
+test(
+  'where no set is left it is said what that means',
+  () =>
+    withValidation({ broken: memorySource(unreadable) }, (validation, notices) => {
+      expect(notices).toHaveLength(2);
+      expect(notices[1]).toMatch(/^no validation set is left: .* no best\.safetensors is written\.$/);
+      expect(validation.isEmpty).toBe(true);
+      return Promise.resolve();
+    }),
+  60_000,
+);
+
+test('so are sets of which nothing can be read any more, one after the other', () => {
+  const [first, second] = Array.from({ length: 2 }, () => new Int32Array(new SharedArrayBuffer(4)));
+  const words = samples.slice(0, 4);
+  const sources = {
+    first: unrulySource({ samples: words, gone: first! }),
+    second: unrulySource({ samples: words, gone: second! }),
+  };
+  return withValidation(sources, async (validation, notices) => {
+    expect((await validation.run())?.sets).toHaveLength(2);
+    first![0] = 1;
+    expect((await validation.run())?.sets).toMatchObject([{ name: 'second', samples: 4 }]);
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^validation set first: 4 samples .* the disk is gone; nothing is validated on it/,
+      ),
+    ]);
+    second![0] = 1;
+    expect(await validation.run()).toBeUndefined();
+    expect(notices).toHaveLength(3);
+    expect(notices[2]).toMatch(/^no validation set is left/);
   });
 }, 60_000);

@@ -1,11 +1,10 @@
 /** Foresees whether a training step fits into the device's memory, before the first one is taken. */
-import { type Device, OutOfMemoryError, RandomGenerator, type Tensor } from '../engine/index.js';
-import { finalDecoder } from '../model/index.js';
-import { drawPermutations } from './permutations.js';
+import { type Device, OutOfMemoryError, type Tensor } from '../engine/index.js';
 import type { RunPlan } from './run_plan.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
+import { largestBatch } from './rehearsal.js';
 import type { TrainableModel } from './trainable_model.js';
-import type { StepOptions, TrainingBatch, TrainingStep } from './training_step.js';
+import type { GradientOptions, TrainingStep } from './training_step.js';
 
 /** Large enough to be few, and no larger than a buffer can be anywhere. */
 const pieceBytes = 64 << 20;
@@ -38,28 +37,11 @@ interface Measured {
   readonly heldBytes: number;
 }
 
-/** Images with the longest labels, and all permutations. */
-export function largestBatch(
-  { configuration }: TrainableModel,
-  plan: RunPlan,
-  images: number,
-  visualOnly = false,
-): TrainingBatch {
-  const { maxLabelLength } = finalDecoder(configuration);
-  const [height, width] = configuration.image.imageSize;
-  const label = Array.from(configuration.charset)[0]!.repeat(maxLabelLength);
-  return {
-    pixels: new Float32Array(images * 3 * height * width),
-    labels: Array.from({ length: images }, () => label),
-    permutations: drawPermutations(maxLabelLength, plan.permutations(visualOnly), new RandomGenerator(0)),
-  };
-}
-
 /**
  * Rehearses forward and backward passes of a few images with the longest labels and all permutations, without doing them:
  * what tensors take is known before anything is computed. Leaves the state of the optimizers allocated, as it will be.
- * Where the device does not tell how much memory it has, as GPUs do not, one pass of the whole batch is done, and smaller
- * ones until one fits; parameters stay as they are.
+ * Where the device does not tell how much memory it has, as GPUs do not, one pass of the whole batch is done in each phase,
+ * and smaller ones until they fit; parameters stay as they are.
  * @throws OutOfMemoryError if not even one image fits
  */
 export async function forecastMemory(
@@ -67,15 +49,15 @@ export async function forecastMemory(
   model: TrainableModel,
   training: TrainingStep,
   plan: RunPlan,
-  options: StepOptions & { readonly batchSize: number; readonly laterBytes: number },
+  options: GradientOptions & {
+    readonly batchSize: number;
+    readonly laterBytes: number;
+    /** Whether the visual branch trains alone, for each way in which steps will train. */
+    readonly phases: readonly boolean[];
+  },
 ): Promise<StepMemory & Pick<MemoryForecast, 'fittingImages'>> {
   training.allocateStates();
-  // The visual branch alone takes more only if it goes through more permutations.
-  const [both, alone] = [false, true].map((visualOnly) => plan.permutations(visualOnly).count) as [
-    number,
-    number,
-  ];
-  const phases = plan.visualSteps > 0 && alone > both ? [false, true] : [false];
+  const { phases } = options;
   const measure = async (images: number): Promise<Measured> => {
     let heldBytes = 0;
     const onForward = (): void => {
@@ -92,7 +74,9 @@ export async function forecastMemory(
   };
   /** Does a pass over gradients that earlier passes of a step leave behind. */
   const tryPass = async (images: number): Promise<void> => {
-    await training.compile(largestBatch(model, plan, images), options);
+    for (const visualOnly of phases) {
+      await training.compile([largestBatch(model, plan, images, visualOnly)], { ...options, visualOnly });
+    }
     // Their memory counts: what they hold is thrown away.
     await measure(1);
     for (const visualOnly of phases) {
@@ -183,39 +167,84 @@ export async function largestFitting(
   }
 }
 
+type RunOptions = Pick<TrainingConfiguration, 'model' | 'trainer'>;
+type DeviceMemory = Pick<Device, 'adapter' | 'memoryBudgetBytes'>;
+
 /**
  * @throws OutOfMemoryError that proposes a batch size which fits, with the accumulation that keeps the images of a step or
  *   comes nearest to them
  */
-export function checkMemory(
-  forecast: MemoryForecast,
-  { model, trainer }: Pick<TrainingConfiguration, 'model' | 'trainer'>,
-  { adapter, memoryBudgetBytes }: Pick<Device, 'adapter' | 'memoryBudgetBytes'>,
-): void {
-  const needed = (images: number): number =>
-    Math.max(forecast.firstImageBytes, forecast.fixedBytes + images * forecast.bytesPerImage) +
-    forecast.laterBytes;
-  const { batch_size: batchSize } = model;
+export function checkMemory(forecast: MemoryForecast, run: RunOptions, device: DeviceMemory): void {
+  const { batch_size: batchSize } = run.model;
   const { fittingImages = Infinity } = forecast;
-  const fits = (images: number): boolean => images <= fittingImages && needed(images) <= memoryBudgetBytes;
+  const fits = (images: number): boolean =>
+    images <= fittingImages && neededBytes(forecast, images) <= device.memoryBudgetBytes;
   if (fits(batchSize)) return;
-  const savings = [
-    ...(trainer.gradient_checkpointing ? [] : ['trainer.gradient_checkpointing=true']),
-    ...(forecast.laterBytes > 0 ? ['swa=false'] : []),
-  ].join(' or ');
-  const had =
-    memoryBudgetBytes < Infinity
-      ? `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`
-      : `${adapter.name} ran out of memory with it`;
-  if (!fits(1)) {
+  const images = fits(1) ? batchSize : 1;
+  const needed = `needs about ${gigabytes(neededBytes(forecast, images))}`;
+  const fault = fits(1)
+    ? `a step with model.batch_size=${batchSize} ${needed}`
+    : `a step ${needed} even with model.batch_size=1`;
+  throw new OutOfMemoryError(`${fault}; ${memoryOfDevice(device)}. ${smallerStep(forecast, run, fits)}`);
+}
+
+/** A step may take so much more than was foreseen, as a part of it. */
+const tolerance = 0.03;
+
+/**
+ * Does work that was foreseen to fit.
+ * @throws OutOfMemoryError as {@link checkMemory} does where it does not fit after all
+ */
+export async function withinMemory<T>(
+  forecast: MemoryForecast,
+  run: RunOptions,
+  device: DeviceMemory,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof OutOfMemoryError)) throw cause;
+    const { batch_size: batchSize } = run.model;
+    const foreseen = neededBytes(forecast, batchSize);
+    const fits = (images: number): boolean =>
+      images < batchSize && neededBytes(forecast, images) <= (1 - tolerance) * foreseen;
     throw new OutOfMemoryError(
-      `a step needs about ${gigabytes(needed(1))} even with model.batch_size=1; ${had}. ` +
-        (savings === ''
-          ? 'Train a smaller model.'
-          : `Set ${savings} to need less, or train a smaller model.`),
+      `a step with model.batch_size=${batchSize} needs more than the ${gigabytes(foreseen)} that were foreseen; ` +
+        `${memoryOfDevice(device)}. ${smallerStep(forecast, run, fits)}`,
+      { cause },
     );
   }
-  let fitting = Math.min(fittingImages, batchSize - 1);
+}
+
+function neededBytes(forecast: MemoryForecast, images: number): number {
+  const { firstImageBytes, fixedBytes, bytesPerImage, laterBytes } = forecast;
+  return Math.max(firstImageBytes, fixedBytes + images * bytesPerImage) + laterBytes;
+}
+
+function memoryOfDevice({ adapter, memoryBudgetBytes }: DeviceMemory): string {
+  return memoryBudgetBytes < Infinity
+    ? `${adapter.name} has ${gigabytes(memoryBudgetBytes)} for tensors`
+    : `${adapter.name} ran out of memory with it`;
+}
+
+/** What to set for a step that takes less. @param fits whether so many images do in a pass */
+function smallerStep(
+  { laterBytes }: MemoryForecast,
+  { model, trainer }: RunOptions,
+  fits: (images: number) => boolean,
+): string {
+  const savings = [
+    ...(trainer.gradient_checkpointing ? [] : ['trainer.gradient_checkpointing=true']),
+    ...(laterBytes > 0 ? ['swa=false'] : []),
+  ].join(' or ');
+  if (!fits(1)) {
+    return savings === ''
+      ? 'Train a smaller model.'
+      : `Set ${savings} to need less, or train a smaller model.`;
+  }
+  const { batch_size: batchSize } = model;
+  let fitting = batchSize - 1;
   while (!fits(fitting)) fitting--;
   const all = batchSize * trainer.accumulate_grad_batches;
   const proposal = nearestSplit(all, fitting);
@@ -228,10 +257,9 @@ export function checkMemory(
     images === all
       ? `for the same ${all} images a step`
       : `for ${images} images a step, as near to the ${all} of now as it gets${rate}`;
-  throw new OutOfMemoryError(
-    `a step with model.batch_size=${batchSize} needs about ${gigabytes(needed(batchSize))}; ${had}. ` +
-      `Set model.batch_size=${proposal.batchSize} trainer.accumulate_grad_batches=${proposal.accumulation} ${kept}` +
-      `${savings === '' ? '' : `, or ${savings} to need less`}.`,
+  return (
+    `Set model.batch_size=${proposal.batchSize} trainer.accumulate_grad_batches=${proposal.accumulation} ${kept}` +
+    `${savings === '' ? '' : `, or ${savings} to need less`}.`
   );
 }
 

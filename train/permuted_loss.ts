@@ -182,7 +182,7 @@ class Batch {
       // Dropout differs between permutations in the original, also in what they could share.
       const shared = decoder.sharesContent && !context && !dropout;
       const read = shared
-        ? decoder.readRepeatedly(this.inputs, positions, count, memory, { mask: this.maskOf(queryMasks) })
+        ? decoder.readRepeatedly(this.inputs, positions, count, memory, this.maskOf(queryMasks))
         : decoder.readAll(this.idsOf(count, context), positions, memory, {
             mask: this.masksOf(queryMasks),
             contentMask: this.masksOf(masks.map(({ content }) => content)),

@@ -85,6 +85,17 @@ export class RunPlan {
     });
   }
 
+  /**
+   * Whether the visual branch trains alone, for each way in which steps will train.
+   * @param step that comes next, counted from 0
+   * @param crossStarted whether it trains alone no more, whatever the plan
+   */
+  phases(step: number, crossStarted: boolean): readonly boolean[] {
+    const alone = !crossStarted && step < this.visualSteps;
+    const together = crossStarted || this.visualSteps < this.totalSteps;
+    return [...(alone ? [true] : []), ...(together ? [false] : [])];
+  }
+
   /** @param visualOnly whether the visual branch trains alone */
   permutations(visualOnly: boolean): PermutationOptions {
     const { model } = this.configuration;

@@ -20,7 +20,7 @@ export interface TrainingOptions {
   readonly folder: string | RunFolder;
   /** Labels are of the training charset and no longer than the model's positions. */
   readonly source: DataSource;
-  /** Without any there is no validation and no best checkpoint. */
+  /** Without any there is no validation and no best checkpoint. One of which no image can be read is told of and left out. */
   readonly validation: readonly ValidationSet[];
   readonly observers: readonly TrainingObserver[];
   /** Opens the device to train on; once more each time it is lost. */
@@ -160,10 +160,11 @@ class Trainer {
         batchSize: configuration.model.batch_size,
         threads: 1,
         onCorrupt: notifyOf('nothing is validated on it'),
+        onNotice: (notice) => this.notify(notice),
       });
       try {
         await this.notices;
-        if (!this.started) await this.start(run);
+        if (!this.started) await this.start(run, validation);
         this.started = true;
         return await this.steps(device, run, validation, peakFlopsPerSecond);
       } finally {
@@ -174,14 +175,14 @@ class Trainer {
     }
   }
 
-  private async start(run: TrainingRun): Promise<void> {
+  private async start(run: TrainingRun, validation: Validation): Promise<void> {
     await this.tell('start', { step: run.step });
     const aside = run.step === 0 ? await this.folder.checkpoints.setModelsAside() : [];
     if (aside.length > 0) {
       await this.tell('notice', `models that were in the folder are kept as ${aside.join(' and ')}.`);
     }
     const { visualSteps } = run.plan;
-    if (run.visualOnly && run.step < visualSteps && this.options.validation.length > 0) {
+    if (run.visualOnly && run.step < visualSteps && !validation.isEmpty) {
       await this.tell(
         'notice',
         `until step ${visualSteps} the visual branch trains alone: validation reads with it, and no model is kept as the ` +
@@ -245,8 +246,8 @@ class Trainer {
   }
 
   private async validate(run: TrainingRun, validation: Validation): Promise<void> {
-    const { signal, validation: sets } = this.options;
-    if (sets.length === 0 || run.validated === run.step) return;
+    const { signal } = this.options;
+    if (validation.isEmpty || run.validated === run.step) return;
     let result;
     try {
       result = await validation.run({ signal, visualOnly: run.visualOnly });
@@ -255,6 +256,7 @@ class Trainer {
       if (signal?.aborted) return;
       throw error;
     }
+    if (!result) return;
     run.validated = run.step;
     const { step, images, visualOnly } = run;
     await this.tell('validation', { step, images, visualOnly, ...result });

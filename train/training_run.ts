@@ -1,14 +1,16 @@
 /** One run on one device: everything that changes from step to step, and how it is saved and restored. */
-import { type Device, RandomGenerator, type Tensor, copyInto, dropout } from '../engine/index.js';
+import { type Device, RandomGenerator, type Tensor, dropout } from '../engine/index.js';
 import { Parameters, storedConfiguration } from '../model/index.js';
 import type { TrainingConfiguration } from './configuration_schema.js';
 import { type Checkpoints, restoreTensors } from './checkpoints.js';
+import { crossOptions, startCrossDecoder } from './cross_branch.js';
 import { type Batch, Loader } from './data/loader.js';
 import { LossScale } from './loss_scale.js';
-import { checkMemory, forecastMemory, largestBatch } from './memory_forecast.js';
+import { type MemoryForecast, checkMemory, forecastMemory, withinMemory } from './memory_forecast.js';
 import type { ParameterGroup } from './parameter_groups.js';
 import { drawPermutations } from './permutations.js';
 import { readerConfiguration } from './reader_configuration.js';
+import { compileSteps } from './rehearsal.js';
 import { StepError, type RunBatches, loaderOptions } from './run_batches.js';
 import { RunPlan } from './run_plan.js';
 import type { RunState } from './run_state.js';
@@ -56,6 +58,8 @@ export class TrainingRun {
   /** What is in the average of the weights. */
   averaged: RunState['averaged'];
   private readonly halfPrecision: boolean;
+  /** There once the run is open. */
+  private forecast: MemoryForecast | undefined;
   private dropoutStreams: number;
   /** Whether the visual branch trains alone no more. */
   private crossStarted: boolean;
@@ -114,20 +118,26 @@ export class TrainingRun {
     } finally {
       await weights.close();
     }
-    const loader = await Loader.open(loaderOptions(inputs, reader, state));
-    if (state && state.samples !== loader.length) {
-      onNotice(
-        `the training data has ${loader.length} images, and had ${state.samples} when the run was saved: the order of the ` +
-          'images is another from here on, and so is the plan of a run by epochs.',
-      );
-    }
+    let loader: Loader | undefined;
+    let run: TrainingRun | undefined;
     try {
-      const run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
+      loader = await Loader.open(loaderOptions(inputs, reader, state));
+      if (state && state.samples !== loader.length) {
+        onNotice(
+          `the training data has ${loader.length} images, and had ${state.samples} when the run was saved: the order of the ` +
+            'images is another from here on, and so is the plan of a run by epochs.',
+        );
+      }
+      run = new TrainingRun(device, readerOf(device, parameters, reader), configuration, loader, state);
       await run.restore(last?.statePath, state);
       await run.prepare();
       return run;
     } catch (error) {
-      await loader.close();
+      if (run) await run.close();
+      else {
+        await loader?.close();
+        parameters.dispose();
+      }
       throw error;
     }
   }
@@ -148,36 +158,11 @@ export class TrainingRun {
   /**
    * Takes the next step.
    * @returns undefined if the data ends before the plan does
-   * @throws StepError naming the data if the loss, or the gradient in f32, is not finite
+   * @throws StepError naming the data if the loss, or the gradient in f32, is not finite; OutOfMemoryError that proposes a
+   *   smaller batch
    */
-  async next(): Promise<TakenStep | undefined> {
-    const { plan, step, lossScale } = this;
-    if (!this.crossStarted && step >= plan.visualSteps) {
-      if (step > 0) this.startCrossDecoder();
-      this.crossStarted = true;
-    }
-    const batches = await this.batchesOfStep();
-    if (batches.length === 0) return undefined;
-    const learningRates = plan.learningRates(step, this.groups);
-    const scale = this.halfPrecision ? lossScale.value : 1;
-    const report = await this.training.run(
-      batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
-      { ...this.stepOptions(), learningRates, visualOnly: !this.crossStarted, lossScale: scale },
-    );
-    const fail = (fault: string): never => {
-      throw new StepError(step + 1, fault, batches, this.stepAdvice());
-    };
-    if (!Number.isFinite(report.loss)) fail(`loss is ${report.loss}`);
-    // In f16 a gradient may overflow until the scale of the loss has come down; else it has no reason to.
-    if (report.skipped && (!this.halfPrecision || lossScale.atLeast)) {
-      fail('gradient is not finite');
-    }
-    if (this.halfPrecision) lossScale.update(report.skipped);
-    this.step++;
-    this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
-    if (plan.averagesAt(this.step, this.epochEnded)) this.takeIntoAverage();
-    const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
-    return { report, batches, learningRates, waitMs, lossScale: scale };
+  next(): Promise<TakenStep | undefined> {
+    return withinMemory(this.forecast!, this.configuration, this.device, () => this.takeStep());
   }
 
   /** Saves everything. @returns path of the model */
@@ -214,6 +199,40 @@ export class TrainingRun {
     this.model.dispose();
   }
 
+  private get crossFromVisual(): boolean {
+    return isClip4Str(this.configuration) && this.configuration.model.cross_from_visual;
+  }
+
+  private async takeStep(): Promise<TakenStep | undefined> {
+    const { plan, step, lossScale } = this;
+    if (!this.crossStarted && step >= plan.visualSteps) {
+      if (step > 0 && this.crossFromVisual) startCrossDecoder(this.model);
+      this.crossStarted = true;
+    }
+    const batches = await this.batchesOfStep();
+    if (batches.length === 0) return undefined;
+    const learningRates = plan.learningRates(step, this.groups);
+    const scale = this.halfPrecision ? lossScale.value : 1;
+    const report = await this.training.run(
+      batches.map((batch) => ({ ...batch, permutations: this.drawFor(batch) })),
+      { ...this.stepOptions(), learningRates, visualOnly: !this.crossStarted, lossScale: scale },
+    );
+    const fail = (fault: string): never => {
+      throw new StepError(step + 1, fault, batches, this.stepAdvice());
+    };
+    if (!Number.isFinite(report.loss)) fail(`loss is ${report.loss}`);
+    // In f16 a gradient may overflow until the scale of the loss has come down; else it has no reason to.
+    if (report.skipped && (!this.halfPrecision || lossScale.atLeast)) {
+      fail('gradient is not finite');
+    }
+    if (this.halfPrecision) lossScale.update(report.skipped);
+    this.step++;
+    this.images += batches.reduce((sum, { labels }) => sum + labels.length, 0);
+    if (plan.averagesAt(this.step, this.epochEnded)) this.takeIntoAverage();
+    const waitMs = batches.reduce((sum, batch) => sum + batch.waitMs, 0);
+    return { report, batches, learningRates, waitMs, lossScale: scale };
+  }
+
   private takeIntoAverage(): void {
     this.average.update();
     this.averaged = {
@@ -223,19 +242,11 @@ export class TrainingRun {
     };
   }
 
-  private stepOptions(): Omit<StepOptions, 'learningRates'> {
+  private stepOptions(): Omit<StepOptions, 'learningRates'> & { readonly accumulation: number } {
     const { configuration, halfPrecision } = this;
     const { gradient_clip_val: clip } = configuration.trainer;
-    const branches = isClip4Str(configuration)
-      ? {
-          imageDetach: configuration.model.image_detach,
-          crossGtContext: configuration.model.cross_gt_context,
-          crossClozeMask: configuration.model.cross_cloze_mask,
-          crossLossWeight: configuration.model.cross_loss_w,
-        }
-      : {};
     return {
-      ...branches,
+      ...crossOptions(configuration),
       accumulation: configuration.trainer.accumulate_grad_batches,
       ...(clip > 0 ? { maxGradientNorm: clip } : {}),
       halfPrecision,
@@ -273,19 +284,6 @@ export class TrainingRun {
   private drawFor({ labels }: Batch): number[][] {
     const longest = labels.reduce((most, label) => Math.max(most, Array.from(label).length), 1);
     return drawPermutations(longest, this.plan.permutations(!this.crossStarted), this.permutations);
-  }
-
-  /** What the visual decoder has learnt is where the cross decoder starts, as far as their shapes agree. */
-  private startCrossDecoder(): void {
-    if (!isClip4Str(this.configuration) || !this.configuration.model.cross_from_visual) return;
-    const { parameters } = this.model;
-    this.device.scope(() => {
-      for (const [name, tensor] of parameters.entries()) {
-        if (!name.startsWith('cross_decoder.')) continue;
-        const visual = parameters.get(name.replace('cross_decoder.', 'visual_decoder.'));
-        if (visual.shape.join() === tensor.shape.join()) copyInto(visual.detach(), tensor.detach());
-      }
-    });
   }
 
   private hyperParameters(): Record<string, string> {
@@ -333,20 +331,29 @@ export class TrainingRun {
     }
   }
 
-  /** Foresees whether a step fits, and compiles what it takes. */
+  /** Foresees whether a step fits, and compiles what steps of every kind take, so that none waits for it later. */
   private async prepare(): Promise<void> {
     const { device, model, training, plan, configuration } = this;
     const streams = this.dropoutStreams;
     const { batch_size: batchSize } = configuration.model;
     const laterBytes = plan.averages ? this.average.pendingBytes : 0;
-    const options = { ...this.stepOptions(), learningRates: [] };
+    const phases = plan.phases(this.step, this.crossStarted);
+    const options = this.stepOptions();
     const forecast = await forecastMemory(device, model, training, plan, {
       ...options,
       batchSize,
       laterBytes,
+      phases,
     });
-    checkMemory({ ...forecast, laterBytes }, configuration, device);
-    await training.compile(largestBatch(model, plan, batchSize), options);
+    this.forecast = { ...forecast, laterBytes };
+    checkMemory(this.forecast, configuration, device);
+    await withinMemory(this.forecast, configuration, device, async () => {
+      await compileSteps(model, training, plan, { ...options, batchSize, phases });
+      await device.compile(() => {
+        if (this.crossFromVisual) startCrossDecoder(model);
+        if (plan.averages) this.average.rehearse();
+      });
+    });
     this.dropoutStreams = streams;
   }
 }

@@ -25,22 +25,27 @@ export interface TrainingBatch {
   readonly permutations: readonly (readonly number[])[];
 }
 
-export interface StepOptions extends PermutedLossOptions {
-  /** Learning rate of each group, in their order. */
-  readonly learningRates: readonly number[];
+/** How gradients are taken. */
+export interface GradientOptions extends PermutedLossOptions {
   /**
    * What the sum of the batches' gradients is divided by: their number unless given. An epoch's last step has fewer batches
    * than others, and the original divides by the same number there.
    */
   readonly accumulation?: number;
-  /** Gradients of a larger global norm are scaled down to it. */
-  readonly maxGradientNorm?: number;
   /** Computes with f16 copies of the matrices, where the adapter has f16. */
   readonly halfPrecision?: boolean;
   /** What the loss is multiplied by before its gradients are taken, so that f16 holds them. */
   readonly lossScale?: number;
   /** Called between the forward and the backward pass of each batch. */
   readonly onForward?: () => void;
+}
+
+/** How gradients are taken, and what is done with them. */
+export interface StepOptions extends GradientOptions {
+  /** Learning rate of each group, in their order. */
+  readonly learningRates: readonly number[];
+  /** Gradients of a larger global norm are scaled down to it. */
+  readonly maxGradientNorm?: number;
 }
 
 export interface StepReport {
@@ -116,7 +121,7 @@ export class TrainingStep {
    * Adds up the gradients of the batches, without a step.
    * @returns of each batch its loss and the mean losses of its permutations
    */
-  async addGradientsOf(batches: readonly TrainingBatch[], options: StepOptions): Promise<BatchLosses[]> {
+  async addGradientsOf(batches: readonly TrainingBatch[], options: GradientOptions): Promise<BatchLosses[]> {
     return this.device.scope(async () => {
       const losses: BatchLosses[] = [];
       for (const batch of batches) {
@@ -132,7 +137,7 @@ export class TrainingStep {
    * Dispatches what the gradients of a batch take, and waits for nothing: for work that is only rehearsed. The gradients
    * mean nothing; clear them.
    */
-  rehearseGradientsOf(batch: TrainingBatch, options: StepOptions): void {
+  rehearseGradientsOf(batch: TrainingBatch, options: GradientOptions): void {
     this.inPrecision(options, () =>
       this.device.scope(() => {
         const { loss } = rehearsePermutedLoss(...this.lossInputs(batch), options);
@@ -146,11 +151,11 @@ export class TrainingStep {
     for (const optimizer of Object.values(this.optimizers)) void optimizer?.state;
   }
 
-  /** Compiles what a step with such a batch dispatches, side by side. Gradients of before are cleared. */
-  async compile(batch: TrainingBatch, options: StepOptions): Promise<void> {
+  /** Compiles what a step with such batches dispatches, side by side. Gradients of before are cleared. */
+  async compile(batches: readonly TrainingBatch[], options: GradientOptions): Promise<void> {
     this.allocateStates();
     await this.device.compile(() => {
-      this.rehearseGradientsOf(batch, options);
+      for (const batch of batches) this.rehearseGradientsOf(batch, options);
       for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();
     });
   }
@@ -171,7 +176,7 @@ export class TrainingStep {
   private async addGradients(
     batch: TrainingBatch,
     accumulation: number,
-    options: StepOptions,
+    options: GradientOptions,
   ): Promise<BatchLosses> {
     return this.device.scope(async () => {
       const { loss, visual, cross } = await permutedLoss(...this.lossInputs(batch), options);
@@ -181,7 +186,7 @@ export class TrainingStep {
   }
 
   /** Runs work on a batch with f16 copies where they are asked for: gradients are added up in the f32 originals. */
-  private inPrecision<T>({ halfPrecision }: StepOptions, work: () => T): T {
+  private inPrecision<T>({ halfPrecision }: GradientOptions, work: () => T): T {
     const half = halfPrecision === true && this.device.traits.f16;
     return half ? this.model.parameters.withHalfCopies(work) : work();
   }
@@ -198,13 +203,16 @@ export class TrainingStep {
     return [model, device.tensor(pixels, [labels.length, 3, ...imageSize]), targets, permutations];
   }
 
-  private sendBack(loss: Tensor, accumulation: number, { onForward, lossScale = 1 }: StepOptions): void {
+  private sendBack(loss: Tensor, accumulation: number, { onForward, lossScale = 1 }: GradientOptions): void {
     onForward?.();
     backward(scale(loss, lossScale / accumulation));
   }
 
   /** Changes the parameters by their gradients, which are cleared. */
-  private changeParameters({ maxGradientNorm, lossScale }: StepOptions): {
+  private changeParameters({
+    maxGradientNorm,
+    lossScale,
+  }: Pick<StepOptions, 'maxGradientNorm' | 'lossScale'>): {
     readonly control: GradientControl;
     readonly optimizers: readonly Optimizer[];
   } {

@@ -1,8 +1,9 @@
 /** How well a model in training reads words that it does not learn from. */
 import { type Device, noGrad } from '../engine/index.js';
 import { CharsetAdapter, readingFromLogits } from '../model/index.js';
-import { Accuracy, combinedResult } from './accuracy.js';
+import { Accuracy, type SetResult, combinedResult } from './accuracy.js';
 import { type DataSource, openDataSource } from './data/data_source.js';
+import { UnusableDataError } from './data/errors.js';
 import { type Batch, type CorruptSample, Loader } from './data/loader.js';
 import type { ValidationEvent, ValidationSample } from './events.js';
 import type { TrainableModel } from './trainable_model.js';
@@ -18,6 +19,8 @@ export interface ValidationOptions {
   readonly threads: number;
   /** Told once of each image that cannot be read. They count as nothing. */
   readonly onCorrupt: (sample: CorruptSample) => void;
+  /** Told of each set of which no image can be read, in a sentence or two. It is left out from then on. */
+  readonly onNotice: (notice: string) => void;
 }
 
 export interface ValidationRunOptions {
@@ -25,6 +28,20 @@ export interface ValidationRunOptions {
   /** Whether the visual branch's readings count, where a model has two branches. */
   readonly visualOnly?: boolean;
 }
+
+interface ReadOptions {
+  readonly adapter: CharsetAdapter;
+  readonly visualOnly: boolean;
+}
+
+/** What was read in one set. */
+interface SetReading extends Pick<ValidationEvent, 'unreadable' | 'samples'> {
+  readonly result: SetResult;
+}
+
+/** Told after the last set was left out. */
+const noneLeft =
+  'no validation set is left: from here on nothing is validated, and no best.safetensors is written.';
 
 /** How many samples are shown, the same ones at each validation. */
 const shownSamples = 16;
@@ -41,7 +58,7 @@ class OpenSet {
   static async open(
     { name, source }: ValidationSet,
     { configuration }: TrainableModel,
-    options: ValidationOptions,
+    { batchSize, threads, onCorrupt }: ValidationOptions,
     shown: number,
   ): Promise<OpenSet> {
     const loader = await Loader.open({
@@ -53,14 +70,14 @@ class OpenSet {
       dropLast: false,
       seed: 0,
       prefetchBatches: 1,
-      ...options,
-    }).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`validation set ${name}: ${reason}`, { cause: error });
+      batchSize,
+      threads,
+      onCorrupt,
     });
     const set = new OpenSet(name, loader);
     try {
       await set.choose(source, shown);
+      await loader.ready();
     } catch (error) {
       await loader.close();
       throw error;
@@ -90,12 +107,19 @@ class OpenSet {
   }
 }
 
+function openingError({ name }: ValidationSet, error: unknown): Error {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Error(`validation set ${name}: ${reason}`, { cause: error });
+}
+
 /** Reads all validation sets each time it is asked to. */
 export class Validation {
+  private readonly sets: OpenSet[] = [];
+
   private constructor(
     private readonly device: Device,
     private readonly model: TrainableModel,
-    private readonly sets: readonly OpenSet[],
+    private readonly onNotice: ValidationOptions['onNotice'],
   ) {}
 
   /** @throws Error if a set cannot be opened */
@@ -105,55 +129,99 @@ export class Validation {
     sets: readonly ValidationSet[],
     options: ValidationOptions,
   ): Promise<Validation> {
-    const opened: OpenSet[] = [];
+    const validation = new Validation(device, model, options.onNotice);
     try {
       const shown = Math.ceil(shownSamples / Math.max(1, sets.length));
-      for (const set of sets) opened.push(await OpenSet.open(set, model, options, shown));
+      for (const set of sets) {
+        try {
+          validation.sets.push(await OpenSet.open(set, model, options, shown));
+        } catch (error) {
+          if (!(error instanceof UnusableDataError)) throw openingError(set, error);
+          validation.tellLeftOut(set, error);
+        }
+      }
     } catch (error) {
-      for (const { loader } of opened) await loader.close();
+      await validation.close();
       throw error;
     }
-    return new Validation(device, model, opened);
+    if (sets.length > 0 && validation.isEmpty) options.onNotice(noneLeft);
+    return validation;
   }
 
-  /** Reads all sets; the signal ends it between two batches. */
+  /** Whether there is nothing to validate on. */
+  get isEmpty(): boolean {
+    return this.sets.length === 0;
+  }
+
+  /**
+   * Reads all sets; the signal ends it between two batches.
+   * @returns undefined where no image of any set can be read any more
+   */
   async run({ signal, visualOnly = false }: ValidationRunOptions = {}): Promise<
-    Pick<ValidationEvent, 'sets' | 'combined' | 'unreadable' | 'samples'>
+    Pick<ValidationEvent, 'sets' | 'combined' | 'unreadable' | 'samples'> | undefined
   > {
     const adapter = new CharsetAdapter(this.model.configuration.testCharset);
-    const samples: ValidationSample[] = [];
-    const results = [];
-    let unreadable = 0;
-    for (const set of this.sets) {
-      const accuracy = new Accuracy(set.name, adapter);
-      for (let batch = 0; batch < set.loader.batchesPerEpoch; batch++) {
-        signal?.throwIfAborted();
-        const { pixels, labels, sources, standsIn } = (await set.loader.next())!;
-        const readings = await this.read(pixels, labels.length, { adapter, visualOnly });
-        readings.forEach(({ text, confidence }, i) => {
-          if (standsIn[i]) {
-            unreadable++;
-            return;
-          }
-          const [label, source] = [labels[i]!, sources[i]!];
-          accuracy.add(text, confidence, label);
-          const image = set.imageOf(source);
-          if (image) samples.push({ source, label, text: adapter.adapt(text), confidence, image });
-        });
+    const readings: SetReading[] = [];
+    for (const set of [...this.sets]) {
+      try {
+        readings.push(await this.readSet(set, { adapter, visualOnly, signal }));
+      } catch (error) {
+        if (!(error instanceof UnusableDataError)) throw error;
+        this.sets.splice(this.sets.indexOf(set), 1);
+        await set.loader.close();
+        this.tellLeftOut(set, error);
       }
-      results.push(accuracy.result());
     }
-    return { sets: results, combined: combinedResult(results), unreadable, samples };
+    if (readings.length === 0) {
+      this.onNotice(noneLeft);
+      return undefined;
+    }
+    const results = readings.map(({ result }) => result);
+    return {
+      sets: results,
+      combined: combinedResult(results),
+      unreadable: readings.reduce((sum, { unreadable }) => sum + unreadable, 0),
+      samples: readings.flatMap(({ samples }) => samples),
+    };
   }
 
   async close(): Promise<void> {
     for (const { loader } of this.sets) await loader.close();
   }
 
+  private async readSet(
+    set: OpenSet,
+    { adapter, visualOnly, signal }: ReadOptions & { readonly signal: AbortSignal | undefined },
+  ): Promise<SetReading> {
+    const samples: ValidationSample[] = [];
+    let unreadable = 0;
+    const accuracy = new Accuracy(set.name, adapter);
+    for (let batch = 0; batch < set.loader.batchesPerEpoch; batch++) {
+      signal?.throwIfAborted();
+      const { pixels, labels, sources, standsIn } = (await set.loader.next())!;
+      const readings = await this.read(pixels, labels.length, { adapter, visualOnly });
+      readings.forEach(({ text, confidence }, i) => {
+        if (standsIn[i]) {
+          unreadable++;
+          return;
+        }
+        const [label, source] = [labels[i]!, sources[i]!];
+        accuracy.add(text, confidence, label);
+        const image = set.imageOf(source);
+        if (image) samples.push({ source, label, text: adapter.adapt(text), confidence, image });
+      });
+    }
+    return { result: accuracy.result(), unreadable, samples };
+  }
+
+  private tellLeftOut({ name }: Pick<OpenSet, 'name'>, { message }: UnusableDataError): void {
+    this.onNotice(`validation set ${name}: ${message.replace(/\.$/, '')}; nothing is validated on it.`);
+  }
+
   private async read(
     pixels: Batch['pixels'],
     count: number,
-    { adapter, visualOnly }: { readonly adapter: CharsetAdapter; readonly visualOnly: boolean },
+    { adapter, visualOnly }: ReadOptions,
   ): Promise<{ text: string; confidence: number }[]> {
     const { device, model } = this;
     const { image, decodeAutoregressive, refineIterations } = model.configuration;

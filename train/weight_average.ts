@@ -41,6 +41,16 @@ export class WeightAverage {
     moveTowards(pairs, 1 / this.count);
   }
 
+  /** Dispatches what the first {@link update} does, for work that is only rehearsed: what that makes is never filled. */
+  rehearse(): void {
+    const average = new WeightAverage(this.weights);
+    try {
+      average.update();
+    } finally {
+      average.dispose();
+    }
+  }
+
   dispose(): void {
     for (const mean of this.means.values()) mean.dispose();
     this.means.clear();

@@ -6,6 +6,8 @@ export interface UnrulyBehaviour {
   /** What goes wrong at the sample, or on opening. */
   readonly fault?: 'exit' | 'uncaught' | 'throw' | 'open' | 'hang';
   readonly faultyIndex?: number;
+  /** Nothing can be read any more once there is a number other than 0. */
+  readonly gone?: Int32Array<SharedArrayBuffer>;
   /** How long each sample takes. */
   readonly delayMs?: number;
   /** `[samples asked for, data sets closed]`, counted by all threads. */
@@ -17,7 +19,7 @@ export function unrulySource(behaviour: UnrulyBehaviour): DataSource {
 }
 
 export function openDataSet(behaviour: UnrulyBehaviour): DataSet {
-  const { samples, fault, faultyIndex, delayMs = 0, counters } = behaviour;
+  const { samples, fault, faultyIndex, gone, delayMs = 0, counters } = behaviour;
   if (fault === 'open') throw new Error('words.mdb: no such file.');
   return {
     length: samples.length,
@@ -25,6 +27,7 @@ export function openDataSet(behaviour: UnrulyBehaviour): DataSet {
     sample: async (index) => {
       if (counters !== undefined) Atomics.add(counters, 0, 1);
       if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      if (gone?.some((value) => value !== 0)) throwFault('the disk is gone');
       if (index === faultyIndex) await misbehave(fault, samples[index]!);
       return samples[index]!;
     },

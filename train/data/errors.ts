@@ -13,6 +13,11 @@ export class DataSetError extends Error {
   }
 }
 
+/** A data set has no sample that can be used, or so many damaged ones in a row that it cannot be an accident. */
+export class UnusableDataError extends Error {
+  override readonly name = 'UnusableDataError';
+}
+
 /** An error of any kind as one that names the place; those of file access name the file without its folder. */
 export function dataSetError(where: string, error: unknown): DataSetError {
   return error instanceof DataSetError ? error : new DataSetError(where, problemOf(error), { cause: error });

@@ -1,4 +1,5 @@
 import { epochOrder } from './epoch_order.js';
+import { UnusableDataError } from './errors.js';
 import { type DataPosition, type LoaderOptions, resolveOptions } from './loader_options.js';
 import { LoaderThreads } from './loader_threads.js';
 import type { CorruptSample, LoadedSamples, SampleRun } from './sample_loader.js';
@@ -58,8 +59,8 @@ export class Loader {
 
   /**
    * Opens the data set in each thread and begins to load.
-   * @throws RangeError if a number among the options is out of its range; Error if the data set cannot be opened or has less
-   *   than a batch
+   * @throws RangeError if a number among the options is out of its range; UnusableDataError if the data set has no samples;
+   *   Error if it cannot be opened or has less than a batch
    */
   static async open(options: LoaderOptions): Promise<Loader> {
     const resolved = resolveOptions(options);
@@ -81,7 +82,8 @@ export class Loader {
   /**
    * The next batch, on from epoch to epoch.
    * @returns undefined when all epochs are done.
-   * @throws Error if a loading thread failed or died, or the loader is closed.
+   * @throws UnusableDataError if too many samples in a row are damaged; Error if a loading thread failed or died, or the
+   *   loader is closed.
    */
   async next(): Promise<Batch | undefined> {
     const calledAtMs = performance.now();
@@ -99,6 +101,11 @@ export class Loader {
       next: this.positionOf(number + 1),
       waitMs: performance.now() - calledAtMs,
     };
+  }
+
+  /** Waits until the batch that comes next is loaded. @throws Error as {@link next} does */
+  async ready(): Promise<void> {
+    await this.batches.get(this.upcoming);
   }
 
   /** Ends all threads; the process can exit then. */
@@ -192,7 +199,7 @@ function batchesPerEpoch(
   length: number,
   { batchSize, dropLast }: Pick<LoaderOptions, 'batchSize' | 'dropLast'>,
 ): number {
-  if (length === 0) throw new Error('the data set has no samples.');
+  if (length === 0) throw new UnusableDataError('the data set has no samples.');
   const batches = batchCount(length, { batchSize, dropLast });
   if (batches > 0) return batches;
   throw new Error(

@@ -14,4 +14,11 @@ export type ThreadRequest = { readonly kind: 'load'; readonly run: SampleRun } |
 export type ThreadReply =
   | { readonly kind: 'opened'; readonly length: number }
   | { readonly kind: 'loaded'; readonly samples: LoadedSamples }
-  | { readonly kind: 'failed'; readonly message: string };
+  | ThreadFailure;
+
+export interface ThreadFailure {
+  readonly kind: 'failed';
+  readonly message: string;
+  /** Whether it was an {@link UnusableDataError}, whose class would be lost on the way. */
+  readonly unusable: boolean;
+}

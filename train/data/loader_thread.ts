@@ -1,6 +1,7 @@
 /** A thread that loads samples for `loader_threads.ts`: started with a {@link ThreadSetup}, it answers requests. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type DataSet, openDataSource } from './data_source.js';
+import { UnusableDataError } from './errors.js';
 import type { ThreadReply, ThreadRequest, ThreadSetup } from './loader_messages.js';
 import { SampleLoader } from './sample_loader.js';
 
@@ -45,5 +46,6 @@ function reply(port: MessagePort, message: ThreadReply, transfer: ArrayBuffer[] 
 }
 
 function fail(port: MessagePort, error: unknown): void {
-  reply(port, { kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+  const message = error instanceof Error ? error.message : String(error);
+  reply(port, { kind: 'failed', message, unusable: error instanceof UnusableDataError });
 }

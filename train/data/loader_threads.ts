@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { oneLine } from '../../weights/errors.js';
-import type { ThreadReply, ThreadRequest, ThreadSetup } from './loader_messages.js';
+import { UnusableDataError } from './errors.js';
+import type { ThreadFailure, ThreadReply, ThreadRequest, ThreadSetup } from './loader_messages.js';
 import type { LoadedSamples, SampleRun } from './sample_loader.js';
 
 /** One load is under way in a thread and one waits there, so that it goes on without asking. */
@@ -85,7 +86,7 @@ export class LoaderThreads {
       worker.on('message', (reply: ThreadReply) => {
         if (reply.kind === 'opened') resolve(reply.length);
         else if (reply.kind === 'loaded') this.deliver(loads, reply.samples);
-        else reject(this.fail(new Error(reply.message)));
+        else reject(this.fail(failureOf(reply)));
       });
       worker.once('error', (error) => reject(died(String(error))));
       worker.once('exit', (code) => reject(died(`it ended with exit code ${code}.`)));
@@ -121,6 +122,10 @@ export class LoaderThreads {
       send(thread, { kind: 'load', run: load.run });
     }
   }
+}
+
+function failureOf({ message, unusable }: ThreadFailure): Error {
+  return unusable ? new UnusableDataError(message) : new Error(message);
 }
 
 function placeOf(load: PendingLoad | undefined): string {

@@ -4,6 +4,7 @@ import { resizeBicubic } from '../../model/resize.js';
 import type { RgbImage } from '../../model/rgb_image.js';
 import { oneLine } from '../../weights/errors.js';
 import type { DataSet } from './data_source.js';
+import { UnusableDataError } from './errors.js';
 import { randAugment } from './rand_augment.js';
 import { sampleRandom } from './sample_random.js';
 
@@ -72,7 +73,7 @@ export class SampleLoader {
   /**
    * @param isCancelled asked between samples.
    * @returns undefined if it was cancelled.
-   * @throws Error if more samples in a row are damaged than can be an accident.
+   * @throws UnusableDataError if more samples in a row are damaged than can be an accident.
    */
   async load(run: SampleRun, isCancelled: () => boolean): Promise<LoadedSamples | undefined> {
     const { seed, imageSize, normalization, augment } = this.treatment;
@@ -121,7 +122,7 @@ export class SampleLoader {
       }
     }
     const last = corrupt.at(-1)!;
-    throw new Error(
+    throw new UnusableDataError(
       `${limit} samples in a row cannot be used, so that the data set itself seems damaged; the last is ${last.source}: ${last.reason}`,
     );
   }

@@ -1,0 +1,28 @@
+/** What the cross branch of CLIP4STR is trained with, and where it starts from. */
+import { copyInto } from '../engine/index.js';
+import type { TrainingConfiguration } from './configuration_schema.js';
+import type { PermutedLossOptions } from './permuted_loss.js';
+import { type TrainableModel, isClip4Str } from './trainable_model.js';
+
+/** Nothing for models of one branch. */
+export function crossOptions(configuration: TrainingConfiguration): PermutedLossOptions {
+  if (!isClip4Str(configuration)) return {};
+  const { model } = configuration;
+  return {
+    imageDetach: model.image_detach,
+    crossGtContext: model.cross_gt_context,
+    crossClozeMask: model.cross_cloze_mask,
+    crossLossWeight: model.cross_loss_w,
+  };
+}
+
+/** What the visual decoder has learnt is where the cross decoder starts, as far as their shapes agree. */
+export function startCrossDecoder({ device, parameters }: TrainableModel): void {
+  device.scope(() => {
+    for (const [name, tensor] of parameters.entries()) {
+      if (!name.startsWith('cross_decoder.')) continue;
+      const visual = parameters.get(name.replace('cross_decoder.', 'visual_decoder.'));
+      if (visual.shape.join() === tensor.shape.join()) copyInto(visual.detach(), tensor.detach());
+    }
+  });
+}
