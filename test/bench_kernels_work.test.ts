@@ -201,7 +201,6 @@ describe.each([
     const stream = { seed: [1, 2], offset: 3 } as const;
     const found = await dispatched(true, () =>
       training.rehearseGradientsOf(images, {
-        learningRates: groups.map(() => 1),
         halfPrecision: half,
         dropout: dropped ? (x) => dropout(x, 0.1, stream) : undefined,
       }),
