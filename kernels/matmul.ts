@@ -34,8 +34,6 @@ export interface MatmulProblem {
   readonly halves?: boolean | undefined;
   /** `[outer, inner, rows, columns]`, columns contiguous. */
   readonly result: Operand;
-  /** `[rows]`, contiguous: takes the sums of `left` along its depth, where there is one matrix and the variant `sumsLeft`. */
-  readonly leftSums?: Operand | undefined;
 }
 
 export interface MatmulVariant extends Variant<MatmulProblem> {
@@ -44,8 +42,6 @@ export interface MatmulVariant extends Variant<MatmulProblem> {
    * added up (`launchColumnSum`). Default: it is the product.
    */
   readonly parts?: (problem: MatmulProblem) => number;
-  /** Whether its launch fills `leftSums` as well. Default: it does not. */
-  readonly sumsLeft?: (problem: MatmulProblem, traits: AdapterTraits) => boolean;
   launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
 }
 
@@ -65,11 +61,10 @@ export function matmulLaunch(
   { tile, defines, features = [] }: MatmulShape,
   traits: AdapterTraits,
 ): Launch {
-  const { left, right, bias, residual, result, leftSums } = problem;
+  const { left, right, bias, residual, result } = problem;
   const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
   const columns = right.shape[3]!;
   const inputs = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
-  const outputs = [result, ...(leftSums ? [leftSums] : [])];
   const rounded = takesMatrixUnits(problem, traits);
   const tiles = Math.ceil(rows / tile[0]) * Math.ceil(columns / tile[1]) * outer * inner;
   return {
@@ -85,14 +80,12 @@ export function matmulLaunch(
       RESIDUAL_TYPE: residual?.dtype ?? 'f32',
       ACTIVATION: problem.activation,
       RESULT: result.dtype,
-      LEFT_SUMS: leftSums !== undefined,
-      LEFT_SUMS_TYPE: leftSums?.dtype ?? 'f32',
       TILE_ROWS: tile[0],
       TILE_COLUMNS: tile[1],
       ...defines,
     },
-    features: [...new Set<Feature>([...storageFeatures([...inputs, ...outputs]), ...features])],
-    access: [...inputs.map(() => 'read' as const), ...outputs.map(() => 'write' as const)],
+    features: [...new Set<Feature>([...storageFeatures([...inputs, result]), ...features])],
+    access: [...inputs.map(() => 'read' as const), 'write'],
     params: {
       rows: u32(rows),
       columns: u32(columns),
@@ -111,7 +104,6 @@ export function matmulLaunch(
       residualRowStride: u32(residual?.strides[2] ?? 0),
       ...batchParameters('result', result),
       resultRowStride: u32(result.strides[2]!),
-      leftSumsOffset: u32(leftSums?.offset ?? 0),
     },
     workgroups: spreadWorkgroups(tiles, traits),
   };
@@ -154,10 +146,10 @@ export function vectorDimension(
 }
 
 export function matmulCost(problem: MatmulProblem): Cost {
-  const { left, right, bias, residual, result, leftSums } = problem;
-  const operands = [left, right, bias, residual, result, leftSums];
+  const depth = problem.left.shape[3]!;
+  const operands = [problem.left, problem.right, problem.result, problem.bias, problem.residual];
   return {
-    flops: 2 * elementCount(result.shape) * left.shape[3]! + (leftSums ? elementCount(left.shape) : 0),
+    flops: 2 * elementCount(problem.result.shape) * depth,
     bytes: operands.reduce((bytes, operand) => bytes + (operand ? operandBytes(operand) : 0), 0),
   };
 }

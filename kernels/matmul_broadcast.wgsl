@@ -7,10 +7,6 @@
 #include "matmul_shared.wgsl"
 #include "matmul_operands.wgsl"
 
-#if LEFT_SUMS
-@group(0) @binding(${4 + BIAS + RESIDUAL}) var<storage, read_write> left_sums: array<$LEFT_SUMS_TYPE>;
-#end
-
 @compute @workgroup_size($LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -31,27 +27,14 @@ fn main(
   let right_$c = offsets.right + min(column + ${c}u, params.columns - 1u) * params.rightColumnStride;
 #end
   var sums: array<vec4<f32>, $TILE_ROWS>;
-#if LEFT_SUMS
-#for a in 0..LOADS
-  var left_sum_$a = 0f;
-#end
-#end
   let whole = params.depth - params.depth % 4u;
   for (var start = 0u; start < whole; start += sum_span) {
 #for r in 0..TILE_ROWS
     var sum_$r = vec4<f32>();
 #end
-#if LEFT_SUMS
-#for a in 0..LOADS
-    var left_part_$a = vec4<f32>();
-#end
-#end
     for (var k = start; k < min(whole, start + sum_span); k += 4u) {
 #for a in 0..LOADS
       let a_$a = left_depth(left_$a + k * params.leftDepthStride);
-#if LEFT_SUMS
-      left_part_$a += a_$a;
-#end
 #end
 #if RIGHT_VECTOR == 'columns'
 #for j in 0..4
@@ -76,18 +59,10 @@ fn main(
 #for r in 0..TILE_ROWS
     sums[$r] += sum_$r;
 #end
-#if LEFT_SUMS
-#for a in 0..LOADS
-    left_sum_$a += left_part_$a.x + left_part_$a.y + (left_part_$a.z + left_part_$a.w);
-#end
-#end
   }
   for (var k = whole; k < params.depth; k++) {
 #for a in 0..LOADS
     let a_$a = left_scalar(left_$a + k * params.leftDepthStride);
-#if LEFT_SUMS
-    left_sum_$a += a_$a;
-#end
 #end
     let b = vec4<f32>(
 #for c in 0..4
@@ -98,14 +73,6 @@ fn main(
     sums[$r] += subgroupBroadcast(a_${r / LANES}, ${r % LANES}u) * b;
 #end
   }
-#if LEFT_SUMS
-  // All tiles add them up, which costs less than asking; the first of a row stores them.
-#for a in 0..LOADS
-  if (tile.column == 0u && ${a * LANES}u + lane < min(params.rows - tile.row, ${TILE_ROWS}u)) {
-    left_sums[params.leftSumsOffset + tile.row + ${a * LANES}u + lane] = $LEFT_SUMS_TYPE(left_sum_$a);
-  }
-#end
-#end
   // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
   for (var r = 0u; r < min(params.rows - tile.row, ${TILE_ROWS}u); r++) {
     for (var c = column; c < min(column + 4u, params.columns); c++) {

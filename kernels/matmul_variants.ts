@@ -50,8 +50,6 @@ const matmulBroadcasts = broadcastHeights.map((height): MatmulVariant => ({
     return software && subgroupSize >= 4 && inReach;
   },
   suits: ({ left }) => height === expectedHeight(left.shape[2]!),
-  // What is loaded is what was given, unless it is rounded for units that others have.
-  sumsLeft: (problem, traits) => !takesMatrixUnits(problem, traits),
   launch(problem, traits) {
     const lanes = traits.subgroupSize;
     const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(height / lanes) };

@@ -4,7 +4,7 @@ import { imageEncoderUses } from '../bench/kernels/encoder_work.js';
 import { modelWork } from '../bench/kernels/shapes.js';
 import { trainingUses } from '../bench/kernels/training_work.js';
 import type { Use } from '../bench/kernels/use.js';
-import type { KernelName, MatmulWork, Work } from '../bench/kernels/work.js';
+import type { KernelName, Work } from '../bench/kernels/work.js';
 import { dropout } from '../engine/index.js';
 import { type Launch, type Operand, attentionBackwardSteps } from '../kernels/index.js';
 import { CharsetAdapter, Clip4StrModel } from '../model/index.js';
@@ -89,7 +89,7 @@ function matmulOf(defines: Launch['defines'], operands: readonly Operand[]): Wor
   const ofActivations = {
     left,
     ...(leftTransposed ? { right } : {}),
-    result: operands.at(defines['LEFT_SUMS'] === true ? -2 : -1)!,
+    result: operands.at(-1)!,
   };
   const halves = (Object.keys(ofActivations) as (keyof typeof ofActivations)[]).filter(
     (name) => ofActivations[name]!.dtype === 'f16',
@@ -105,7 +105,6 @@ function matmulOf(defines: Launch['defines'], operands: readonly Operand[]): Wor
     bias: defines['BIAS'] === true,
     activation: defines['ACTIVATION'] as 'none' | 'gelu' | 'quick_gelu',
     residual: defines['RESIDUAL'] === true,
-    ...(defines['LEFT_SUMS'] === true ? { leftSums: true } : {}),
     ...(halves.length > 0 ? { halves } : {}),
   };
 }
@@ -166,15 +165,12 @@ test('a reading', async () => {
   expect(middle(found)).toEqual(middle(planned(uses)));
 });
 
-/** The types beside attention that units for matrices ask for, whose products add up no rows beside. */
-function besideUnits(use: Use): Use {
-  if (use.work.kernel !== 'matmul') return use;
-  const { halves } = use.besideAttention ?? {};
-  const alone = Object.entries(use.work).filter(([name]) => name !== 'leftSums');
-  return {
-    ...use,
-    work: { ...(Object.fromEntries(alone) as unknown as MatmulWork), ...(halves ? { halves } : {}) },
-  };
+/** The types beside attention that units for matrices ask for. */
+function inHalves(use: Use): Use {
+  const { work, besideAttention } = use;
+  return work.kernel === 'matmul' && besideAttention
+    ? { ...use, work: { ...work, halves: besideAttention.halves } }
+    : use;
 }
 
 describe.each([
@@ -214,6 +210,6 @@ describe.each([
       ),
       ...trainingUses(sizes, batch, recipe),
     ];
-    expect(found).toEqual(planned(half ? uses.map(besideUnits) : uses));
+    expect(found).toEqual(planned(half ? uses.map(inHalves) : uses));
   });
 });

@@ -13,7 +13,7 @@ import { type Bench, type OwnWork, choiceAmong, columnSums, launch, operandOf } 
 import { type AttentionWork, type MatmulWork, type NumberType, roleOf } from './work.js';
 
 export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: NumberType): OwnWork {
-  const { left, right, bias, residual, result, leftSums } = tensors;
+  const { left, right, bias, residual, result } = tensors;
   const outer = (tensor: Tensor): Tensor => tensor.reshape([1, ...tensor.shape]);
   const views = {
     left: work.leftTransposed ? outer(left!).transpose() : outer(left!),
@@ -37,26 +37,24 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
     >[0],
   );
   const applicable = matmulFamily.variants.filter((variant) => variant.canApply(whole, device.traits));
-  const stored = left!.select(0, 0);
   return {
-    outputs: { result: result!, ...(leftSums ? { leftSums } : {}) },
+    outputs: { result: result! },
     choice: choiceAmong(matmulFamily, whole, device.traits),
     variants: applicable.map((variant) => {
+      const { name } = variant;
       const parts = variant.parts?.(whole);
       const filled = parts ? device.empty('f32', views.result.shape.with(1, parts)) : views.result;
-      const summed = leftSums && variant.sumsLeft?.(whole, device.traits) ? { leftSums } : {};
-      const bound = { ...views, result: filled, ...summed };
-      const names = [...order, ...(Object.keys(summed) as (keyof typeof summed)[])];
       const multiply = (): void =>
-        launch(device, bound, names, (operands) => variant.launch(problemOf(operands), device.traits));
-      const sums = [
-        ...(parts ? [columnSums(device, filled.reshape([parts, -1]), views.result.reshape([-1]))] : []),
-        ...(leftSums && names.length === order.length ? [columnSums(device, stored, leftSums)] : []),
-      ];
+        launch(device, { ...views, result: filled }, order, (operands) =>
+          variant.launch(problemOf(operands), device.traits),
+        );
+      if (!parts) return { name, record: multiply };
+      const sum = columnSums(device, filled.reshape([parts, -1]), views.result.reshape([-1]));
       return {
-        name: variant.name,
+        name,
         record: () => {
-          for (const step of [multiply, ...sums]) step();
+          multiply();
+          sum();
         },
       };
     }),

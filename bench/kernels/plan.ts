@@ -86,9 +86,9 @@ export function rowText({ model, batch, stage, purpose, work }: UsedWork, dtype:
 /** The sizes of some work in a few characters. */
 export function shapeOf(work: Work): string {
   if (work.kernel === 'matmul') {
-    const { batch, rows, depth, columns, leftTransposed, rightTransposed, leftSums } = work;
+    const { batch, rows, depth, columns, leftTransposed, rightTransposed } = work;
     const sides = `${leftTransposed ? 'T' : ''}${rows}x${depth}x${columns}${rightTransposed ? 'T' : ''}`;
-    return `${batch === 1 ? '' : `${batch}x`}${sides}${leftSums ? ' and sums' : ''}`;
+    return batch === 1 ? sides : `${batch}x${sides}`;
   }
   if ('heads' in work) {
     const { batch, heads, queries, keys, width, causal } = work;

@@ -19,11 +19,6 @@ function matmulSamples(work: MatmulWork, values: OperandValues): Sample[] {
   const [leftRow, leftStep] = leftTransposed ? [1, rows] : [depth, 1];
   const [rightColumn, rightStep] = rightTransposed ? [depth, 1] : [1, columns];
   const samples: Sample[] = [];
-  for (const row of work.leftSums ? spread(rows, 12) : []) {
-    let expected = 0;
-    for (let d = 0; d < depth; d++) expected += left![row * leftRow + d * leftStep]!;
-    samples.push({ output: 'leftSums', index: row, expected });
-  }
   for (const batch of spread(work.batch, 2)) {
     for (const row of spread(rows, 12)) {
       for (const column of spread(columns, 12)) {

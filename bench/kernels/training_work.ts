@@ -47,13 +47,10 @@ function gradientsOf({ work, purpose, occurrences, of, besideAttention }: Use): 
           },
         ]),
     {
-      ...use(work.bias ? ', gradients of the weight and the bias' : ', gradient of the weight', {
-        ...linear(height, count, width, plain),
-        leftTransposed: true,
-        ...(work.bias ? { leftSums: true } : {}),
-      }),
+      ...use(', gradient of the weight', { ...linear(height, count, width, plain), leftTransposed: true }),
       ...beside((half) => ((half === 'left') === rightTransposed ? 'right' : 'left')),
     },
+    ...(work.bias ? [use(', gradient of the bias', rows('column_sum', count, columns))] : []),
     ...(activation === 'none'
       ? []
       : [

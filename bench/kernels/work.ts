@@ -29,8 +29,6 @@ export interface MatmulWork {
   readonly bias: boolean;
   readonly activation: 'none' | 'gelu' | 'quick_gelu';
   readonly residual: boolean;
-  /** Whether the rows of the left operand are added up as well, as a bias's gradient is beside its weight's. Default: they are not. */
-  readonly leftSums?: boolean;
   /** Of an optimizer's own numbers, which are f32 whatever the weights are. Left out for all else. */
   readonly optimizer?: true;
   /** Operands that are f16 where weights are f16 or int8, though those beside weights are f32 else. Left out for none. */
@@ -158,10 +156,7 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
           ...(work.bias ? { bias: beside(columns) } : {}),
           ...(work.residual ? { residual: beside(batch, rows, columns) } : {}),
         },
-        outputs: {
-          result: { shape: [batch, rows, columns], dtype: typeOf('result') },
-          ...(work.leftSums ? { leftSums: sums(rows) } : {}),
-        },
+        outputs: { result: { shape: [batch, rows, columns], dtype: typeOf('result') } },
       };
     }
     case 'attention':

@@ -135,7 +135,7 @@ interface Compiled {
 /** Of gradients only the way back is computed by each call; what it needs of the way there is kept. */
 function compile(jax: Jax, work: Work, dtype: FloatType, operands: JaxArrays): Compiled {
   const floats = dtype === 'f16' ? 'float16' : 'float32';
-  const { call, beside, inputs, resultGradient, note } = jaxWork(jax, work, floats, operands);
+  const { call, inputs, resultGradient, note } = jaxWork(jax, work, floats, operands);
   const noted = note === undefined ? {} : { note };
   const given = new Set(Object.values(operands));
   const own = [...inputs, ...(resultGradient ? [resultGradient] : [])].filter((array) => !given.has(array));
@@ -143,12 +143,10 @@ function compile(jax: Jax, work: Work, dtype: FloatType, operands: JaxArrays): C
     for (const array of own) array.dispose();
   };
   if (!resultGradient) {
-    const compiled = jax.jit((...xs) => {
-      const second = beside ? [beside(xs[0]!.ref)] : [];
-      return [call(...xs), ...second];
-    });
+    const compiled = jax.jit(call);
+    const compute = (): JaxArray[] => [compiled(...inputs.map((array) => array.ref))];
     return {
-      compute: () => compiled(...inputs.map((array) => array.ref)),
+      compute,
       ...noted,
       dispose() {
         compiled.dispose();

@@ -14,8 +14,6 @@ type Call = (...xs: JaxArray[]) => JaxArray;
 /** A function of some arrays, or its gradients by each of them. */
 export interface JaxWork {
   readonly call: Call;
-  /** A second result of a function, of its first array. */
-  readonly beside?: Call;
   readonly inputs: readonly JaxArray[];
   /** For gradients: that of the function's result. */
   readonly resultGradient?: JaxArray;
@@ -46,9 +44,8 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
     case 'matmul':
       return {
         call: (...xs) => matmul(jax, work, xs),
-        ...(work.leftSums ? { beside: (left) => np.sum(left, work.leftTransposed ? 0 : 1) } : {}),
         inputs: Object.values(operands),
-        outputs: ['result', ...(work.leftSums ? ['leftSums'] : [])],
+        outputs: ['result'],
       };
     case 'attention':
     case 'attention_gradient': {

@@ -239,11 +239,7 @@ function buildActivation(graph: Graph, kind: 'gelu' | 'quick_gelu', x: string): 
 }
 
 function buildMatmul(graph: Graph, work: MatmulWork): void {
-  const { batch, leftTransposed, rightTransposed, bias, leftSums } = work;
-  if (leftSums) {
-    const rest = { attributes: { keepdims: 0 }, output: 'leftSums' };
-    graph.add('ReduceSum', ['left', graph.integers('axes', [leftTransposed ? 0 : 1])], rest);
-  }
+  const { batch, leftTransposed, rightTransposed, bias } = work;
   let last: string;
   if (batch === 1 && (leftTransposed || rightTransposed)) {
     last = graph.add('Gemm', ['left', 'right', ...(bias ? ['bias'] : [])], {

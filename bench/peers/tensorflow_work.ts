@@ -42,12 +42,7 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
 
   switch (work.kernel) {
     case 'matmul':
-      return {
-        compute: (inputs) => ({
-          result: matmul(tf, work, inputs),
-          ...(work.leftSums ? { leftSums: tf.sum(inputs['left']!, work.leftTransposed ? 0 : 1) } : {}),
-        }),
-      };
+      return forward((inputs) => matmul(tf, work, inputs));
     case 'attention': {
       const { mask } = causalMask(tf, work);
       return forward(({ query, key, value }) => attention(tf, work, mask, [query!, key!, value!]), {

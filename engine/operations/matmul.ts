@@ -44,8 +44,6 @@ type MatmulInputs = {
   readonly bias: Tensor | undefined;
   /** `[outer, inner, rows, columns]`. */
   readonly residual: Tensor | undefined;
-  /** `[rows]`: filled with the sums of `left` along its depth, where there is one matrix. */
-  readonly leftSums?: Tensor | undefined;
 };
 
 type MatmulAttributes = {
@@ -62,30 +60,30 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
   output({ left, right }, { dtype = left.dtype }) {
     return { dtype, shape: [...left.shape.slice(0, 3), right.shape[3]!] };
   },
-  forward({ left, right, bias, residual, leftSums }, output, { activation, scale, halves }) {
+  forward({ left, right, bias, residual }, output, { activation, scale, halves }) {
     const { device } = output;
     const inputs = { left, right, bias, residual };
     const problem: MatmulProblem = { ...inputs, activation, scale, halves, result: output };
     const variant = chooseVariant(matmulFamily, problem, device);
     const parts = variant.parts?.(problem);
     const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
-    const summed = variant.sumsLeft?.(problem, device.traits) === true;
-    const tensors = { ...inputs, result: products, leftSums: summed ? leftSums : undefined };
-    const names = Object.keys(tensors).filter((name) => tensors[name as keyof typeof tensors]);
-    dispatch('matmul', device, Object.values(tensors), (operands) => {
-      const bound = Object.fromEntries(names.map((name, i) => [name, operands[i]!]));
-      return variant.launch({ ...problem, ...bound }, device.traits);
+    dispatch('matmul', device, [left, right, bias, residual, products], (operands) => {
+      const bound: MatmulProblem = {
+        ...problem,
+        left: operands[0]!,
+        right: operands[1]!,
+        bias: bias && operands[2],
+        residual: residual && operands.at(-2),
+        result: operands.at(-1)!,
+      };
+      return variant.launch(bound, device.traits);
     });
     if (parts) columnSum(products.reshape([parts, -1]), output.reshape([-1]));
-    if (leftSums && !summed) columnSum(left.select(0, 0).select(0, 0).transpose(), leftSums);
   },
   backward: {
     saves: (_, needs) => (needs('right') ? ['left', 'right'] : ['right']),
     gradients({ gradient, attributes: { scale, halves = false }, saved, needs, target }) {
       const right = saved('right');
-      const bias = needs('bias')
-        ? allocate(gradient.device, target('bias').dtype, target('bias').shape, 'matmul')
-        : undefined;
       const of = (name: 'left' | 'right'): MatmulOptions => ({
         scale,
         // Of a narrow weight from halves as well, as it was multiplied.
@@ -94,18 +92,18 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
       });
       return {
         left: needs('left') ? matmul(gradient, right.transpose(), of('left')) : undefined,
-        right: needs('right') ? rightGradient(saved('left'), right, gradient, of('right'), bias) : undefined,
-        bias: needs('right') ? bias : bias && sumAllRows(gradient, bias),
+        right: needs('right') ? rightGradient(saved('left'), right, gradient, of('right')) : undefined,
+        bias: needs('bias') ? biasGradient(gradient, target('bias').dtype) : undefined,
         residual: gradient,
       };
     },
   },
-  cost(inputs, output, { activation, scale }) {
+  cost({ left, right, bias, residual }, output, { activation, scale }) {
     const result: Operand = { ...output, strides: [], offset: 0 };
-    return matmulCost({ ...inputs, activation, scale, result });
+    return matmulCost({ left, right, bias, residual, activation, scale, result });
   },
   splits: () => [
-    { left: 2, residual: 2, leftSums: 0, output: 2 },
+    { left: 2, residual: 2, output: 2 },
     { right: 3, bias: 0, residual: 3, output: 3 },
     { left: 0, right: 0, residual: 0, output: 0 },
     { left: 1, right: 1, residual: 1, output: 1 },
@@ -214,31 +212,16 @@ function deepMatmul(left: Tensor, right: Tensor, options: MatmulOptions): Tensor
 
 const activations = { quick_gelu: quickGelu, gelu } as const;
 
-/** The sum of all rows `[outer, inner, rows, columns]`, in `into`: in the type of the bias, as one of f16 would be infinite past 65,504. */
-function sumAllRows(gradient: Tensor, into: Tensor): Tensor {
-  return sumRows(contiguous(gradient).reshape([-1, gradient.shape.at(-1)!]), into);
+/** The sum over all rows, in the type of the bias: one of f16 would be infinite past 65,504. */
+function biasGradient(gradient: Tensor, dtype: Dtype): Tensor {
+  const columns = gradient.shape.at(-1)!;
+  const total = allocate(gradient.device, dtype, [columns], 'matmul');
+  return sumRows(contiguous(gradient).reshape([-1, columns]), total);
 }
 
-/**
- * `leftᵀ gradient`, in the memory order of the right operand.
- * @param bias takes the sum of all rows of the gradient
- */
-function rightGradient(
-  left: Tensor,
-  right: Tensor,
-  gradient: Tensor,
-  options: MatmulOptions,
-  bias: Tensor | undefined,
-): Tensor {
-  const [outer, inner, rows] = gradient.shape as [number, number, number];
+/** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */
+function rightGradient(left: Tensor, right: Tensor, gradient: Tensor, options: MatmulOptions): Tensor {
   const transposed = right.strides[2]! < right.strides[3]!;
-  if (bias && transposed && outer * inner === 1 && rows <= deepest) {
-    const { scale = 1, halves, dtype } = options;
-    const inputs = { left: cuttable(gradient.transpose(), 2), right: cuttable(left, 3), leftSums: bias };
-    const attributes = { activation: 'none', scale, halves, dtype } as const;
-    return run(matmulRow, { ...inputs, bias: undefined, residual: undefined }, attributes).transpose();
-  }
-  if (bias) sumAllRows(gradient, bias);
   return transposed
     ? matmul(gradient.transpose(), left, options).transpose()
     : matmul(left.transpose(), gradient, options);
