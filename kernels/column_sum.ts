@@ -30,15 +30,15 @@ export function columnSumGroups(rows: number, columns: number, traits: AdapterTr
   return Math.max(forDigits, Math.min(forFilling, Math.floor(rows / partRows)));
 }
 
-/** What kernels that include `column_walk.wgsl` share. The rows of `result` are those of groups. */
+/** What kernels that include `column_walk.wgsl` share. The rows of their results are those of groups; offsets are `<name>Offset`. */
 export function columnWalk(
   kernel: string,
   operands: { readonly x: Operand; readonly gradient?: Operand },
-  result: Operand,
+  results: Readonly<Record<string, Operand>>,
   groups: number,
   traits: AdapterTraits,
 ): Pick<Launch, 'defines' | 'params' | 'workgroups'> & { readonly width: 1 | 4 } {
-  const width = rowWidth([...Object.values(operands), result]);
+  const width = rowWidth([...Object.values(operands), ...Object.values(results)]);
   const { rows, columns, defines, params } = rowPlaces(kernel, operands, width);
   const lanes = traits.software && traits.subgroupSize > 0 ? traits.subgroupSize : 64;
   const steps = columnsPerLane / width;
@@ -50,7 +50,9 @@ export function columnWalk(
       columns: u32(columns),
       groups: u32(groups),
       ...params,
-      resultOffset: u32(result.offset / width),
+      ...Object.fromEntries(
+        Object.entries(results).map(([name, { offset }]) => [`${name}Offset`, u32(offset / width)]),
+      ),
     },
     workgroups: spreadWorkgroups(Math.ceil(columns / lanes / steps) * groups, traits),
   };
@@ -63,7 +65,7 @@ export function columnWalk(
 export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTraits): Launch {
   const kernel = 'column_sum';
   const grouped = result.shape.length === 2;
-  const { width, ...walk } = columnWalk(kernel, { x }, result, grouped ? result.shape[0]! : 1, traits);
+  const { width, ...walk } = columnWalk(kernel, { x }, { result }, grouped ? result.shape[0]! : 1, traits);
   return {
     kernel,
     file: `${kernel}.wgsl`,

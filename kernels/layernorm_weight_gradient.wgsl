@@ -1,6 +1,6 @@
 // Sums over the rows of a group, for the gradients of layernorm's weight and bias:
-//   result[group, 0, column] = sum of gradient[row, column] * normalized[row, column]
-//   result[group, 1, column] = sum of gradient[row, column]
+//   weight[group, column] = sum of gradient[row, column] * normalized[row, column]
+//   bias[group, column] = sum of gradient[row, column]
 // `statistics[row]` is what layernorm_gradient.wgsl found: the mean of the row's differences to its first value, and
 // 1 / sqrt(variance + epsilon).
 #include "column_walk.wgsl"
@@ -8,7 +8,8 @@
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
 @group(0) @binding(2) var<storage, read> gradient_values: array<$GRADIENT>;
 @group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> result: array<$FLOATS>;
+@group(0) @binding(4) var<storage, read_write> weight: array<$FLOATS>;
+@group(0) @binding(5) var<storage, read_write> bias: array<$FLOATS>;
 
 struct RowStart {
   x: u32,
@@ -47,11 +48,11 @@ fn main(
     return;
   }
   let sums = column_terms(here);
-  let result_at = params.resultOffset + here.group * 2u * params.columns;
+  let at = here.group * params.columns + here.column;
 #for c in 0..COLUMNS
   if (here.column + ${c * WORKGROUP}u < params.columns) {
-    result[result_at + here.column + ${c * WORKGROUP}u] = sums[$c][0];
-    result[result_at + params.columns + here.column + ${c * WORKGROUP}u] = sums[$c][1];
+    weight[params.weightOffset + at + ${c * WORKGROUP}u] = sums[$c][0];
+    bias[params.biasOffset + at + ${c * WORKGROUP}u] = sums[$c][1];
   }
 #end
 }

@@ -48,20 +48,19 @@ export function launchLayerNormGradient(problem: LayerNormGradientProblem, trait
 }
 
 /**
- * What groups of rows add to the gradients of layernorm's weight and bias. The gradients themselves are the sum over
- * the groups, by `launchColumnSum`, or `result` itself where there is one group.
- * Operands: x, gradient, statistics (of `launchLayerNormGradient`), result `[groups, 2, width]` f32, contiguous:
- * weight, then bias. `columnSumGroups` says how many groups there should be.
+ * What groups of rows add to the gradients of layernorm's weight and bias. The gradients themselves are the sums over
+ * the groups, by `launchColumnSum`, or these where there is one group.
+ * Operands: x, gradient, statistics (of `launchLayerNormGradient`), weight and bias, each `[groups, width]` f32, contiguous.
+ * `columnSumGroups` says how many groups there should be.
  */
 export function launchLayerNormWeightGradient(
-  x: Operand,
-  gradient: Operand,
-  statistics: Operand,
-  result: Operand,
+  { x, gradient, statistics }: Pick<LayerNormGradientProblem, 'x' | 'gradient' | 'statistics'>,
+  { weight, bias }: { readonly weight: Operand; readonly bias: Operand },
   traits: AdapterTraits,
 ): Launch {
   const kernel = 'layernorm_weight_gradient';
-  const { width, ...walk } = columnWalk(kernel, { x, gradient }, result, result.shape[0]!, traits);
+  const results = { weight, bias };
+  const { width, ...walk } = columnWalk(kernel, { x, gradient }, results, weight.shape[0]!, traits);
   return {
     kernel,
     file: `${kernel}.wgsl`,
@@ -71,7 +70,7 @@ export function launchLayerNormWeightGradient(
       ...walk.defines,
     },
     features: storageFeatures([x, gradient]),
-    access: ['read', 'read', 'read', 'write'],
+    access: ['read', 'read', 'read', 'write', 'write'],
     params: { ...walk.params, statisticsOffset: u32(statistics.offset / 2) },
     workgroups: walk.workgroups,
   };

@@ -130,7 +130,7 @@ function normGradients(
   const rows = x.size / width;
   const groups = columnSumGroups(rows, 2 * width, traits);
   const statistics = poisoned(device(), [rows, 2]);
-  const partial = poisoned(device(), [groups, 2, width]);
+  const partial = [0, 1].map(() => poisoned(device(), [groups, width]));
   launch(
     ([from, g, w, to, known]) =>
       launchLayerNormGradient(
@@ -140,11 +140,16 @@ function normGradients(
     [x, gradient, weight, result, statistics],
   );
   launch(
-    ([from, g, known, to]) => launchLayerNormWeightGradient(from!, g!, known!, to!, traits),
-    [x, gradient, statistics, partial],
+    ([from, g, known, w, b]) =>
+      launchLayerNormWeightGradient(
+        { x: from!, gradient: g!, statistics: known! },
+        { weight: w!, bias: b! },
+        traits,
+      ),
+    [x, gradient, statistics, ...partial],
   );
-  const sums = columnSum(partial.reshape([groups, 2 * width]), traits);
-  return { x: result, weight: sums.slice(0, 0, width), bias: sums.slice(0, width) };
+  const [weights, biases] = partial.map((sums) => columnSum(sums, traits));
+  return { x: result, weight: weights!, bias: biases! };
 }
 
 function normReference(

@@ -210,7 +210,8 @@ describe('every kernel', () => {
         { x, gradient, weight: operand(a, 4), epsilon: 1e-5, result, statistics },
         traits,
       );
-      yield launchLayerNormWeightGradient(x, gradient, statistics, operand('f32', 2, 2, 4), traits);
+      const sums = { weight: operand('f32', 2, 4), bias: operand('f32', 2, 4) };
+      yield launchLayerNormWeightGradient({ x, gradient, statistics }, sums, traits);
       yield launchColumnSum(x, operand(b, 4), traits);
       const problem = { logits: x, targets: operand('u32', 3), ignoredTarget: 4 };
       yield launchCrossEntropy(problem, operand('f32', 3), traits);

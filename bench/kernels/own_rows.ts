@@ -83,31 +83,31 @@ function ownLayerNormGradient(bench: Bench, { kernel, rows, width }: RowWork): O
   const { device } = bench;
   const { traits } = device;
   const groups = columnSumGroups(rows, 2 * width, traits);
-  const parts = device.empty('f32', [groups, 2, width]);
-  const [weightGradient, biasGradient] = [0, 1].map(() => device.empty('f32', [width])) as [Tensor, Tensor];
-  const tensors = { ...bench.tensors, statistics: device.empty('f32', [rows, 2]), parts };
-  const sums = [
-    columnSums(device, parts.select(1, 0), weightGradient),
-    columnSums(device, parts.select(1, 1), biasGradient),
-  ];
+  const made = (...shape: number[]): Tensor => device.empty('f32', shape);
+  const [weights, biases] = [made(groups, width), made(groups, width)];
+  const [weightGradient, biasGradient] =
+    groups > 1 ? [made(width), made(width)] : [weights, biases].map((own) => own.reshape([width]));
+  const tensors = { ...bench.tensors, statistics: made(rows, 2), weights, biases };
+  const sums =
+    groups > 1
+      ? [columnSums(device, weights, weightGradient!), columnSums(device, biases, biasGradient!)]
+      : [];
   const record = (): void => {
     const order = ['x', 'gradient', 'weight', 'result', 'statistics'] as const;
     launch(device, tensors, order, (operands) =>
       launchLayerNormGradient({ ...operands, epsilon: layerNormEpsilon }, traits),
     );
-    launch(device, tensors, ['x', 'gradient', 'statistics', 'parts'], (operands) =>
-      launchLayerNormWeightGradient(
-        operands.x,
-        operands.gradient,
-        operands.statistics,
-        operands.parts,
-        traits,
-      ),
+    launch(device, tensors, ['x', 'gradient', 'statistics', 'weights', 'biases'], (operands) =>
+      launchLayerNormWeightGradient(operands, { weight: operands.weights, bias: operands.biases }, traits),
     );
     for (const step of sums) step();
   };
   return {
-    outputs: { result: bench.tensors['result']!, weightGradient, biasGradient },
+    outputs: {
+      result: bench.tensors['result']!,
+      weightGradient: weightGradient!,
+      biasGradient: biasGradient!,
+    },
     variants: [{ name: kernel, record }],
   };
 }

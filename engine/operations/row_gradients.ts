@@ -84,16 +84,26 @@ export function layerNormGradients(
     groups: columnSumGroups(operands[0]!.shape[0]!, 2 * width, device.traits),
   }));
   const total = parts.reduce((sum, { groups }) => sum + groups, 0);
-  const partial = allocate(device, 'f32', [total, 2, width], 'layerNormGradient');
+  // Each in memory of its own: gradients of parameters are, and would be copied.
+  const ofGroups = [0, 1].map(() => allocate(device, 'f32', [total, width], 'layerNormGradient'));
   let first = 0;
   for (const { operands, groups } of parts) {
-    const into = partial.slice(0, first, (first += groups));
-    dispatch('layerNormWeightGradient', device, [...operands, into], ([from, up, own, to]) =>
-      launchLayerNormWeightGradient(from!, up!, own!, to!, device.traits),
+    const into = ofGroups.map((sums) => sums.slice(0, first, first + groups));
+    first += groups;
+    dispatch('layerNormWeightGradient', device, [...operands, ...into], ([from, up, known, w, b]) =>
+      launchLayerNormWeightGradient(
+        { x: from!, gradient: up!, statistics: known! },
+        { weight: w!, bias: b! },
+        device.traits,
+      ),
     );
+    for (const own of into) own.dispose();
   }
-  // Each in memory of its own: gradients of parameters are, and would be copied.
-  const sumOf = (index: 0 | 1): Tensor =>
-    columnSum(partial.select(1, index), allocate(device, 'f32', [width], 'layerNormGradient'));
-  return { x: ofX.reshape(x.shape), weight: sumOf(0), bias: sumOf(1) };
+  const [ofWeight, ofBias] = ofGroups.map((sums) => {
+    if (total > 1) return columnSum(sums, allocate(device, 'f32', [width], 'layerNormGradient'));
+    const only = sums.reshape([width]);
+    sums.dispose();
+    return only;
+  });
+  return { x: ofX.reshape(x.shape), weight: ofWeight!, bias: ofBias! };
 }

@@ -4,6 +4,7 @@ import {
   type Launch,
   type Operand,
   launchAdamW,
+  launchCasts,
   launchDropout,
   launchFill,
   launchGradientNorm,
@@ -66,6 +67,7 @@ export function* trainingLaunches(operand: Shape, traits: AdapterTraits): Genera
       for (const count of [1, 2]) {
         const sets = new Array(count).fill({ buffer: weights, gradient, result });
         yield launchMomentum(sets, { factor, skip }, 0.9, traits);
+        yield launchCasts(new Array(count).fill({ x: gradient, result }), traits);
       }
       const rows = { gradient: operand(a, 2, 5, size), result: operand(b, 2, 9, size) };
       const picks = { index, order: index, axis: 9, outside: 'last' } as const;
