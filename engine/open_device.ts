@@ -101,6 +101,7 @@ function traitsOf(gpu: GPUDevice, found: FoundAdapter): AdapterTraits {
     maxWorkgroupInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
-    maxBoundTensors: gpu.limits.maxStorageBuffersPerShaderStage,
+    // More are no gain: shaders grow with them.
+    maxBoundTensors: Math.min(16, gpu.limits.maxStorageBuffersPerShaderStage),
   };
 }

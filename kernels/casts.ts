@@ -8,10 +8,9 @@ export type CastOperands = {
   readonly result: Operand;
 };
 
-/** Tensors in another type, several in a launch. Operands: those of each set in their order. */
+export const castAccess = { x: 'read', result: 'write' } as const;
+
+/** Tensors in another type, several in a launch. Operands: those of each set in the order of {@link castAccess}. */
 export function launchCasts(sets: readonly CastOperands[], traits: AdapterTraits): Launch {
-  return launchStreams(
-    { kernel: 'casts', file: 'casts.wgsl', sets, access: { x: 'read', result: 'write' } },
-    traits,
-  );
+  return launchStreams({ kernel: 'casts', file: 'casts.wgsl', sets, access: castAccess }, traits);
 }

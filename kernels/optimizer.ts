@@ -33,7 +33,14 @@ export interface AdamWSettings {
   readonly step: number;
 }
 
-/** AdamW as PyTorch's, without amsgrad. Operands: those of each set in their order, factor, skip. */
+export const adamWAccess = {
+  parameter: 'readWrite',
+  gradient: 'read',
+  firstMoment: 'readWrite',
+  secondMoment: 'readWrite',
+} as const;
+
+/** AdamW as PyTorch's, without amsgrad. Operands: those of each set in the order of {@link adamWAccess}, factor, skip. */
 export function launchAdamW(
   sets: readonly AdamWOperands[],
   { factor, skip }: GradientControl,
@@ -46,12 +53,7 @@ export function launchAdamW(
       kernel: 'adamw',
       file: 'adamw.wgsl',
       sets,
-      access: {
-        parameter: 'readWrite',
-        gradient: 'read',
-        firstMoment: 'readWrite',
-        secondMoment: 'readWrite',
-      },
+      access: adamWAccess,
       scalars: { factor, skip },
       // Differences from 1 are taken in double precision: in f32 they would lose their digits.
       params: {
@@ -78,9 +80,11 @@ export type MomentumOperands = {
   readonly result: Operand;
 };
 
+export const momentumAccess = { buffer: 'readWrite', gradient: 'read', result: 'write' } as const;
+
 /**
  * `buffer = momentum * buffer + gradient`, `result = gradient + momentum * buffer` (Nesterov): what Muon (Jordan et
- * al., 2024) makes orthogonal before it steps. Operands: those of each set in their order, factor, skip.
+ * al., 2024) makes orthogonal before it steps. Operands: those of each set in the order of {@link momentumAccess}, factor, skip.
  */
 export function launchMomentum(
   sets: readonly MomentumOperands[],
@@ -93,7 +97,7 @@ export function launchMomentum(
       kernel: 'momentum',
       file: 'momentum.wgsl',
       sets,
-      access: { buffer: 'readWrite', gradient: 'read', result: 'write' },
+      access: momentumAccess,
       scalars: { factor, skip },
       params: { momentum: f32(momentum) },
     },
@@ -115,9 +119,11 @@ export interface UpdateSettings {
   readonly scale: number;
 }
 
+export const updateAccess = { parameter: 'readWrite', update: 'read' } as const;
+
 /**
  * `parameter = parameter * (1 - learningRate * weightDecay) - learningRate * scale * update`. Operands: those of each set in
- * their order, skip.
+ * the order of {@link updateAccess}, skip.
  */
 export function launchUpdate(
   sets: readonly UpdateOperands[],
@@ -146,7 +152,9 @@ export type LerpOperands = {
   readonly value: Operand;
 };
 
-/** `average += (value - average) * weight`. Operands: those of each set in their order. */
+export const lerpAccess = { average: 'readWrite', value: 'read' } as const;
+
+/** `average += (value - average) * weight`. Operands: those of each set in the order of {@link lerpAccess}. */
 export function launchLerp(sets: readonly LerpOperands[], weight: number, traits: AdapterTraits): Launch {
   return launchStreams(
     {

@@ -122,8 +122,8 @@ function checkedCount<Name extends string>(
  * Shares sets out to launches, those alike in types and vectors together.
  * @param most sets that a launch may bind
  */
-export function setsPerLaunch<Set extends StreamSet<string>>(sets: readonly Set[], most: number): Set[][] {
-  const alike = new Map<string, Set[]>();
+export function setsPerLaunch<Own extends StreamSet<string>>(sets: readonly Own[], most: number): Own[][] {
+  const alike = new Map<string, Own[]>();
   for (const set of sets) {
     const operands = Object.values(set);
     const key = `${vectorWidth(operands)} ${operands.map(({ dtype }) => dtype).join(' ')}`;
@@ -132,7 +132,7 @@ export function setsPerLaunch<Set extends StreamSet<string>>(sets: readonly Set[
     else alike.set(key, [set]);
   }
   return [...alike.values()].flatMap((group) => {
-    const launches: Set[][] = [];
+    const launches: Own[][] = [];
     for (let first = 0; first < group.length;) {
       // Each number of sets is a program of its own to compile: what is left takes powers of two.
       const left = group.length - first;

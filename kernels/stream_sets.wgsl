@@ -6,8 +6,10 @@ struct Span {
   end: u32,
 }
 
-// What a workgroup takes of a set, whose own workgroups begin at `first`: nothing where it is one of another set's.
+// What a workgroup takes of a set, whose own workgroups begin at `first`: nothing where it is one of another set's. Those before
+// it wrap around to numbers past its end.
 fn set_span(workgroup: u32, first: u32, vectors: u32) -> Span {
-  let start = select(vectors, (workgroup - first) * params.span, workgroup >= first);
+  let own = min(workgroup - first, (vectors + params.span - 1u) / params.span);
+  let start = min(own * params.span, vectors);
   return Span(start, min(vectors, start + params.span));
 }

@@ -69,8 +69,8 @@ describe('reading', () => {
     expect(fastestMs).toBeLessThanOrEqual(later.firstTextMs);
     expect(later.firstTextMs).toBeLessThanOrEqual(slowestMs);
     const [one, three] = report.readings as [ReadingTimes, ReadingTimes];
-    // Ids of several images are made dense to be read.
-    expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(1);
+    // Ids of several images are made dense to be read, and what they all ask in a refinement is copied for each.
+    expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(2);
     expect(three.flops).toBeGreaterThan(2.5 * one.flops);
     expect(three.peakBytes).toBeGreaterThan(one.peakBytes);
     const table = await runCommand([...bench.slice(0, -1), '1']);

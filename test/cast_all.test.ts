@@ -1,6 +1,6 @@
 /** Many tensors in another type at once, as each is by `cast`. */
 import { afterEach, expect, jest, test } from '@jest/globals';
-import { type Tensor, backward, cast, castAll, multiply, sum } from '../engine/index.js';
+import { type Tensor, backward, cast, castAll, multiply, quantize, sum } from '../engine/index.js';
 import { useDevice } from './support/device.js';
 import { bitsOf } from './support/launching.js';
 import { Random, sizeOf } from './support/numbers.js';
@@ -57,6 +57,8 @@ test('refuse what is no float, and f16 where the adapter has none', () => {
     const ids = device().tensor(Uint32Array.of(1), [1]);
     expect(() => castAll([ids], 'f16')).toThrow('castAll: needs floats, got u32[1]');
     expect(() => castAll([undefined as unknown as Tensor], 'f16')).toThrow('castAll: tensor is Undefined');
+    const blocks = quantize(device().tensor(new Float32Array(32), [1, 32]));
+    expect(() => castAll([blocks], 'f32')).toThrow('castAll: q8[1,32] is for products with it alone');
     jest.spyOn(device(), 'traits', 'get').mockReturnValue({ ...device().traits, f16: false });
     expect(() => castAll(drawn(), 'f16')).toThrow('castAll: this adapter has no f16; use f32');
   });

@@ -193,3 +193,41 @@ test('what a step takes is foreseen from fewer images, and compiled, before anyt
     device.close();
   }
 }, 120_000);
+
+test('what the optimizers take is foreseen, where it is more than a pass takes', async () => {
+  const device = await openDevice({ device: 'software', hideDriverWarnings: true });
+  try {
+    // Matrices that Muon multiplies together, beside the smallest of passes.
+    const settings = ['model.batch_size=1', 'model.visual_first_perm_num=2'];
+    const configuration = presetConfiguration('tiny', settings);
+    const reader = await readerConfiguration(configuration);
+    const parameters = await Parameters.load(device, initialWeights(reader, 0), 'f32');
+    const model = readerOf(device, parameters, reader);
+    const plan = new RunPlan(configuration, 100);
+    const shapes = new Map([...parameters.entries()].map(([name, { shape }]) => [name, shape]));
+    const { betas, eps: epsilon } = configuration.model;
+    const training = new TrainingStep(model, plan.groups(shapes), { betas, epsilon });
+    expect(training.optimizers.muon).toBeDefined();
+    const options = { batchSize: 1, laterBytes: 0, phases: [true] };
+    const { firstImageBytes, fixedBytes, bytesPerImage } = await forecastMemory(
+      device,
+      model,
+      training,
+      plan,
+      options,
+    );
+    const learningRates = training.groups.map(() => 1e-3);
+    const batch = largestBatch(model, plan, 1, true);
+    device.resetStatistics();
+    await training.run([batch], { learningRates, visualOnly: true });
+    const { peakBytes } = device.memory;
+    device.resetStatistics();
+    await device.scope(async () => void (await training.addGradientsOf([batch], { visualOnly: true })));
+    expect(peakBytes).toBeGreaterThan(1.2 * device.memory.peakBytes);
+    // All but the numbers that are read at its end.
+    expect(Math.max(firstImageBytes, fixedBytes + bytesPerImage)).toBeGreaterThan(peakBytes - 4096);
+    training.clearGradients();
+  } finally {
+    device.close();
+  }
+}, 120_000);

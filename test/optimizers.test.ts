@@ -8,6 +8,7 @@ import {
   type Tensor,
   backward,
   controlGradients,
+  moveTowards,
   multiply,
   readParameters,
   sum,
@@ -366,6 +367,40 @@ describe('Muon', () => {
     expect(() => new Muon(single(parameter))).toThrow(/p is \[2\]; it trains matrices alone/);
     parameter.dispose();
   });
+});
+
+describe('moveTowards', () => {
+  const filled = (value: number, count: number): Tensor =>
+    device().tensor(new Float32Array(count).fill(value), [count]);
+
+  test('moves averages of many sizes, whichever way a pair is written', () =>
+    device().scope(async () => {
+      const whole = filled(0, 12);
+      const averages = [
+        filled(1, 5),
+        filled(2, 8),
+        whole.slice(0, 0, 4),
+        whole.slice(0, 4, 12),
+        filled(3, 0),
+      ];
+      const values = averages.map(({ size }) => filled(10, size));
+      moveTowards(
+        averages.map((average, i) =>
+          i % 2 === 0 ? { value: values[i]!, average } : { average, value: values[i]! },
+        ),
+        0.5,
+      );
+      const moved = await device().readAll(averages);
+      expect(moved.map((own) => [...own])).toEqual(
+        [5.5, 6, 5, 5, 0].map((value, i) => new Array<number>(averages[i]!.size).fill(value)),
+      );
+      for (const own of await device().readAll(values))
+        expect(new Set(own)).toEqual(new Set(own.length ? [10] : []));
+      expect(() => moveTowards([{ average: averages[0]!, value: values[1]! }], 0.5)).toThrow(
+        'moveTowards: the value f32[8] does not fit the average f32[5]',
+      );
+      moveTowards([], 0.5);
+    }));
 });
 
 describe('controlGradients', () => {

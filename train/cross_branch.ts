@@ -1,13 +1,17 @@
 /** What the cross branch of CLIP4STR is trained with, and where it starts from. */
 import { copyInto } from '../engine/index.js';
-import type { TrainingConfiguration } from './configuration_schema.js';
+import type { TrainingConfiguration, Vl4StrConfiguration } from './configuration_schema.js';
 import type { PermutedLossOptions } from './permuted_loss.js';
 import { type TrainableModel, isClip4Str } from './trainable_model.js';
 
 /** Nothing for models of one branch. */
 export function crossOptions(configuration: TrainingConfiguration): PermutedLossOptions {
-  if (!isClip4Str(configuration)) return {};
-  const { model } = configuration;
+  return isClip4Str(configuration) ? clip4strOptions(configuration) : {};
+}
+
+export function clip4strOptions({
+  model,
+}: Vl4StrConfiguration): Required<Omit<PermutedLossOptions, 'dropout' | 'visualOnly'>> {
   return {
     imageDetach: model.image_detach,
     crossGtContext: model.cross_gt_context,

@@ -10,7 +10,7 @@ import type { GradientOptions, TrainingStep } from './training_step.js';
 const pieceBytes = 64 << 20;
 
 /**
- * Device memory that a step takes at most: that of one image, and a line over the images of a forward pass once their
+ * Device memory that a step takes at most: that of one image, or of the optimizers where they take more, and a line over the images of a forward pass once their
  * activations are what takes most.
  */
 export interface StepMemory {
@@ -72,6 +72,13 @@ export async function forecastMemory(
     }
     return { images, peakBytes: device.memory.peakBytes, heldBytes };
   };
+  /** What the optimizers take, beside gradients that are all there. */
+  const measureStep = async (): Promise<number> => {
+    await measure(1);
+    device.resetStatistics();
+    device.rehearse(() => training.rehearseStep(options));
+    return device.memory.peakBytes;
+  };
   /** Does a pass over gradients that earlier passes of a step leave behind. */
   const tryPass = async (images: number): Promise<void> => {
     for (const visualOnly of phases) {
@@ -104,8 +111,9 @@ export async function forecastMemory(
         break;
       }
     }
+    const memory = memoryOf(measured, await measureStep());
     if (memoryBudgetBytes < Infinity) {
-      return { ...memoryOf(measured), ...(possible < options.batchSize ? { fittingImages: possible } : {}) };
+      return { ...memory, ...(possible < options.batchSize ? { fittingImages: possible } : {}) };
     }
     const fittingImages = await largestFitting(possible, async (images) => {
       const later: Tensor[] = [];
@@ -124,7 +132,7 @@ export async function forecastMemory(
         device.trim();
       }
     });
-    return { ...memoryOf(measured), fittingImages };
+    return { ...memory, fittingImages };
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
     const had = memoryBudgetBytes < Infinity ? `${gigabytes(memoryBudgetBytes)} for tensors,` : 'memory';
@@ -139,18 +147,22 @@ export async function forecastMemory(
   }
 }
 
-/** The line through the two largest passes, which is no flatter than that of what is held between forward and backward. */
-function memoryOf(measured: readonly Measured[]): StepMemory {
+/**
+ * The line through the two largest passes, which is no flatter than that of what is held between forward and backward.
+ * @param optimizerBytes what the step after the passes takes, however many images they have
+ */
+function memoryOf(measured: readonly Measured[], optimizerBytes: number): StepMemory {
+  const firstImageBytes = Math.max(measured[0]!.peakBytes, optimizerBytes);
   if (measured.length === 1) {
     const { peakBytes } = measured[0]!;
-    return { firstImageBytes: peakBytes, fixedBytes: 0, bytesPerImage: peakBytes };
+    return { firstImageBytes, fixedBytes: 0, bytesPerImage: peakBytes };
   }
-  const [first, before, last] = [measured[0]!, measured.at(-2)!, measured.at(-1)!];
+  const [before, last] = [measured.at(-2)!, measured.at(-1)!];
   const images = last.images - before.images;
   const slopes = (['peakBytes', 'heldBytes'] as const).map((bytes) => (last[bytes] - before[bytes]) / images);
   const bytesPerImage = Math.max(0, ...slopes);
   const fixedBytes = last.peakBytes - last.images * bytesPerImage;
-  return { firstImageBytes: first.peakBytes, fixedBytes, bytesPerImage };
+  return { firstImageBytes, fixedBytes, bytesPerImage };
 }
 
 /**
@@ -207,8 +219,10 @@ export async function withinMemory<T>(
     if (!(cause instanceof OutOfMemoryError)) throw cause;
     const { batch_size: batchSize } = run.model;
     const foreseen = neededBytes(forecast, batchSize);
-    const fits = (images: number): boolean =>
+    const leavesRoom = (images: number): boolean =>
       images < batchSize && neededBytes(forecast, images) <= (1 - tolerance) * foreseen;
+    // Where weights take nearly all of it, half of the images are the most that can be spared.
+    const fits = leavesRoom(1) ? leavesRoom : (images: number): boolean => images <= batchSize / 2;
     throw new OutOfMemoryError(
       `a step with model.batch_size=${batchSize} needs more than the ${gigabytes(foreseen)} that were foreseen; ` +
         `${memoryOfDevice(device)}. ${smallerStep(forecast, run, fits)}`,

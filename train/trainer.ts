@@ -20,7 +20,7 @@ export interface TrainingOptions {
   readonly folder: string | RunFolder;
   /** Labels are of the training charset and no longer than the model's positions. */
   readonly source: DataSource;
-  /** Without any there is no validation and no best checkpoint. One of which no image can be read is told of and left out. */
+  /** Without any there is no validation and no best checkpoint. One that cannot be read when the run begins is told of and left out. */
   readonly validation: readonly ValidationSet[];
   readonly observers: readonly TrainingObserver[];
   /** Opens the device to train on; once more each time it is lost. */
@@ -156,12 +156,17 @@ class Trainer {
       this.step = run.step;
       this.saved = run.step > 0 ? run.step : -1;
       this.savedValidation = run.validated;
+      // What is said of a set when it is opened was said before, where the run goes on on another device.
+      let said = this.started;
       const validation = await Validation.open(device, run.model, sets, {
         batchSize: configuration.model.batch_size,
         threads: 1,
         onCorrupt: notifyOf('nothing is validated on it'),
-        onNotice: (notice) => this.notify(notice),
+        onNotice: (notice) => {
+          if (!said) this.notify(notice);
+        },
       });
+      said = false;
       try {
         await this.notices;
         if (!this.started) await this.start(run, validation);
@@ -259,9 +264,11 @@ class Trainer {
     if (!result) return;
     run.validated = run.step;
     const { step, images, visualOnly } = run;
-    await this.tell('validation', { step, images, visualOnly, ...result });
-    // The other decoder, which the whole model reads with, has not been trained by this run yet.
-    if (visualOnly) return;
+    const { complete, ...event } = result;
+    await this.tell('validation', { step, images, visualOnly, ...event });
+    // The other decoder, which the whole model reads with, has not been trained by this run yet. Sets that others were compared
+    // by are missing.
+    if (visualOnly || !complete) return;
     if (run.best !== null && result.combined.accuracy <= run.best) return;
     run.best = result.combined.accuracy;
     await this.folder.check();

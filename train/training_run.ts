@@ -133,7 +133,7 @@ export class TrainingRun {
       await run.prepare();
       return run;
     } catch (error) {
-      if (run) await run.close();
+      if (run) await run.close().catch(() => undefined);
       else {
         await loader?.close();
         parameters.dispose();

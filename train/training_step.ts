@@ -156,8 +156,13 @@ export class TrainingStep {
     this.allocateStates();
     await this.device.compile(() => {
       for (const batch of batches) this.rehearseGradientsOf(batch, options);
-      for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();
+      this.rehearseStep(options);
     });
+  }
+
+  /** Dispatches what a step takes beside its gradients, which must be there and are cleared: for work that is only rehearsed. */
+  rehearseStep(options: GradientOptions): void {
+    for (const optimizer of this.changeParameters(options).optimizers) optimizer.discountStep();
   }
 
   clearGradients(): void {

@@ -19,7 +19,7 @@ export interface ValidationOptions {
   readonly threads: number;
   /** Told once of each image that cannot be read. They count as nothing. */
   readonly onCorrupt: (sample: CorruptSample) => void;
-  /** Told of each set of which no image can be read, in a sentence or two. It is left out from then on. */
+  /** Told in a sentence or two of each set that cannot be read, and of each that can be again. */
   readonly onNotice: (notice: string) => void;
 }
 
@@ -39,7 +39,13 @@ interface SetReading extends Pick<ValidationEvent, 'unreadable' | 'samples'> {
   readonly result: SetResult;
 }
 
-/** Told after the last set was left out. */
+/** A set that could be read when the run began: one that cannot be read later is tried again each time. */
+interface KnownSet {
+  readonly set: ValidationSet;
+  open: OpenSet | undefined;
+}
+
+/** Told where no set can be read when the run begins. */
 const noneLeft =
   'no validation set is left: from here on nothing is validated, and no best.safetensors is written.';
 
@@ -114,30 +120,35 @@ function openingError({ name }: ValidationSet, error: unknown): Error {
 
 /** Reads all validation sets each time it is asked to. */
 export class Validation {
-  private readonly sets: OpenSet[] = [];
+  private readonly sets: KnownSet[] = [];
 
   private constructor(
     private readonly device: Device,
     private readonly model: TrainableModel,
-    private readonly onNotice: ValidationOptions['onNotice'],
+    private readonly options: ValidationOptions,
+    /** Samples of each set that are shown. */
+    private readonly shown: number,
   ) {}
 
-  /** @throws Error if a set cannot be opened */
+  /**
+   * Sets of whose images too many in a row cannot be read are told of and left out for good.
+   * @throws Error if a set cannot be opened
+   */
   static async open(
     device: Device,
     model: TrainableModel,
     sets: readonly ValidationSet[],
     options: ValidationOptions,
   ): Promise<Validation> {
-    const validation = new Validation(device, model, options.onNotice);
+    const shown = Math.ceil(shownSamples / Math.max(1, sets.length));
+    const validation = new Validation(device, model, options, shown);
     try {
-      const shown = Math.ceil(shownSamples / Math.max(1, sets.length));
       for (const set of sets) {
         try {
-          validation.sets.push(await OpenSet.open(set, model, options, shown));
+          validation.sets.push({ set, open: await OpenSet.open(set, model, options, shown) });
         } catch (error) {
           if (!(error instanceof UnusableDataError)) throw openingError(set, error);
-          validation.tellLeftOut(set, error);
+          validation.tellUnusable(set, error, 'nothing is validated on it');
         }
       }
     } catch (error) {
@@ -155,38 +166,47 @@ export class Validation {
 
   /**
    * Reads all sets; the signal ends it between two batches.
-   * @returns undefined where no image of any set can be read any more
+   * @returns undefined where no set can be read now; `complete` where all were
    */
   async run({ signal, visualOnly = false }: ValidationRunOptions = {}): Promise<
-    Pick<ValidationEvent, 'sets' | 'combined' | 'unreadable' | 'samples'> | undefined
+    | (Pick<ValidationEvent, 'sets' | 'combined' | 'unreadable' | 'samples'> & { readonly complete: boolean })
+    | undefined
   > {
     const adapter = new CharsetAdapter(this.model.configuration.testCharset);
     const readings: SetReading[] = [];
-    for (const set of [...this.sets]) {
+    for (const known of this.sets) {
+      const open = (known.open ??= await this.openAgain(known.set));
+      if (!open) continue;
       try {
-        readings.push(await this.readSet(set, { adapter, visualOnly, signal }));
+        readings.push(await this.readSet(open, { adapter, visualOnly, signal }));
       } catch (error) {
         if (!(error instanceof UnusableDataError)) throw error;
-        this.sets.splice(this.sets.indexOf(set), 1);
-        await set.loader.close();
-        this.tellLeftOut(set, error);
+        known.open = undefined;
+        await open.loader.close();
+        const consequence = 'until it can be read again nothing is validated on it, and no model is the best';
+        this.tellUnusable(known.set, error, consequence);
       }
     }
-    if (readings.length === 0) {
-      this.onNotice(noneLeft);
-      return undefined;
-    }
+    if (readings.length === 0) return undefined;
     const results = readings.map(({ result }) => result);
     return {
       sets: results,
       combined: combinedResult(results),
       unreadable: readings.reduce((sum, { unreadable }) => sum + unreadable, 0),
       samples: readings.flatMap(({ samples }) => samples),
+      complete: readings.length === this.sets.length,
     };
   }
 
   async close(): Promise<void> {
-    for (const { loader } of this.sets) await loader.close();
+    for (const { open } of this.sets) await open?.loader.close();
+  }
+
+  private async openAgain(set: ValidationSet): Promise<OpenSet | undefined> {
+    // It was told of when it went away, whatever is in its place now.
+    const open = await OpenSet.open(set, this.model, this.options, this.shown).catch(() => undefined);
+    if (open) this.options.onNotice(`validation set ${set.name} can be read again.`);
+    return open;
   }
 
   private async readSet(
@@ -214,8 +234,8 @@ export class Validation {
     return { result: accuracy.result(), unreadable, samples };
   }
 
-  private tellLeftOut({ name }: Pick<OpenSet, 'name'>, { message }: UnusableDataError): void {
-    this.onNotice(`validation set ${name}: ${message.replace(/\.$/, '')}; nothing is validated on it.`);
+  private tellUnusable({ name }: ValidationSet, { message }: UnusableDataError, consequence: string): void {
+    this.options.onNotice(`validation set ${name}: ${message.replace(/\.$/, '')}; ${consequence}.`);
   }
 
   private async read(

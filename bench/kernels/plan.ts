@@ -54,8 +54,12 @@ function asComputed(
   return attends ? { ...used, work: { ...work, halves } } : used;
 }
 
-/** Kernels without floats of their own to store, but sums and ids. */
-const neverHalf: readonly KernelName[] = ['end_padding', 'gradient_norm'];
+/** Kernels on sums and ids, or on numbers that are f32 in any case. */
+const neverHalf: readonly KernelName[] = [
+  ...(['end_padding', 'gradient_norm'] as const),
+  // Of parameters and their gradients, which are f32 in mixed precision too.
+  ...(['square_sum', 'adamw', 'momentum', 'lerp'] as const),
+];
 
 function isEverHalf(work: Work): boolean {
   if (work.kernel === 'matmul') return roleOf(work) !== 'of an optimizer';

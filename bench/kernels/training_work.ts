@@ -136,9 +136,13 @@ export function trainingUses(
       { kernel: 'fill', count: 3 * width * width },
       1,
     ),
-    use('norm of gradients, feed-forward weight', { kernel: 'square_sum', count: block }, blocks),
     use(
-      'norm of the gradients, from the sums of each, all trained',
+      'norm of gradients, feed-forward weight (here with the sum of its parts)',
+      { kernel: 'square_sum', count: block },
+      blocks,
+    ),
+    use(
+      'norm of the gradients, from sums of their squares (here one for each that is trained)',
       { kernel: 'gradient_norm', count: trained },
       1,
     ),

@@ -6,7 +6,7 @@ export interface Use {
   readonly stage: 'loading' | 'encoding' | 'decoding' | 'refining' | 'training';
   /** What it is for, as `image encoder, feed-forward in`. */
   readonly purpose: string;
-  /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step. */
+  /** How often it occurs as a model is loaded, in a reading of a batch, or in a training step of a model whose blocks are all trained. */
   readonly occurrences: number;
   /** What it works on where that gets no gradient: what a convolution multiplies, or what presets do not train by it. */
   readonly of?: 'pixels' | 'detached features' | 'a frozen table';

@@ -3,10 +3,11 @@ import { type Device, RandomGenerator, type Tensor, dropout } from '../../engine
 import { type Clip4StrConfiguration, Parameters } from '../../model/index.js';
 import { type ParameterGroup, presetConfiguration, trainingTargets } from '../../train/index.js';
 import type { Vl4StrConfiguration } from '../../train/configuration_schema.js';
+import { clip4strOptions } from '../../train/cross_branch.js';
 import { LossScale } from '../../train/loss_scale.js';
 import { clip4strConfiguration } from '../../train/model_configuration.js';
 import { drawPermutations } from '../../train/permutations.js';
-import { type PermutedLossOptions, permutedLoss } from '../../train/permuted_loss.js';
+import { permutedLoss } from '../../train/permuted_loss.js';
 import { RunPlan } from '../../train/run_plan.js';
 import { openModelWeights } from '../../train/stored_model.js';
 import { type TrainableModel, isClip4Str, readerOf } from '../../train/trainable_model.js';
@@ -74,7 +75,8 @@ export async function compareTraining(
     const { reader, parameters, groups, plan, halfPrecision } = own;
     await twin.build(reader, parameters, { half: false, dropout: recipe.model.dropout });
     const options: TwinTrainingOptions = {
-      ...lossOptions(recipe),
+      ...clip4strOptions(recipe),
+      visualOnly: false,
       groups,
       betas: recipe.model.betas,
       epsilon: recipe.model.eps,
@@ -118,16 +120,6 @@ export async function compareTraining(
     // Where its process has ended there is nothing to free.
     await twin.forget().catch(() => undefined);
   }
-}
-
-function lossOptions({ model }: Vl4StrConfiguration): Required<Omit<PermutedLossOptions, 'dropout'>> {
-  return {
-    visualOnly: false,
-    imageDetach: model.image_detach,
-    crossGtContext: model.cross_gt_context,
-    crossClozeMask: model.cross_cloze_mask,
-    crossLossWeight: model.cross_loss_w,
-  };
 }
 
 /** Our side: a model that starts as the recipe says, and one batch. */
@@ -190,7 +182,13 @@ class OwnTraining {
     return device.scope(async () => {
       const images = device.tensor(batch.pixels, this.imagesShape);
       const targets = trainingTargets(batch.labels, model.tokenizer, recipe.model.max_label_length);
-      const { loss } = await permutedLoss(model, images, targets, batch.permutations, lossOptions(recipe));
+      const { loss } = await permutedLoss(
+        model,
+        images,
+        targets,
+        batch.permutations,
+        clip4strOptions(recipe),
+      );
       return (await loss.read())[0]!;
     });
   }
@@ -200,7 +198,8 @@ class OwnTraining {
     const { gradient_clip_val: clip } = recipe.trainer;
     const start = performance.now();
     const { loss, skipped } = await this.training.run([batch], {
-      ...lossOptions(recipe),
+      ...clip4strOptions(recipe),
+      visualOnly: false,
       learningRates,
       ...(clip > 0 ? { maxGradientNorm: clip } : {}),
       halfPrecision,

@@ -1,9 +1,10 @@
-import { launchCasts } from '../../kernels/index.js';
-import { noGrad, isRecorded } from '../graph.js';
+import { castAccess, launchCasts } from '../../kernels/index.js';
+import { ShapeError } from '../errors.js';
+import { isRecorded, noGrad } from '../graph.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { recordOperation } from './backward.js';
 import { contiguous, needF16, unary } from './elementwise.js';
-import { needFloats, needTensors } from './operation.js';
+import { describe, needFloats, needTensors } from './operation.js';
 import { dispatchSets } from './sets.js';
 
 /**
@@ -11,10 +12,13 @@ import { dispatchSets } from './sets.js';
  * precision computes with.
  * @param tensors f32 or f16, of any shapes
  * @returns dense, in the same order; gradients go through them to `tensors`
+ * @throws ShapeError for other types, EngineError for f16 where the adapter has none
  */
 export function castAll(tensors: readonly Tensor[], dtype: 'f32' | 'f16'): Tensor[] {
   tensors.forEach((tensor) => needTensors('castAll', { tensor }));
   needFloats('castAll', tensors);
+  const blocks = tensors.find((tensor) => tensor.dtype === 'q8');
+  if (blocks) throw new ShapeError(`castAll: ${describe(blocks)} is for products with it alone`);
   const [first] = tensors;
   if (!first) return [];
   const { device } = first;
@@ -23,8 +27,7 @@ export function castAll(tensors: readonly Tensor[], dtype: 'f32' | 'f16'): Tenso
     const copies = tensors.map(({ shape }) => allocate(device, dtype, shape, 'castAll'));
     noGrad(() => {
       const sets = tensors.map((tensor, i) => ({ x: contiguous(tensor), result: copies[i]! }));
-      const filled = sets.filter(({ x }) => x.size > 0);
-      dispatchSets('castAll', filled, ['result'], [], (operands) => launchCasts(operands, device.traits));
+      dispatchSets('castAll', castAccess, sets, [], (operands) => launchCasts(operands, device.traits));
     });
     return tensors.map((x, i) =>
       isRecorded([x])

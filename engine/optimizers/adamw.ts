@@ -1,4 +1,4 @@
-import { launchAdamW } from '../../kernels/index.js';
+import { adamWAccess, launchAdamW } from '../../kernels/index.js';
 import { dispatchSets } from '../operations/sets.js';
 import type { GradientControl } from './gradient_control.js';
 import { type MovingParameter, type OptimizedGroup, Optimizer } from './optimizer.js';
@@ -49,12 +49,8 @@ export class AdamW extends Optimizer {
         secondMoment: this.stateOf(name, 'second_moment', parameter),
       }));
       const settings = { learningRate, weightDecay, betas, epsilon, step };
-      dispatchSets(
-        'adamw',
-        sets,
-        ['parameter', 'firstMoment', 'secondMoment'],
-        [factor, skip],
-        (operands, [f, s]) => launchAdamW(operands, { factor: f!, skip: s! }, settings, device.traits),
+      dispatchSets('adamw', adamWAccess, sets, [factor, skip], (operands, [f, s]) =>
+        launchAdamW(operands, { factor: f!, skip: s! }, settings, device.traits),
       );
     }
   }

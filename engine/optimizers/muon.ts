@@ -1,4 +1,4 @@
-import { launchMomentum, launchUpdate } from '../../kernels/index.js';
+import { launchMomentum, launchUpdate, momentumAccess, updateAccess } from '../../kernels/index.js';
 import { EngineError } from '../errors.js';
 import { add, contiguous, divide, multiply, sqrt } from '../operations/elementwise.js';
 import { fill } from '../operations/fill.js';
@@ -62,12 +62,13 @@ export class Muon extends Optimizer {
           gradient,
           result: directions.select(0, i),
         }));
-        dispatchSets('momentum', moving, ['buffer', 'result'], [factor, skip], (sets, [f, s]) =>
+        // One by one: a launch binds what it writes once, and all directions lie in one buffer.
+        dispatchSets('momentum', momentumAccess, moving, [factor, skip], (sets, [f, s]) =>
           launchMomentum(sets, { factor: f!, skip: s! }, momentum, device.traits),
         );
         const updates = orthogonalized(directions, this.tiny!);
         const stepping = together.map(({ parameter }, i) => ({ parameter, update: updates.select(0, i) }));
-        dispatchSets('update', stepping, ['parameter'], [skip], (sets, [s]) =>
+        dispatchSets('update', updateAccess, stepping, [skip], (sets, [s]) =>
           launchUpdate(sets, s!, settings, device.traits),
         );
       });
