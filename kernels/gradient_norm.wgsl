@@ -9,6 +9,7 @@
 
 @compute @workgroup_size($WORKGROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
+  // In blocks, as square_sums.wgsl adds up squares: long chains would lose digits.
   var total = 0f;
   for (var start = 0u; start < params.count; start += ${64 * WORKGROUP}u) {
     let stop = min(params.count, start + ${64 * WORKGROUP}u);

@@ -1,5 +1,5 @@
 /**
- * Steps of optimizers, in place on f32 weights, on as many as a launch may bind: most of a model's parameters are so small
+ * Steps of optimizers, in place on f32 weights, on as many as a launch may bind (momentum on one): most of a model's parameters are so small
  * that starting a launch would take longer than their step. Operands are dense, those of a set of one size, so that a tensor
  * larger than a binding is taken part by part.
  */
@@ -84,10 +84,10 @@ export const momentumAccess = { buffer: 'readWrite', gradient: 'read', result: '
 
 /**
  * `buffer = momentum * buffer + gradient`, `result = gradient + momentum * buffer` (Nesterov): what Muon (Jordan et
- * al., 2024) makes orthogonal before it steps. Operands: those of each set in the order of {@link momentumAccess}, factor, skip.
+ * al., 2024) makes orthogonal before it steps. Operands: buffer, gradient, result, factor, skip.
  */
 export function launchMomentum(
-  sets: readonly MomentumOperands[],
+  operands: MomentumOperands,
   { factor, skip }: GradientControl,
   momentum: number,
   traits: AdapterTraits,
@@ -96,7 +96,7 @@ export function launchMomentum(
     {
       kernel: 'momentum',
       file: 'momentum.wgsl',
-      sets,
+      sets: [operands],
       access: momentumAccess,
       scalars: { factor, skip },
       params: { momentum: f32(momentum) },

@@ -14,7 +14,7 @@ import {
 } from './kernel.js';
 
 /** Dense operands of one size that a kernel goes through side by side, by name. */
-export type StreamSet<Name extends string> = Readonly<Record<Name, Operand>>;
+type StreamSet<Name extends string> = Readonly<Record<Name, Operand>>;
 
 interface Streams<Name extends string> {
   readonly kernel: string;

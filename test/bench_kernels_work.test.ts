@@ -203,7 +203,7 @@ describe.each([
     );
     training.clearGradients();
     training.dispose();
-    const recipe = { dropped, trained: 1, muonGroups: [] };
+    const recipe = { dropped, permutations, trained: 1, muonGroups: [] };
     const uses = [
       ...imageEncoderUses(sizes, batch).filter(
         ({ work }) => work.kernel !== 'matmul' || work.activation === 'none',

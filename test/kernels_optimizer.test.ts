@@ -284,19 +284,6 @@ describe.each(adapterForms.slice(0, 2))('several sets in a launch %s', (_, own) 
       });
     }));
 
-  test.each([0, 1])('momentum, skipped: %i', (skipped) =>
-    compare(['buffer', 'gradient', 'result'], (sets) => {
-      launcher().run([...sets.flat(), floatsOf([0.5]), flag(skipped)], (operands, traits) => {
-        const [factor, skip] = operands.slice(-2);
-        const given = sets.map((_, i) => {
-          const [buffer, gradient, result] = operands.slice(3 * i);
-          return { buffer: buffer!, gradient: gradient!, result: result! };
-        });
-        return launchMomentum(given, { factor: factor!, skip: skip! }, 0.9, traits);
-      });
-    }),
-  );
-
   test('updates and averages', () =>
     compare(['parameter', 'update'], (sets) => {
       const pairs = (operands: readonly Operand[]) =>
@@ -349,7 +336,7 @@ function moved(
   { factor = 1, skip = 0 } = {},
 ): void {
   launcher.run([buffer, gradient, result, floatsOf([factor]), flag(skip)], ([b, g, r, f, s], traits) =>
-    launchMomentum([{ buffer: b!, gradient: g!, result: r! }], { factor: f!, skip: s! }, momentum, traits),
+    launchMomentum({ buffer: b!, gradient: g!, result: r! }, { factor: f!, skip: s! }, momentum, traits),
   );
 }
 

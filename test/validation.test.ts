@@ -145,3 +145,26 @@ test('sets that cannot be read any more are tried again each time', () => {
     expect(validation.isEmpty).toBe(false);
   });
 }, 60_000);
+
+test('a set that is away where a run goes on on another device still counts', () => {
+  const gone = new Int32Array(new SharedArrayBuffer(4));
+  const words = samples.slice(0, 4);
+  const sources = { first: unrulySource({ samples: words, gone }), second: memorySource(words) };
+  return withValidation({ ...sources, broken: memorySource(unreadable) }, async (before) => {
+    expect(before.readable.map(({ name }) => name)).toEqual(['first', 'second']);
+    gone[0] = 1;
+    const notices: string[] = [];
+    const onNotice = (notice: string): void => void notices.push(notice);
+    const options = { batchSize: 1, threads: 1, onCorrupt: () => undefined, onNotice };
+    const after = await Validation.open(device(), model, [], options, before.readable);
+    try {
+      expect(await after.run()).toMatchObject({ sets: [{ name: 'second' }], complete: false });
+      expect(notices).toEqual([]);
+      gone[0] = 0;
+      expect(await after.run()).toMatchObject({ sets: [{ name: 'first' }, {}], complete: true });
+      expect(notices).toEqual(['validation set first can be read again.']);
+    } finally {
+      await after.close();
+    }
+  });
+}, 60_000);

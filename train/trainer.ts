@@ -79,6 +79,8 @@ class Trainer {
   /** Optimizer steps done. */
   step = 0;
   private notices: Promise<void> = Promise.resolve();
+  /** What the first validation found, whatever device the run goes on on. */
+  private readableSets: readonly ValidationSet[] | undefined;
   /** Step of the last checkpoint, and the last validation that it knows of. */
   private saved = -1;
   private savedValidation = 0;
@@ -156,17 +158,14 @@ class Trainer {
       this.step = run.step;
       this.saved = run.step > 0 ? run.step : -1;
       this.savedValidation = run.validated;
-      // What is said of a set when it is opened was said before, where the run goes on on another device.
-      let said = this.started;
-      const validation = await Validation.open(device, run.model, sets, {
+      const validationOptions = {
         batchSize: configuration.model.batch_size,
         threads: 1,
         onCorrupt: notifyOf('nothing is validated on it'),
-        onNotice: (notice) => {
-          if (!said) this.notify(notice);
-        },
-      });
-      said = false;
+        onNotice: (notice: string) => this.notify(notice),
+      };
+      const validation = await Validation.open(device, run.model, sets, validationOptions, this.readableSets);
+      this.readableSets = validation.readable;
       try {
         await this.notices;
         if (!this.started) await this.start(run, validation);

@@ -131,7 +131,9 @@ export class Validation {
   ) {}
 
   /**
-   * Sets of whose images too many in a row cannot be read are told of and left out for good.
+   * Sets of whose images too many in a row cannot be read are told of and left out for good, unless they could be read before
+   * on another device: then they are away for now.
+   * @param before the sets of that validation
    * @throws Error if a set cannot be opened
    */
   static async open(
@@ -139,14 +141,19 @@ export class Validation {
     model: TrainableModel,
     sets: readonly ValidationSet[],
     options: ValidationOptions,
+    before?: readonly ValidationSet[],
   ): Promise<Validation> {
     const shown = Math.ceil(shownSamples / Math.max(1, sets.length));
     const validation = new Validation(device, model, options, shown);
     try {
-      for (const set of sets) {
+      for (const set of before ?? sets) {
         try {
           validation.sets.push({ set, open: await OpenSet.open(set, model, options, shown) });
         } catch (error) {
+          if (before) {
+            validation.sets.push({ set, open: undefined });
+            continue;
+          }
           if (!(error instanceof UnusableDataError)) throw openingError(set, error);
           validation.tellUnusable(set, error, 'nothing is validated on it');
         }
@@ -155,8 +162,13 @@ export class Validation {
       await validation.close();
       throw error;
     }
-    if (sets.length > 0 && validation.isEmpty) options.onNotice(noneLeft);
+    if (!before && sets.length > 0 && validation.isEmpty) options.onNotice(noneLeft);
     return validation;
+  }
+
+  /** Those that could be read when the run began. */
+  get readable(): ValidationSet[] {
+    return this.sets.map(({ set }) => set);
   }
 
   /** Whether there is nothing to validate on. */

@@ -1,13 +1,10 @@
 /** The products of Muon's Newton-Schulz iterations, from the shapes of the matrices that it trains. */
-import { newtonSchulzIterations } from './settings.js';
+import { iterations, mostStacked } from '../../engine/optimizers/muon.js';
 import { type Use, linear } from './use.js';
 import type { MatmulWork } from './work.js';
 
 /** Shapes `[rows, columns]`, as often as there are such matrices. */
 export type MatrixShapes = readonly (readonly number[])[];
-
-/** Elements of matrices that are multiplied together, at most, as Muon stacks them. */
-const mostStacked = 1 << 22;
 
 /**
  * What the matrices of a step take, those of one shape in stacks: each lies along its shorter side, `y` of `[side, length]`,
@@ -18,7 +15,7 @@ export function newtonSchulzUses(groups: readonly MatrixShapes[]): Use[] {
   const uses = new Map<string, Use>();
   for (const { what, work } of groups.flatMap(stacksOf).flatMap(productsOf)) {
     const key = JSON.stringify(work);
-    const occurrences = (uses.get(key)?.occurrences ?? 0) + newtonSchulzIterations;
+    const occurrences = (uses.get(key)?.occurrences ?? 0) + iterations;
     uses.set(key, { work, stage: 'training', purpose: `optimizer Muon, ${what}`, occurrences });
   }
   return [...uses.values()];

@@ -64,9 +64,7 @@ export function ownElements(bench: Bench, { kernel }: ElementWork): OwnWork {
       const own = { ...tensors, ...control() };
       const order = ['buffer', 'gradient', 'result', 'factor', 'skip'] as const;
       const record = (): void =>
-        launch(device, own, order, (operands) =>
-          launchMomentum([operands], operands, momentumFactor, traits),
-        );
+        launch(device, own, order, (operands) => launchMomentum(operands, operands, momentumFactor, traits));
       return single(bench, kernel, record, ['buffer', 'result']);
     }
     case 'lerp': {

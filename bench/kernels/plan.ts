@@ -56,9 +56,13 @@ function asComputed(
 
 /** Kernels on sums and ids, or on numbers that are f32 in any case. */
 const neverHalf: readonly KernelName[] = [
-  ...(['end_padding', 'gradient_norm'] as const),
+  'end_padding',
+  'gradient_norm',
   // Of parameters and their gradients, which are f32 in mixed precision too.
-  ...(['square_sum', 'adamw', 'momentum', 'lerp'] as const),
+  'square_sum',
+  'adamw',
+  'momentum',
+  'lerp',
 ];
 
 function isEverHalf(work: Work): boolean {

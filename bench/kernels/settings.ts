@@ -4,7 +4,6 @@ export const layerNormEpsilon = 1e-5;
 
 /** As Muon takes it. */
 export const momentumFactor = 0.95;
-export const newtonSchulzIterations = 5;
 
 /** Part that a value has in a moving average. */
 export const lerpWeight = 0.125;

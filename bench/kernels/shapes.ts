@@ -66,6 +66,7 @@ function presetOf(model: (typeof models)[number]): { sizes: Clip4StrConfiguratio
     sizes,
     recipe: {
       dropped: run.model.dropout > 0,
+      permutations: run.model.perm_num,
       trained: groups.reduce((count, { names }) => count + names.length, 0),
       muonGroups: groups
         .filter(({ optimizer }) => optimizer === 'muon')

@@ -7,9 +7,6 @@ import { type MatrixShapes, newtonSchulzUses } from './muon_work.js';
 import { type BesideAttention, type Use, linear, rows } from './use.js';
 import type { HalfOperand, Work } from './work.js';
 
-/** Orders of the characters that each image is read in (`perm_num` of the presets). */
-const permutations = 6;
-
 /** The backward of some forward work, where all blocks are trained. */
 function gradientsOf({ work, purpose, occurrences, of, besideAttention }: Use): Use[] {
   const use = (what: string, gradient: Work): Use => ({
@@ -64,6 +61,8 @@ function gradientsOf({ work, purpose, occurrences, of, besideAttention }: Use): 
 export interface TrainingRecipe {
   /** Whether elements of the decoders are dropped at random. */
   readonly dropped: boolean;
+  /** Orders of the characters that each image is read in. */
+  readonly permutations: number;
   /** How many parameters change. */
   readonly trained: number;
   /** Shapes of the matrices that Muon trains, by group of parameters: all of the blocks unless it trains none. */
@@ -74,7 +73,7 @@ export interface TrainingRecipe {
 export function trainingUses(
   model: Clip4StrConfiguration,
   batch: number,
-  { dropped, trained, muonGroups }: TrainingRecipe,
+  { dropped, permutations, trained, muonGroups }: TrainingRecipe,
 ): Use[] {
   const { image, text, visualDecoder } = model;
   const { width, classes, maxLabelLength } = visualDecoder;
@@ -94,7 +93,7 @@ export function trainingUses(
     },
     memoryUse(model, 'training', ['the captions', readings * text.contextLength], 1),
   ];
-  const decoding = trainedDecoderUses(model, batch, dropped);
+  const decoding = trainedDecoderUses(model, batch, permutations, dropped);
   const use = (purpose: string, work: Work, occurrences: number): Use => ({
     work,
     stage: 'training',
@@ -158,7 +157,12 @@ export function trainingUses(
 }
 
 /** What is done in both decoders, the way there. */
-function trainedDecoderUses(model: Clip4StrConfiguration, batch: number, dropped: boolean): Use[] {
+function trainedDecoderUses(
+  model: Clip4StrConfiguration,
+  batch: number,
+  permutations: number,
+  dropped: boolean,
+): Use[] {
   const positions = model.visualDecoder.maxLabelLength + 1;
   const pass = { content: positions, newContent: positions, occurrences: 1 } as const;
   if (!dropped) {

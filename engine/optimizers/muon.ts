@@ -17,7 +17,7 @@ export interface MuonOptions {
 
 /** Coefficients of the quintic iteration, and how often it is applied (Jordan et al., 2024). */
 const [linearTerm, cubicTerm, quinticTerm] = [3.4445, -4.775, 2.0315];
-const iterations = 5;
+export const iterations = 5;
 /** Singular values are smaller by it than they should be. */
 const iteratedFactor = linearTerm ** iterations;
 
@@ -57,15 +57,14 @@ export class Muon extends Optimizer {
       const settings = { learningRate, weightDecay, scale: updateScale(shape) };
       device.scope(() => {
         const directions = allocate(device, 'f32', [together.length, ...shape], 'muon');
-        const moving = together.map(({ name, parameter, gradient }, i) => ({
-          buffer: this.stateOf(name, 'momentum', parameter),
-          gradient,
-          result: directions.select(0, i),
-        }));
-        // One by one: a launch binds what it writes once, and all directions lie in one buffer.
-        dispatchSets('momentum', momentumAccess, moving, [factor, skip], (sets, [f, s]) =>
-          launchMomentum(sets, { factor: f!, skip: s! }, momentum, device.traits),
-        );
+        // Each by itself: a launch binds what it writes once, and all directions lie in one buffer.
+        for (const [i, { name, parameter, gradient }] of together.entries()) {
+          const buffer = this.stateOf(name, 'momentum', parameter);
+          const moving = { buffer, gradient, result: directions.select(0, i) };
+          dispatchSets('momentum', momentumAccess, [moving], [factor, skip], ([set], [f, s]) =>
+            launchMomentum(set!, { factor: f!, skip: s! }, momentum, device.traits),
+          );
+        }
         const updates = orthogonalized(directions, this.tiny!);
         const stepping = together.map(({ parameter }, i) => ({ parameter, update: updates.select(0, i) }));
         dispatchSets('update', updateAccess, stepping, [skip], (sets, [s]) =>
@@ -77,7 +76,7 @@ export class Muon extends Optimizer {
 }
 
 /** Elements of a stack: matrices that alone fill a GPU gain nothing from others beside them, and each takes memory. */
-const mostStacked = 1 << 22;
+export const mostStacked = 1 << 22;
 
 /** Matrices of one shape together, so that their products are one. */
 function stacksOf(parameters: readonly MovingParameter[]): MovingParameter[][] {

@@ -64,9 +64,8 @@ export function* trainingLaunches(operand: Shape, traits: AdapterTraits): Genera
     for (const [a, b] of pairs) {
       const [gradient, result] = [operand(a, size), operand(b, size)];
       yield launchDropout({ x: gradient, probability: 0.5, stream, first: 0, result }, traits);
+      yield launchMomentum({ buffer: weights, gradient, result }, { factor, skip }, 0.9, traits);
       for (const count of [1, 2]) {
-        const sets = new Array(count).fill({ buffer: weights, gradient, result });
-        yield launchMomentum(sets, { factor, skip }, 0.9, traits);
         yield launchCasts(new Array(count).fill({ x: gradient, result }), traits);
       }
       const rows = { gradient: operand(a, 2, 5, size), result: operand(b, 2, 9, size) };
