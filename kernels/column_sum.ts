@@ -30,18 +30,40 @@ export function columnSumGroups(rows: number, columns: number, traits: AdapterTr
   return Math.max(forDigits, Math.min(forFilling, Math.floor(rows / partRows)));
 }
 
-/** What kernels that include `column_walk.wgsl` share. The rows of their results are those of groups; offsets are `<name>Offset`. */
+/** Blocks of columns that a workgroup goes through: on a CPU several, where few rows cost less than to start it. */
+function blockSpan(rows: number, blocks: number, copies: number, { software }: AdapterTraits): number {
+  const fewestSteps = 256;
+  const workgroups = 64;
+  return software
+    ? Math.max(1, Math.min(Math.ceil(fewestSteps / rows), Math.floor((blocks * copies) / workgroups)))
+    : 1;
+}
+
+function withoutAxis({ shape, strides, ...rest }: Operand, axis: number): Operand {
+  return { ...rest, shape: shape.toSpliced(axis, 1), strides: strides.toSpliced(axis, 1) };
+}
+
+/**
+ * What kernels that include `column_walk.wgsl` share; offsets of results are `<name>Offset`.
+ * @param cut groups of rows, and, where several sums lie side by side, how many: `x` alone is `[..., sums, columns]` then
+ */
 export function columnWalk(
   kernel: string,
   operands: { readonly x: Operand; readonly gradient?: Operand },
   results: Readonly<Record<string, Operand>>,
-  groups: number,
+  { groups, sums }: { readonly groups: number; readonly sums?: number | undefined },
   traits: AdapterTraits,
 ): Pick<Launch, 'defines' | 'params' | 'workgroups'> & { readonly width: 1 | 4 } {
   const width = rowWidth([...Object.values(operands), ...Object.values(results)]);
-  const { rows, columns, defines, params } = rowPlaces(kernel, operands, width);
+  const { x } = operands;
+  // Which sum it is, workgroups find and not rows: a division for each row would take longer than the row.
+  const ofOneSum = sums === undefined ? operands : { x: withoutAxis(x, x.shape.length - 2) };
+  const { rows, columns, defines, params } = rowPlaces(kernel, ofOneSum, width);
   const lanes = traits.software && traits.subgroupSize > 0 ? traits.subgroupSize : 64;
   const steps = columnsPerLane / width;
+  const blocks = Math.ceil(columns / lanes / steps);
+  const all = groups * (sums ?? 1);
+  const span = blockSpan(Math.ceil(rows / groups), blocks, all, traits);
   return {
     width,
     defines: { WORKGROUP: lanes, COLUMNS: steps, PART: partRows, ...defines },
@@ -49,23 +71,29 @@ export function columnWalk(
       rows: u32(rows),
       columns: u32(columns),
       groups: u32(groups),
+      sums: u32(sums ?? 1),
+      xSumStride: u32(sums === undefined ? 0 : x.strides.at(-2)! / width),
+      span: u32(span),
       ...params,
       ...Object.fromEntries(
         Object.entries(results).map(([name, { offset }]) => [`${name}Offset`, u32(offset / width)]),
       ),
     },
-    workgroups: spreadWorkgroups(Math.ceil(columns / lanes / steps) * groups, traits),
+    workgroups: spreadWorkgroups(Math.ceil(blocks / span) * all, traits),
   };
 }
 
 /**
- * Sums over all rows of `x`, `[..., columns]` with contiguous columns. Operands: x, result: `[columns]`, or
- * `[groups, columns]` for the sums of groups of rows, columns contiguous (see `columnSumGroups`).
+ * Sums over all rows of `x`, `[..., columns]` with contiguous columns, or `[..., sums, columns]` for several side by side.
+ * Operands: x, result: `[columns]` or `[groups, columns]`, or `[groups, sums, columns]`, columns contiguous; what groups
+ * give is to be added up again (see `columnSumGroups`).
  */
 export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTraits): Launch {
   const kernel = 'column_sum';
-  const grouped = result.shape.length === 2;
-  const { width, ...walk } = columnWalk(kernel, { x }, { result }, grouped ? result.shape[0]! : 1, traits);
+  const { shape, strides } = result;
+  const several = shape.length === 3;
+  const cut = { groups: shape.length === 1 ? 1 : shape[0]!, sums: several ? shape[1]! : undefined };
+  const { width, ...walk } = columnWalk(kernel, { x }, { result }, cut, traits);
   return {
     kernel,
     file: `${kernel}.wgsl`,
@@ -74,7 +102,8 @@ export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTrai
     access: ['read', 'write'],
     params: {
       ...walk.params,
-      resultStride: u32(grouped ? result.strides[0]! / width : 0),
+      resultGroupStride: u32(cut.groups > 1 ? strides[0]! / width : 0),
+      resultSumStride: u32(several ? strides[1]! / width : 0),
     },
     workgroups: walk.workgroups,
   };

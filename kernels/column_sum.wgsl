@@ -1,4 +1,4 @@
-// result[group, column] = sum of x[row, column] over the rows of the group (one group: over all rows).
+// result[group, sum, column] = sum of x[row, sum, column] over the rows of the group (one group: over all rows).
 #include "column_walk.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -21,15 +21,17 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let here = place(workgroup_index(group, groups), lane);
+  var here = place(workgroup_index(group, groups), lane);
   if (here.group >= params.groups) {
     return;
   }
-  let sums = column_terms(here);
-  let result_at = params.resultOffset + here.group * params.resultStride;
+  let result_at = params.resultOffset + here.group * params.resultGroupStride + here.sum * params.resultSumStride;
+  for (; here.column < here.end; here.column += columns_at_once) {
+    let sums = column_terms(here);
 #for c in 0..COLUMNS
-  if (here.column + ${c * WORKGROUP}u < params.columns) {
-    result[result_at + here.column + ${c * WORKGROUP}u] = $RESULT(sums[$c]);
-  }
+    if (here.column + ${c * WORKGROUP}u < params.columns) {
+      result[result_at + here.column + ${c * WORKGROUP}u] = $RESULT(sums[$c]);
+    }
 #end
+  }
 }

@@ -43,16 +43,18 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let here = place(workgroup_index(group, groups), lane);
+  var here = place(workgroup_index(group, groups), lane);
   if (here.group >= params.groups) {
     return;
   }
-  let sums = column_terms(here);
-  let at = here.group * params.columns + here.column;
+  for (; here.column < here.end; here.column += columns_at_once) {
+    let sums = column_terms(here);
+    let at = here.group * params.columns + here.column;
 #for c in 0..COLUMNS
-  if (here.column + ${c * WORKGROUP}u < params.columns) {
-    weight[params.weightOffset + at + ${c * WORKGROUP}u] = sums[$c][0];
-    bias[params.biasOffset + at + ${c * WORKGROUP}u] = sums[$c][1];
-  }
+    if (here.column + ${c * WORKGROUP}u < params.columns) {
+      weight[params.weightOffset + at + ${c * WORKGROUP}u] = sums[$c][0];
+      bias[params.biasOffset + at + ${c * WORKGROUP}u] = sums[$c][1];
+    }
 #end
+  }
 }

@@ -176,6 +176,7 @@ describe('gradients of operands larger than a binding:', () => {
     await compare([[90, 100]], (_, x) => sum(x, [0]), 1e-5);
     await compare([[2, 5003]], (_, x) => mean(x, [1]), 1e-5);
     await compare([[10, 30, 30]], (_, x) => mean(x, [0, 2], true), 1e-5);
+    await compare([[5, 30, 60]], (_, x) => mean(x, [1]), 1e-5);
   });
 
   test('attention of one projection', () =>

@@ -91,6 +91,10 @@ describe('operands larger than a binding are split:', () => {
   test('sums and argmax', async () => {
     await compare((make) => sum(make(90, 100), [1]));
     await compare((make) => sum(make(90, 100), [0]));
+    await compare((make) => sum(make(30, 10, 40), [1]));
+    await compare((make) => sum(make(3, 200, 40), [1]));
+    await compare((make) => sum(make(2, 3, 5003), [1]));
+    await compare((make) => mean(cast(make(2, 90, 101), 'f16'), [1]), 1e-3);
     const random = new Random(2).floats(9000);
     const [expected, actual] = [whole(), limited()].map((device) =>
       device.scope(() => argmax(device.tensor(random, [90, 100]))),

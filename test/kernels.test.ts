@@ -419,6 +419,34 @@ describe('row kernels', () => {
     expect(await read(sum(values([1, 2]).slice(0, 0, 0), [0]))).toEqual([0]);
   });
 
+  test.each(floats)('sums down the columns behind, whatever lies beside them: %s', async (dtype) => {
+    const shapes = [
+      [3, 6, 40],
+      [2, 300, 33],
+      [5, 1, 32],
+      [4, 3, 31],
+      [7, 4500, 32],
+      [2, 6, 2500],
+    ];
+    for (const shape of shapes) {
+      const [sums, rows, columns] = shape as [number, number, number];
+      const x = await stored(device(), new Random(rows).floats(sizeOf(shape)), shape, dtype);
+      const expected = new Float64Array(sums * columns);
+      Float64Array.from(x.values).forEach((value, i) => {
+        expected[Math.floor(i / (rows * columns)) * columns + (i % columns)]! += value;
+      });
+      const together = await sum(x.tensor, [1]).read();
+      expectClose(together, expected, tolerance[dtype]);
+      expect(await sum(x.tensor.slice(0, 1, 2), [1]).read()).toEqual(together.slice(columns, 2 * columns));
+      const means = expected.map((value) => value / rows);
+      expectClose(
+        await mean(x.tensor.reshape([sums, 1, rows, columns]), [1, 2]).read(),
+        means,
+        tolerance[dtype],
+      );
+    }
+  });
+
   test('argmax takes the first of equals, into a column of ids where asked', async () => {
     const x = values([1, 3, 3, 0, -Infinity, -Infinity, 2, 2], [4, 2]);
     expect(await read(argmax(x))).toEqual([1, 0, 0, 0]);

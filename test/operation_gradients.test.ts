@@ -144,7 +144,10 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       (x) => max(add(scale(x, 0.1), constant(Float32Array.of(1, 3, 2, 6, 5, 4), [2, 3])), [1]),
     ],
   ],
-  sum: [['sum of columns', [[4, 3]], (x) => sum(x, [0])]],
+  sum: [
+    ['sum of columns', [[4, 3]], (x) => sum(x, [0])],
+    ['of columns between others', [[2, 3, 32]], (x) => sum(x, [1])],
+  ],
   embedding: [
     [
       'an id twice, and one outside',

@@ -102,11 +102,13 @@ export function launch<Name extends string>(
   );
 }
 
-/** Sums down the columns of `[rows, columns]`, in one launch or two, as the engine takes them. */
+/** Sums down the columns of `[rows, columns]` or `[sums, rows, columns]`, in one launch or two, as the engine takes them. */
 export function columnSums(device: Device, x: Tensor, result: Tensor): () => void {
-  const [rows, columns] = x.shape as [number, number];
+  const [rows, columns] = x.shape.slice(-2) as [number, number];
   const groups = columnSumGroups(rows, columns, device.traits);
-  const chain = [x, ...(groups > 1 ? [device.empty('f32', [groups, columns])] : []), result];
+  const partial = groups > 1 ? [device.empty('f32', [groups, ...result.shape])] : [];
+  const inRows = x.rank === 3 ? x.transpose(0, 1) : x;
+  const chain = [inRows, ...partial, result.reshape([1, ...result.shape])];
   return () => {
     for (const [i, to] of chain.slice(1).entries()) {
       launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: sums }) =>

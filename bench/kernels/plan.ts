@@ -103,5 +103,6 @@ export function shapeOf(work: Work): string {
     return `${batch}x${heads}x${queries}x${keys}x${width}${causal ? ' causal' : ''}`;
   }
   if ('tableRows' in work) return `${work.rows} of ${work.tableRows}x${work.width}`;
-  return 'count' in work ? String(work.count) : `${work.rows}x${work.width}`;
+  if ('count' in work) return String(work.count);
+  return `${work.sums === undefined ? '' : `${work.sums}x`}${work.rows}x${work.width}`;
 }

@@ -59,9 +59,9 @@ export function decoderUses(model: Clip4StrConfiguration, batch: number): Use[] 
       occurrences: branches * refinements,
     },
     {
-      work: rows('mean', batch * positions * crossTokens(model), heads),
+      work: { ...rows('column_sum', heads, positions * crossTokens(model)), sums: batch },
       stage: 'refining',
-      purpose: 'decoder, where it looked: mean of the heads, after a copy that puts them last (--attention)',
+      purpose: 'decoder, where it looked: sum of the heads (--attention)',
       occurrences: refinements,
     },
   ];
@@ -76,6 +76,12 @@ export function clipRefinerUses({ text, embedWidth }: Clip4StrConfiguration, ima
       work: { kernel: 'gather', rows: candidates, tableRows: candidates * text.positions, width: embedWidth },
       stage: 'refining',
       purpose: 'plain CLIP of an image and its candidates, features at the ends of texts (--clip-refine)',
+      occurrences: images,
+    },
+    {
+      work: rows('mean', candidates, embedWidth),
+      stage: 'refining',
+      purpose: 'plain CLIP of an image and its candidates, lengths of features (here a mean; --clip-refine)',
       occurrences: images,
     },
   ];

@@ -128,7 +128,7 @@ function softmaxOf(row: Float32Array): number[] {
   return exponentials.map((x) => x / total);
 }
 
-function rowSamples({ kernel, rows, width }: RowWork, values: OperandValues): Sample[] {
+function rowSamples({ kernel, rows, width, sums = 1 }: RowWork, values: OperandValues): Sample[] {
   const slice = (name: string, row: number): Float32Array =>
     (values[name] as Float32Array).subarray(row * width, (row + 1) * width);
   const { weight, bias, targets } = values;
@@ -170,10 +170,11 @@ function rowSamples({ kernel, rows, width }: RowWork, values: OperandValues): Sa
     case 'mean':
       return oneEach((row) => slice('x', row).reduce((sum, value) => sum + value, 0) / width);
     case 'column_sum':
-      return spread(width, 16).map((column) => {
+      return spread(width * sums, 16).map((index) => {
+        const [first, column] = [Math.floor(index / width) * rows, index % width];
         let expected = 0;
-        for (let row = 0; row < rows; row++) expected += values['x']![row * width + column]!;
-        return { output: 'result', index: column, expected };
+        for (let row = 0; row < rows; row++) expected += values['x']![(first + row) * width + column]!;
+        return { output: 'result', index, expected };
       });
     case 'cross_entropy':
       return oneEach((row) => -Math.log(softmaxOf(slice('logits', row))[targets![row]!]!));

@@ -125,8 +125,11 @@ export function trainingUses(
       1,
     ),
     use(
-      'decoder, gradient of these, added up (here a mean) after a copy that puts captions last',
-      rows('mean', tokens * 2 * width, permutations),
+      'decoder, gradient of these, added up',
+      {
+        ...rows('column_sum', permutations, imageTokens(model) * 2 * width),
+        sums: batch,
+      },
       1,
     ),
     use('feed-forward weight, its copy in f16', { kernel: 'cast', count: block }, blocks),

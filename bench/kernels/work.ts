@@ -63,6 +63,8 @@ export interface RowWork {
     | 'cross_entropy_gradient';
   readonly rows: number;
   readonly width: number;
+  /** Of `column_sum`: sums down the columns of so many `[rows, width]`, one after another. Left out for one. */
+  readonly sums?: number;
 }
 
 /** Rows of `[tableRows, width]` by `rows` ids, from a table of embeddings or any tensor, or their gradients added up where they came from. */
@@ -198,8 +200,13 @@ export function operandsOf(work: Work, dtype: NumberType): WorkOperands {
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: ids(work.rows) } };
     case 'mean':
       return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: floats(work.rows) } };
-    case 'column_sum':
-      return { inputs: { x: floats(work.rows, work.width) }, outputs: { result: sums(work.width) } };
+    case 'column_sum': {
+      const outer = work.sums === undefined ? [] : [work.sums];
+      return {
+        inputs: { x: floats(...outer, work.rows, work.width) },
+        outputs: { result: sums(...outer, work.width) },
+      };
+    }
     case 'cross_entropy':
     case 'cross_entropy_gradient': {
       const [logits, targets] = [floats(work.rows, work.width), ids(work.rows)];

@@ -78,7 +78,7 @@ export function jaxWork(jax: Jax, work: Work, floats: JaxFloats, operands: JaxAr
     case 'mean':
       return forward((x) => np.mean(x, 1), 'x');
     case 'column_sum':
-      return forward((x) => np.sum(x, 0), 'x');
+      return forward((x) => np.sum(x, -2), 'x');
     case 'cross_entropy':
       return forward(
         (logits, targets) => crossEntropy(jax, logits, targets, work.width),

@@ -184,7 +184,7 @@ function build(graph: Graph, work: Work): void {
       graph.add('ReduceMean', ['x', graph.integers('axes', [-1])], { attributes: { keepdims: 0 } });
       return;
     case 'column_sum':
-      graph.add('ReduceSum', ['x', graph.integers('axes', [0])], { attributes: { keepdims: 0 } });
+      graph.add('ReduceSum', ['x', graph.integers('axes', [-2])], { attributes: { keepdims: 0 } });
       return;
     case 'cross_entropy':
       buildCrossEntropy(graph);

@@ -80,7 +80,7 @@ export function tensorFlowWork(tf: TensorFlow, work: Work): TensorFlowWork {
     case 'mean':
       return forward(({ x }) => tf.mean(x!, 1));
     case 'column_sum':
-      return forward(({ x }) => tf.sum(x!, 0));
+      return forward(({ x }) => tf.sum(x!, -2));
     case 'cross_entropy':
       return forward(({ logits, targets }) => crossEntropy(tf, logits!, targets!, work.width));
     case 'cross_entropy_gradient':

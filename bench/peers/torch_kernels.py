@@ -194,7 +194,7 @@ def rows(work, given):
         return forward(lambda: torch.argmax(x, -1))
     if kernel == "mean":
         return forward(lambda: torch.mean(x, -1))
-    return forward(lambda: torch.sum(x, 0, dtype=torch.float32))
+    return forward(lambda: torch.sum(x, -2, dtype=torch.float32))
 
 
 def require_gradients(*inputs):

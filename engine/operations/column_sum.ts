@@ -1,10 +1,10 @@
-import { columnSumGroups, elementCount, launchColumnSum } from '../../kernels/index.js';
+import { columnSumGroups, launchColumnSum } from '../../kernels/index.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { contiguous } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, run } from './operation.js';
 import { fittingEntries, rowParts } from './windows.js';
 
-/** Sum over all dimensions but the last: `[..., columns]` as `[columns]`, in the given tensor. */
+/** Sum over the first dimension: `[rows, columns]` as `[columns]`, or `[rows, sums, columns]` as `[sums, columns]`, in the given tensor. */
 export function columnSum(x: Tensor, result: Tensor): Tensor {
   const { device } = x;
   const columns = x.shape.at(-1)!;
@@ -12,34 +12,38 @@ export function columnSum(x: Tensor, result: Tensor): Tensor {
     const rowsLie = x.strides.at(-1) === 1 && device.fitsBinding(x);
     const dense = rowsLie ? x : contiguous(x);
     const parts = rowParts(dense).map(([part]) => {
-      const groups = columnSumGroups(elementCount(part!.shape.slice(0, -1)), columns, device.traits);
+      // By the rows of one sum alone: how many there are must not change how each is rounded.
+      const groups = columnSumGroups(part!.shape[0]!, columns, device.traits);
       return { part: part!, groups };
     });
     const total = parts.reduce((sum, { groups }) => sum + groups, 0);
-    const sums = total === 1 ? undefined : allocate(device, 'f32', [total, columns], 'columnSum');
+    const partial = total === 1 ? undefined : allocate(device, 'f32', [total, ...result.shape], 'columnSum');
     let first = 0;
     for (const { part, groups } of parts) {
-      const into = sums?.slice(0, first, (first += groups)) ?? result;
+      const into = partial?.slice(0, first, (first += groups)) ?? result.reshape([1, ...result.shape]);
       dispatch('columnSum', device, [part, into], ([from, to]) => launchColumnSum(from!, to!, device.traits));
     }
-    return sums ? columnSum(sums, result) : result;
+    return partial ? columnSum(partial, result) : result;
   });
 }
 
 const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
   name: 'sum',
-  output: ({ x }) => ({ dtype: x.dtype, shape: x.shape.slice(-1) }),
+  output: ({ x }) => ({ dtype: x.dtype, shape: x.shape.slice(1) }),
   forward: ({ x }, output) => void columnSum(x, output),
   backward: {
     saves: () => [],
     gradients: ({ gradient, target }) => ({ x: gradient.expand(target('x').shape) }),
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
-  // Rows too many for a binding are added up in parts, of several rows each, so that there are fewer sums than rows.
-  splits: ({ x }) => (fittingEntries(x.device, 4 * x.shape[1]!) >= 4 ? [] : [{ x: 1, output: 0 }]),
+  splits({ x }, { shape }) {
+    const axes = shape.map((_, axis) => ({ x: axis + 1, output: axis }));
+    // Rows too many for a binding are added up in parts, of several rows each, so that there are fewer sums than rows.
+    return fittingEntries(x.device, 4 * x.shape.at(-1)!) >= 4 ? axes.slice(0, -1) : axes;
+  },
 };
 
-/** The sum of all rows: `[rows, columns]` as `[columns]`, into `into` where given. */
+/** The sum over the first dimension, as {@link columnSum}, into `into` where given. */
 export const sumRows = (x: Tensor, into?: Tensor): Tensor => run(columnSumRow, { x }, {}, into);
 
 export const columnOperations = [columnSumRow] as const;

@@ -179,33 +179,40 @@ function reduceAxes(
   return x.device.scope(() => {
     const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, name)))].sort((a, b) => a - b);
     if (reduced.length === 0) throw new ShapeError(`${name}: no axis given for ${describe(x)}`);
-    const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
-    const shape = kept.map((d) => x.shape[d]!);
-    const length = elementCount(reduced.map((d) => x.shape[d]!));
-    const divisor = name === 'mean' ? length : 1;
-    const result = reduceTo(shape, x, [...kept, ...reduced], name, divisor);
+    const shape = x.shape.filter((_, d) => !reduced.includes(d));
+    const result = reduceTo(shape, x, reduced, name);
     return keepDimensions
       ? result.reshape(x.shape.map((size, d) => (reduced.includes(d) ? 1 : size)))
       : result;
   });
 }
 
-/** Reduces the last dimensions of `x`, taken in the given order, to those of `shape`. */
+/** Of several sums down columns: with fewer, most lanes of a workgroup would have none. */
+const fewestColumns = 32;
+
+/** Reduces some axes of `x`, in ascending order, to the shape that is left. */
 function reduceTo(
   shape: readonly number[],
   x: Tensor,
-  order: readonly number[],
+  reduced: readonly number[],
   name: ReduceAttributes['name'],
-  divisor: number,
 ): Tensor {
-  const columns = elementCount(shape);
-  const leading = order.every((axis, i) => axis === (i + order.length - shape.length) % order.length);
-  if (leading && name !== 'max' && shape.length > 0 && columns > 1) {
-    const total = sumRows(contiguous(x).reshape([-1, columns])).reshape(shape);
+  const length = elementCount(reduced.map((axis) => x.shape[axis]!));
+  const divisor = name === 'mean' ? length : 1;
+  const [first, last] = [reduced[0]!, reduced.at(-1)!];
+  const [sums, columns] = [x.shape.slice(0, first), x.shape.slice(last + 1)].map(elementCount) as [
+    number,
+    number,
+  ];
+  const neighbours = last - first === reduced.length - 1;
+  if (name !== 'max' && neighbours && columns >= (sums === 1 ? 2 : fewestColumns)) {
+    // Down the columns that lie behind, with no copy that would put what is added up last.
+    const rows = contiguous(x).reshape([sums, length, columns]);
+    const total = sumRows(rows.transpose(0, 1)).reshape(shape);
     return divisor === 1 ? total : scale(total, 1 / divisor);
   }
-  const length = elementCount(order.slice(shape.length).map((axis) => x.shape[axis]!));
-  const rows = contiguous(x.permute(order)).reshape([...shape, length]);
+  const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
+  const rows = contiguous(x.permute([...kept, ...reduced])).reshape([...shape, length]);
   return run(reduceRow, { x: rows }, { name, divisor });
 }
 

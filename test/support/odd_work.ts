@@ -55,6 +55,7 @@ export const oddWork: readonly Work[] = [
       'cross_entropy_gradient',
     ] as const
   ).map((kernel): Work => ({ kernel, rows: 301, width: 95 })),
+  { kernel: 'column_sum', sums: 3, rows: 7, width: 95 },
   { kernel: 'embedding', rows: 43, tableRows: 31, width: 20 },
   { kernel: 'gather', rows: 43, tableRows: 31, width: 20 },
   { kernel: 'embedding_gradient', rows: 43, tableRows: 31, width: 20 },
