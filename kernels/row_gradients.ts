@@ -60,7 +60,13 @@ export function launchLayerNormWeightGradient(
 ): Launch {
   const kernel = 'layernorm_weight_gradient';
   const results = { weight, bias };
-  const { width, ...walk } = columnWalk(kernel, { x, gradient }, results, { groups: weight.shape[0]! }, traits);
+  const { width, ...walk } = columnWalk(
+    kernel,
+    { x, gradient },
+    results,
+    { groups: weight.shape[0]! },
+    traits,
+  );
   return {
     kernel,
     file: `${kernel}.wgsl`,
