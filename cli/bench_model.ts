@@ -2,6 +2,7 @@
 import sharp from 'sharp';
 import { type EncoderComparison, compareEncoder } from '../bench/model/encoder_comparison.js';
 import { type ReadingTimes, timeReading } from '../bench/model/reading.js';
+import type { ReadingReport } from '../bench/model/report.js';
 import { type ReadingComparison, compareReading } from '../bench/model/torch_reading.js';
 import type { TorchTwin } from '../bench/model/torch_twin.js';
 import type { Peer } from '../bench/peers/index.js';
@@ -97,7 +98,7 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         encoder && !measured.failure
           ? await compareEncoders(device, encoder, batches, options, signal)
           : undefined;
-      const report = {
+      const report: ReadingReport = {
         kind: 'model',
         date: new Date().toISOString(),
         machine: machineOf(device, packageVersions()),
@@ -108,12 +109,14 @@ export async function runModelBench(options: BenchOptions): Promise<ExitCode> {
         peakFlopsPerSecond,
         readings: measured.done.map(({ times }) => times),
         ...(encoders && { peers: encoders.peers, encoders: encoders.done }),
-        ...torchReport(twin, measured.done),
       };
-      await print(json ? `${JSON.stringify(report, null, 2)}\n` : readingText(device, report));
+      const beside = torchReport(twin, measured.done);
+      await print(
+        json ? `${JSON.stringify({ ...report, ...beside }, null, 2)}\n` : readingText(device, report),
+      );
       if (!json) await print(startUpText(startUp));
       if (!json && encoders) await print(encoderText(encoders.done));
-      if (!json && report.torch) await print(readingComparisonText(report.torch));
+      if (!json && beside.torch) await print(readingComparisonText(beside.torch));
       const failure = measured.failure ?? encoders?.failure;
       if (failure) throw failure;
       return EXIT_DONE;
@@ -205,14 +208,6 @@ function testImageFile(): Promise<Uint8Array> {
   return sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
-}
-
-interface ReadingReport {
-  readonly checkpoint: string;
-  readonly precision: string;
-  readonly loadMs: number;
-  readonly peakFlopsPerSecond: number;
-  readonly readings: readonly ReadingTimes[];
 }
 
 function readingText(device: Device, report: ReadingReport): string {

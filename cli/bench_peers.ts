@@ -47,6 +47,7 @@ export async function openWanted(
   names?: readonly PeerName[],
 ): Promise<OpenedPeers> {
   if (!wantsPeers(options)) return { peers: [], missing: [] };
+  if (!options.quiet) tell('Opening the peers, whose code is compiled for up to a minute ...');
   const opened = await openPeers(peersFolder(), adapter.name, names, deviceOptions(undefined));
   const { peers, missing } = opened;
   if (peers.length === 0) throw noneCanTakePart(missing);

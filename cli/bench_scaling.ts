@@ -1,7 +1,7 @@
 /** `bench --scaling`: how the cost of transformer blocks grows with batch, tokens, width and depth. */
 import { machineOf } from '../bench/report/machine.js';
 import { axisNames } from '../bench/scaling/axes.js';
-import { type ScalingAxis, measureAxis } from '../bench/scaling/run.js';
+import { type ScalingAxis, type ScalingReport, measureAxis } from '../bench/scaling/run.js';
 import { scalingHead, scalingRows } from '../bench/scaling/table.js';
 import { measureEach } from './bench_each.js';
 import { type BenchOptions, floatPrecision } from './bench_options.js';
@@ -30,7 +30,8 @@ export async function runScalingBench(options: BenchOptions): Promise<ExitCode> 
     );
     if (json) {
       const machine = machineOf(device, packageVersions());
-      const report = { kind: 'scaling', date: new Date().toISOString(), machine, precision, axes };
+      const date = new Date().toISOString();
+      const report: ScalingReport = { kind: 'scaling', date, machine, precision, axes };
       await print(`${JSON.stringify(report, null, 2)}\n`);
     }
     if (failure) throw failure;

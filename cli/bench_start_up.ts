@@ -3,7 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type StartTimes, type StartUp, startUpOf, timeStart } from '../bench/model/start_up.js';
+import {
+  type StartTimes,
+  type StartUp,
+  type UnableStartUp,
+  startUpOf,
+  timeStart,
+} from '../bench/model/start_up.js';
 import type { BenchOptions } from './bench_options.js';
 import { describeError } from './errors.js';
 import { formatTable } from './output.js';
@@ -12,11 +18,6 @@ import { showProgress } from './progress.js';
 const main = fileURLToPath(new URL('./main.js', import.meta.url));
 /** The first, and those that find what it left in the caches. */
 const starts = 4;
-
-/** Why no start is timed. */
-export interface UnableStartUp {
-  readonly unable: string;
-}
 
 /**
  * Starts `read` again and again on one image, as a user does. To be called before this process compiles anything, which would

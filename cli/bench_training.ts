@@ -1,4 +1,5 @@
 /** `bench --training`: how fast training steps of a preset are on this device. */
+import type { TrainingReport } from '../bench/model/report.js';
 import { comparedRecipe, compareTraining } from '../bench/model/torch_training.js';
 import { type TrainingTimes, timeTraining } from '../bench/model/training.js';
 import { machineOf } from '../bench/report/machine.js';
@@ -32,15 +33,19 @@ export async function runTrainingBench(options: BenchOptions): Promise<ExitCode>
             (await compared(batchSize, () => compareTraining(device, twin, preset, batchSize, settings))),
         }),
       );
-      const report = {
+      const report: TrainingReport = {
         kind: 'training',
         date: new Date().toISOString(),
         machine: machineOf(device, packageVersions()),
         steps: measured.done.map(({ times }) => times),
-        ...torchReport(twin, measured.done),
       };
-      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : trainingText(device, report.steps));
-      if (!options.json && report.torch) await print(trainingComparisonText(report.torch));
+      const beside = torchReport(twin, measured.done);
+      await print(
+        options.json
+          ? `${JSON.stringify({ ...report, ...beside }, null, 2)}\n`
+          : trainingText(device, report.steps),
+      );
+      if (!options.json && beside.torch) await print(trainingComparisonText(beside.torch));
       if (measured.failure) throw measured.failure;
       return EXIT_DONE;
     }),

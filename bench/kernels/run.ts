@@ -1,6 +1,7 @@
 /** The benchmark of the kernels: every piece of work, every type and variant, in turns with whoever else does the work. */
 import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
 import { median } from '../report/middle.js';
+import { processIdle } from '../report/process_idle.js';
 import { asDrawn, largestError } from './accuracy.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
@@ -57,13 +58,14 @@ export interface Peaks {
 
 export const ownName = 'clip4str-engine';
 
-/** Least milliseconds of one sample, so that starting and waiting do not count. */
-const sampleMs = { software: 20, gpu: 5 };
+/** Least milliseconds of one sample, so that starting and waiting do not count. Many short ones bear a noisy machine better than few long ones. */
+const sampleMs = { software: 10, gpu: 5 };
 /** Times that are enough for any sample. */
 const mostTimes = 4096;
-/** Samples so long are not taken as often. */
-const longMs = 1000;
-const [mostSamples, fewSamples] = [7, 3];
+/** So many samples are taken, unless some have taken so many milliseconds. */
+const [mostSamples, fewSamples, enoughMs] = [15, 3, 2000];
+/** Beside others, how long the process must have been idle before a sample. */
+const quietMs = 10;
 
 /** Measures what the device reaches at most, and how to take times on it. */
 export class KernelBench {
@@ -195,11 +197,15 @@ export class KernelBench {
         plans.push({ entrant, times: await this.timesFor(entrant), taken: [], host: [] });
       });
     }
+    const peers = plans.some(({ entrant }) => entrant.runner !== ownName);
     for (let round = 0; round < mostSamples; round++) {
       for (const plan of [...plans]) {
         const { entrant, times, taken, host } = plan;
-        if (taken.length >= fewSamples && taken[0]! * times > longMs) continue;
+        const spentMs = times * taken.reduce((sum, ms) => sum + ms, 0);
+        if (taken.length >= fewSamples && spentMs >= enoughMs) continue;
         const before = taken.length;
+        // Threads of whoever was before.
+        if (peers) await processIdle(quietMs);
         await unless(entrant.runner, async () => {
           const ms = await entrant.timeMs(times);
           host.push(entrant.clock === 'host' ? ms : await entrant.hostMs(times));

@@ -25,6 +25,11 @@ export interface StartUp {
   readonly rounds: number;
 }
 
+/** Why no start is timed. */
+export interface UnableStartUp {
+  readonly unable: string;
+}
+
 const preload = new URL('./start_marks.js', import.meta.url).href;
 
 /**

@@ -3,6 +3,7 @@ import type { Device } from '../../engine/index.js';
 import type { Precision } from '../../model/index.js';
 import { type AxisName, type BlockSizes, sizesAlong } from './axes.js';
 import { type BlockStack, openBlocks } from './blocks.js';
+import type { Machine } from '../report/machine.js';
 import { median } from '../report/middle.js';
 
 export const passes = ['forward', 'training'] as const;
@@ -30,6 +31,15 @@ export interface ScalingPoint {
 export interface ScalingAxis {
   readonly axis: AxisName;
   readonly points: readonly ScalingPoint[];
+}
+
+/** What a run of `bench --scaling` found, as it is printed and stored. */
+export interface ScalingReport {
+  readonly kind: 'scaling';
+  readonly date: string;
+  readonly machine: Machine;
+  readonly precision: string;
+  readonly axes: readonly ScalingAxis[];
 }
 
 /** Samples of each pass, taken in two rounds along the axis and back, so that a machine that slows down shows no slope. */
