@@ -70,7 +70,7 @@ Rows of --kernels with f16 have all operands in it, but what models multiply by 
 reading, and what makes them. GB/s and "of peak" count our bytes; others take products in f16
 alone. ONNX Runtime multiplies f32 by weights in int8 as this engine does; its faster way on a CPU rounds both, and is not taken.
 
-Of a row of --kernels: ms is the middle one of up to fifteen samples, which the variants take in turns; spread is how far the
+Of a row of --kernels: ms is the middle one of up to eleven samples, which the variants take in turns; spread is how far the
 middle half of them lies apart; "of peak" is the share of the multiply-adds or the bytes a second that this device was seen
 to reach in the same run, whichever is nearer; error is the largest difference from double precision over the largest
 result, over a few hundred results; ratio is the time over that of the fastest variant. Work that occurs at several places

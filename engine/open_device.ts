@@ -21,12 +21,7 @@ export interface DeviceOptions extends AdapterOptions {
   readonly maxBindingBytes?: number;
 }
 
-const usefulFeatures: readonly string[] = [
-  'shader-f16',
-  'subgroups',
-  'subgroup-size-control',
-  'timestamp-query',
-];
+const usefulFeatures: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
 const usefulLimits = [
   'maxBufferSize',

@@ -58,12 +58,12 @@ export interface Peaks {
 
 export const ownName = 'clip4str-engine';
 
-/** Least milliseconds of one sample, so that starting and waiting do not count. Many short ones bear a noisy machine better than few long ones. */
-const sampleMs = { software: 10, gpu: 5 };
+/** Least milliseconds of one sample, so that starting and waiting do not count. */
+const sampleMs = { software: 15, gpu: 5 };
 /** Times that are enough for any sample. */
 const mostTimes = 4096;
 /** So many samples are taken, unless some have taken so many milliseconds. */
-const [mostSamples, fewSamples, enoughMs] = [15, 3, 2000];
+const [mostSamples, fewSamples, enoughMs] = [11, 3, 2000];
 /** Beside others, how long the process must have been idle before a sample. */
 const quietMs = 10;
 
@@ -181,7 +181,8 @@ export class KernelBench {
   private async timesFor({ timeMs, mostTimes: most }: Entrant): Promise<number> {
     const wantedMs = sampleMs[this.device.traits.software ? 'software' : 'gpu'];
     for (let times = 1; ; times = Math.min(most, 2 * times)) {
-      const tookMs = times * (await timeMs(times));
+      // Twice, since a machine that pauses would be taken for long work.
+      const tookMs = times * Math.min(await timeMs(times), await timeMs(times));
       if (tookMs >= wantedMs || times >= most) return times;
     }
   }
@@ -204,9 +205,12 @@ export class KernelBench {
         const spentMs = times * taken.reduce((sum, ms) => sum + ms, 0);
         if (taken.length >= fewSamples && spentMs >= enoughMs) continue;
         const before = taken.length;
-        // Threads of whoever was before.
-        if (peers) await processIdle(quietMs);
         await unless(entrant.runner, async () => {
+          if (peers) {
+            // Threads of whoever was before go on looking for work, and a processor that was idle is slow at first.
+            await processIdle(quietMs);
+            await entrant.timeMs(times);
+          }
           const ms = await entrant.timeMs(times);
           host.push(entrant.clock === 'host' ? ms : await entrant.hostMs(times));
           taken.push(ms);
