@@ -12,6 +12,7 @@ import { useDevice } from './support/device.js';
 import { useSummary } from './support/error_report.js';
 import { type FixtureModel, parseqOptions, useFixtureModels } from './support/fixture_models.js';
 import { type TensorFixture, fixturePath, readJsonFixture, readTensorFixture } from './support/fixtures.js';
+import { storedCount, storedValues } from './support/stored_values.js';
 import { smallConfiguration } from './support/small_run.js';
 import { furthest, norm, normTolerance, relative, rowsOf } from './support/gradients.js';
 
@@ -134,16 +135,20 @@ describe('a training step', () => {
     expect(collected.map(([name]) => name).sort()).toEqual(Object.keys(step.grad_norms).sort());
     const gradients = await device().readAll(collected.map(([, tensor]) => tensor.gradient!));
     const worst = { norm: 0, value: 0 };
+    let compared = 0;
     collected.forEach(([name], i) => {
       const error = relative(norm(gradients[i]!), step.grad_norms![name]!);
       if (error >= normTolerance) throw new Error(`${name}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
-      const stored = `${prefix}grad.${name}`;
-      if (!tensors.names.includes(stored)) return;
-      const difference = furthest(gradients[i]!, tensors.floats(stored));
+      const stored = storedValues(tensors, prefix, 'grad', name);
+      if (!stored) return;
+      const found = Float32Array.from(stored.places, (place) => gradients[i]![place]!);
+      const difference = furthest(found, stored.expected);
       if (difference >= 1e-3) throw new Error(`${name}: the gradient is off by ${difference}`);
       worst.value = Math.max(worst.value, difference);
+      compared++;
     });
+    expect(compared).toBe(storedCount(tensors, prefix, 'grad'));
     const digits = (error: number): string => error.toExponential(1);
     lines.push(
       `${given.name}: loss ${digits(relative(loss!, step.loss))}, gradient norms ${digits(worst.norm)}, values ${digits(worst.value)}`,

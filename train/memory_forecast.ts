@@ -200,7 +200,10 @@ export function checkMemory(forecast: MemoryForecast, run: RunOptions, device: D
   throw new OutOfMemoryError(`${fault}; ${memoryOfDevice(device)}. ${smallerStep(forecast, run, fits)}`);
 }
 
-/** A step may take so much more than was foreseen, as a part of it. */
+/**
+ * A step was let through and did not fit after all: so much of what was foreseen must a smaller one leave, or it may not fit
+ * either. The tests hold forecasts to be at most so much too low.
+ */
 const tolerance = 0.03;
 
 /**

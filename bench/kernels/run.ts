@@ -63,7 +63,7 @@ const sampleMs = { software: 15, gpu: 5 };
 /** Times that are enough for any sample. */
 const mostTimes = 4096;
 /** So many samples are taken, unless some have taken so many milliseconds. */
-const [mostSamples, fewSamples, enoughMs] = [11, 3, 2000];
+const [mostSamples, fewSamples, enoughMs] = [11, 3, 1000];
 /** Beside others, how long the process must have been idle before a sample. */
 const quietMs = 10;
 

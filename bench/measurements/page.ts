@@ -1,0 +1,125 @@
+/** The page of all measurements. */
+import type { Machine } from '../report/machine.js';
+import { groupTable, groupsText, peersText, rowTable, rowsOf, variantTable } from './kernel_tables.js';
+import { machineText, source } from './markdown.js';
+import {
+  encoderTable,
+  memoryTable,
+  othersText,
+  readingTable,
+  scalingTable,
+  stageTable,
+  startOf,
+  startTable,
+  trainingTable,
+} from './model_tables.js';
+import type { Stored } from './stored.js';
+
+const ofEncoder = 'bench --kernels --models base --batches 1 --filter "encoding';
+
+/** All that is stored, table by table. */
+export function measurementsPage(stored: Stored): string {
+  const { machine } = stored.readingTiny;
+  const { encoder, readingTiny, readingBase, tiny, squares, scaling } = stored;
+  const from = (
+    command: string,
+    file: string,
+    ...reports: readonly { date: string; machine: Machine }[]
+  ): string => source(command, file, reports, machine);
+  const start = startOf(readingTiny);
+  const sections: readonly (readonly [title: string, ...paragraphs: string[]])[] = [
+    [
+      'Reading: the shipped model',
+      from('bench --model', 'reading_tiny.json', readingTiny),
+      'A word of four letters, images in memory to texts; medians.',
+      readingTable(readingTiny),
+      'Each stage alone, the device waited for after it:',
+      stageTable(readingTiny),
+      ...(start
+        ? ['A whole `read` of one image, from the start of its process to the first text:', startTable(start)]
+        : []),
+    ],
+    [
+      'Reading: CLIP4STR-B',
+      from('bench --model --untrained base --batches 1,4 --peers', 'reading_base.json', readingBase),
+      'The published sizes with random weights.',
+      readingTable(readingBase),
+      stageTable(readingBase),
+      'Its image encoder by others, with the same weights and images, in turns: how many times as long they take.',
+      encoderTable(readingBase),
+    ],
+    [
+      'Memory of reading: CLIP4STR-L',
+      from(
+        'bench --model --untrained large --batches 1 --precision f32',
+        'memory_large.json',
+        ...stored.readingLarge,
+      ),
+      'And with f16 and int8; random weights.',
+      memoryTable(stored.readingLarge),
+    ],
+    ...(['f32', 'f16', 'int8'] as const).map(
+      (type) =>
+        [
+          `Kernels of CLIP4STR-B's encoders, one image, weights in ${type}`,
+          from(
+            `${ofEncoder} ${type}" --peers`,
+            `kernels_base_encoder${type === 'f32' ? '' : `_${type}`}.json`,
+            encoder[type],
+          ),
+          peersText(encoder[type]),
+          rowTable(encoder[type]),
+        ] as const,
+    ),
+    [
+      'Kernels of the shipped model, 8 images',
+      from('bench --kernels --models tiny --batches 8 --filter f32 --peers', 'kernels_tiny.json', tiny),
+      peersText(tiny),
+      groupsText,
+      'Reading:',
+      groupTable(rowsOf(tiny, 'reading')),
+      'A training step:',
+      groupTable(rowsOf(tiny, 'training')),
+      'All rows of reading:',
+      rowTable(rowsOf(tiny, 'reading')),
+      'All rows of training:',
+      rowTable(rowsOf(tiny, 'training')),
+    ],
+    [
+      'A matrix product of 768 cubed',
+      from('bench --kernels --models square --filter "768x768x768T f32"', 'kernels_square.json', squares),
+      variantTable(squares),
+    ],
+    [
+      'Training steps',
+      from(
+        'bench --training',
+        'training_speed.json and training_memory_base.json',
+        stored.trainingSpeed,
+        ...stored.trainingMemory,
+      ),
+      'Both branches, six permutations, rendered words, data and optimizer included; medians.',
+      trainingTable([stored.trainingSpeed, ...stored.trainingMemory]),
+    ],
+    [
+      'How the cost grows',
+      from('bench --scaling', 'scaling.json', scaling),
+      'Transformer blocks with 64-wide heads, by the fastest of four samples; "training" is forward and all gradients. ' +
+        'A `!` marks a size that is done at less than three quarters of the speed of the one before.',
+      ...scaling.axes.flatMap((axis) => [othersText(axis), scalingTable(axis)]),
+    ],
+  ];
+  return (
+    [
+      '# Measurements',
+      'Made from the files in `bench/results` by `node dist/bench/measurements/write.js`; not to be edited by hand. Each part names the command ' +
+        '(`clip4str-engine` before it), its file and the day.',
+      `All on ${machineText(machine)}, unless a part says otherwise. It is a virtual machine whose cores are shared, and noisy: times of one day were up to ` +
+        "twice those of another. What is compared was measured in turns in one run; a ratio is somebody else's time over that of this engine.",
+      ...sections.flatMap(([title, ...paragraphs]) => [`## ${title}`, ...paragraphs]),
+      '',
+    ]
+      .join('\n\n')
+      .trimEnd() + '\n'
+  );
+}

@@ -1,0 +1,117 @@
+/** The page of measurements and the tables of the README: they are what is stored, and nothing else. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import type { KernelReport } from '../bench/kernels/report.js';
+import { groupTable, rowTable } from '../bench/measurements/kernel_tables.js';
+import { markdownTable, source } from '../bench/measurements/markdown.js';
+import { cliffs } from '../bench/measurements/model_tables.js';
+import { measurementsPage } from '../bench/measurements/page.js';
+import { readmeTables, withTables } from '../bench/measurements/readme.js';
+import { readStored } from '../bench/measurements/stored.js';
+
+const root = new URL('../../', import.meta.url);
+const text = (path: string): string => readFileSync(new URL(path, root), 'utf8');
+const stored = readStored(new URL('bench/results', root).pathname);
+
+describe('what is written down is what was measured:', () => {
+  test('docs/measurements.md', () => {
+    expect(text('docs/measurements.md')).toBe(measurementsPage(stored));
+  });
+
+  test('the tables of the README', () => {
+    const readme = text('README.md');
+    expect(readme).toBe(withTables(readme, readmeTables(stored)));
+  });
+});
+
+test('a README without a place for tables is refused', () => {
+  expect(() => withTables('# Title', '')).toThrow(/^README.md: expected "<!-- made by .*once each\.$/);
+  const { length } = text('README.md');
+  expect(() =>
+    withTables(
+      text('README.md')
+        .slice(0, length / 2)
+        .repeat(2),
+      '',
+    ),
+  ).toThrow(/once each/);
+});
+
+test('tables of Markdown', () => {
+  expect(markdownTable(['a', 'b'], [['1|2', '3']])).toBe('| a | b |\n| --- | ---: |\n| 1\\|2 | 3 |');
+  const { machine } = stored.readingTiny;
+  const elsewhere = { ...machine, adapter: 'a GPU' };
+  const reports = [
+    { date: '2026-01-02T03:04', machine },
+    { date: '2026-01-02T09:09', machine: elsewhere },
+  ];
+  expect(source('bench', 'x.json', reports, machine)).toMatch(
+    /^`bench`; `bench\/results\/x.json`; 2026-01-02; a GPU, driver .*\.$/,
+  );
+});
+
+/** A row of so many milliseconds by us, and by peers with their errors. */
+function reportOf(
+  own: number,
+  peers: Readonly<Record<string, readonly [ms: number, error: number]>>,
+): KernelReport {
+  const times = (runner: string, variant: string, ms: number, error: number) => ({
+    ...{
+      runner,
+      variant,
+      medianMs: ms,
+      fastestMs: ms,
+      hostMs: ms,
+      spread: 0,
+      samples: 1,
+      clock: 'host' as const,
+    },
+    ...{ flopsPerSecond: 0, bytesPerSecond: 1e9, shareOfPeakFlops: 0, shareOfPeakBytes: 0.5, error },
+  });
+  return {
+    kind: 'kernels',
+    date: '2026-01-02',
+    machine: stored.readingTiny.machine,
+    peers: Object.keys(peers).map((name) => ({
+      name,
+      version: '1',
+      computesOn: name === 'c' ? 'cpu' : 'webgpu',
+    })),
+    missing: [],
+    clock: 'host',
+    peaks: { flopsPerSecond: 1, bytesPerSecond: 1 },
+    rows: [
+      {
+        ...{
+          work: { kernel: 'softmax', rows: 2, width: 3 },
+          stage: 'training',
+          purpose: 'one',
+          occurrences: 4,
+        },
+        ...{ model: 'tiny', batch: 8, dtype: 'f32', flops: 0, bytes: 1, unable: [] },
+        choice: { key: 'softmax', expected: 'usual' },
+        times: [
+          times('clip4str-engine', 'tuned', own / 2, 0),
+          times('clip4str-engine', 'usual', own, 0),
+          ...Object.entries(peers).map(([name, [ms, error]]) => times(name, '1', ms, error)),
+        ],
+      },
+    ],
+  };
+}
+
+test('ratios are to the variant that is taken untuned, and to right results alone', () => {
+  const report = reportOf(2, { a: [3, 0.05], b: [8, 0], c: [1, 0] });
+  expect(rowTable(report)).toContain(
+    '| one | softmax 2x3 | 4 | 2.00 |  | 50 % | 0 | 1.50x (off by 5 %) | 4.00x | 0.500x |',
+  );
+  expect(groupTable(report).split('\n').at(-1)).toBe('| softmax | 1 | 100.0 % | 4.00x | 4.00x | 4.00x |');
+});
+
+test('sizes where speed falls are told', () => {
+  const [axis] = stored.scaling.axes;
+  const [first, second] = axis!.points;
+  const slow = { ...second!.times.forward, flopsPerSecond: 0.7 * first!.times.forward.flopsPerSecond };
+  const points = [first!, { ...second!, times: { ...first!.times, forward: slow } }];
+  expect(cliffs([{ ...axis!, points }])).toEqual([`${axis!.axis} ${second!.sizes[axis!.axis]} (forward)`]);
+});
