@@ -101,7 +101,7 @@ async function openAll(device: Device, options: BenchOptions, signal: AbortSigna
   const own: Peer[] =
     torch === undefined ? [] : [await openWithTorch(() => openTorch(pythonOf(torch), { signal }))];
   try {
-    const { peers, missing } = await openWanted(device, options);
+    const { peers, missing } = await openWanted(device, options, signal);
     return { peers: [...peers, ...own], missing };
   } catch (error) {
     for (const peer of own) await peer.close();
@@ -131,7 +131,7 @@ async function measureRows(
   };
   const options = { counted: 'kernels', signal, quiet, ...(json ? {} : { show }) };
   return measureEach(planned, options, async ({ used, dtype }): Promise<KernelRow> => {
-    const measured = await bench.row(used, dtype, peers);
+    const measured = await bench.row(used, dtype, peers, signal);
     const olderMs = older?.ms(measured);
     return { ...measured, ...(olderMs === undefined ? {} : { olderMs }) };
   });

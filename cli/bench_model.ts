@@ -156,11 +156,11 @@ async function compareEncoders(
 ): Promise<Measured<EncoderComparison> & { peers: PeerAbout[] }> {
   let about: PeerAbout[] = [];
   try {
-    const { peers } = await openWanted(device, options, onnxRuntimes);
+    const { peers } = await openWanted(device, options, signal, onnxRuntimes);
     about = peers.map(({ name, version, computesOn }) => ({ name, version, computesOn }));
     const each = { counted: 'encoders', signal, quiet: options.quiet };
     const measured = await withPeers(peers, () =>
-      measureEach(batches, each, (batchSize) => compareEncoder(device, encoder, peers, batchSize)),
+      measureEach(batches, each, (batchSize) => compareEncoder(device, encoder, peers, batchSize, signal)),
     );
     return { peers: about, ...measured };
   } catch (error) {

@@ -10,6 +10,7 @@ import {
   notInstalled,
   openPeers,
 } from '../bench/peers/index.js';
+import { processIdle } from '../bench/report/process_idle.js';
 import type { Device } from '../engine/index.js';
 import { defaultCacheFolder } from '../weights/index.js';
 import { type BenchOptions, wantsPeers } from './bench_options.js';
@@ -37,22 +38,30 @@ export async function installWanted(
 }
 
 /**
- * Opens the peers where `--peers` or `--install-peers` asks for them.
+ * Opens the peers where `--peers` or `--install-peers` asks for them, and waits until their code is compiled.
  * @param names which; all unless given
- * @throws UsageError where none can take part
+ * @throws UsageError where none can take part, the signal's reason where that is given
  */
 export async function openWanted(
   { adapter }: Device,
   options: BenchOptions,
+  signal: AbortSignal,
   names?: readonly PeerName[],
 ): Promise<OpenedPeers> {
   if (!wantsPeers(options)) return { peers: [], missing: [] };
-  if (!options.quiet) tell('Opening the peers, whose code is compiled for up to a minute ...');
   const opened = await openPeers(peersFolder(), adapter.name, names, deviceOptions(undefined));
   const { peers, missing } = opened;
   if (peers.length === 0) throw noneCanTakePart(missing);
   if (!options.quiet) {
     for (const { name, reason } of missing) tell(`${name} takes no part: ${printable(reason)}`);
+    tell('Waiting until their code is compiled, for up to two minutes ...');
+  }
+  try {
+    const idle = await processIdle({ windowMs: 200, longestMs: 120_000, signal });
+    if (!idle && !options.quiet) tell('It still is; times may be too long.');
+  } catch (error) {
+    for (const peer of peers) await peer.close();
+    throw error;
   }
   return opened;
 }

@@ -3,6 +3,7 @@ import {
   type AdapterTraits,
   type Launch,
   type Operand,
+  f32,
   spreadWorkgroups,
   storageFeatures,
   u32,
@@ -72,7 +73,8 @@ export function columnWalk(
       columns: u32(columns),
       groups: u32(groups),
       sums: u32(sums ?? 1),
-      xSumStride: u32(sums === undefined ? 0 : x.strides.at(-2)! / width),
+      // Of a single one the stride may be anything.
+      xSumStride: u32(sums === undefined || sums === 1 ? 0 : x.strides.at(-2)! / width),
       span: u32(span),
       ...params,
       ...Object.fromEntries(
@@ -84,11 +86,11 @@ export function columnWalk(
 }
 
 /**
- * Sums over all rows of `x`, `[..., columns]` with contiguous columns, or `[..., sums, columns]` for several side by side.
+ * Sums over all rows of `x`, over a divisor: `[..., columns]` with contiguous columns, or `[..., sums, columns]` for several side by side.
  * Operands: x, result: `[columns]` or `[groups, columns]`, or `[groups, sums, columns]`, columns contiguous; what groups
  * give is to be added up again (see `columnSumGroups`).
  */
-export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTraits): Launch {
+export function launchColumnSum(divisor: number, x: Operand, result: Operand, traits: AdapterTraits): Launch {
   const kernel = 'column_sum';
   const { shape, strides } = result;
   const several = shape.length === 3;
@@ -103,7 +105,8 @@ export function launchColumnSum(x: Operand, result: Operand, traits: AdapterTrai
     params: {
       ...walk.params,
       resultGroupStride: u32(cut.groups > 1 ? strides[0]! / width : 0),
-      resultSumStride: u32(several ? strides[1]! / width : 0),
+      resultSumStride: u32(several && shape[1]! > 1 ? strides[1]! / width : 0),
+      divisor: f32(divisor),
     },
     workgroups: walk.workgroups,
   };

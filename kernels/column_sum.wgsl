@@ -1,4 +1,5 @@
-// result[group, sum, column] = sum of x[row, sum, column] over the rows of the group (one group: over all rows).
+// result[group, sum, column] = sum of x[row, sum, column] over the rows of the group (one group: over all rows), over the
+// divisor.
 #include "column_walk.wgsl"
 
 @group(0) @binding(1) var<storage, read> x_values: array<$X>;
@@ -30,7 +31,7 @@ fn main(
     let sums = column_terms(here);
 #for c in 0..COLUMNS
     if (here.column + ${c * WORKGROUP}u < params.columns) {
-      result[result_at + here.column + ${c * WORKGROUP}u] = $RESULT(sums[$c]);
+      result[result_at + here.column + ${c * WORKGROUP}u] = $RESULT(sums[$c] / params.divisor);
     }
 #end
   }

@@ -447,6 +447,23 @@ describe('row kernels', () => {
     }
   });
 
+  test('means of halves whose sum is none, and of what lies last already', async () => {
+    for (const shape of [
+      [2, 5000, 40],
+      [5000, 40],
+      [2, 5000, 3],
+    ]) {
+      const halves = cast(values(new Array<number>(sizeOf(shape)).fill(20), shape), 'f16');
+      expect(new Set(await mean(halves, [-2]).read())).toEqual(new Set([20]));
+    }
+    const x = values([...new Random(5).floats(2 * 40 * 7)], [2, 40, 7]);
+    const { dispatches } = device().counts;
+    const sums = sum(x.transpose(1, 2), [1]);
+    expect(device().counts.dispatches - dispatches).toBe(1);
+    expectClose(await sums.read(), await sum(x, [2]).read());
+    expect(() => sum(ids([1, 2, 3, 4], [2, 2]), [0])).toThrow(/^sum: needs floats, got u32\[2,2\]/);
+  });
+
   test('argmax takes the first of equals, into a column of ids where asked', async () => {
     const x = values([1, 3, 3, 0, -Infinity, -Infinity, 2, 2], [4, 2]);
     expect(await read(argmax(x))).toEqual([1, 0, 0, 0]);

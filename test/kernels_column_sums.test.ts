@@ -35,7 +35,7 @@ function columnSum(x: Tensor, traits: AdapterTraits, dtype: 'f32' | 'f16' = 'f32
   const columns = x.shape.at(-1)!;
   const groups = columnSumGroups(x.size / columns, columns, traits);
   const result = poisoned(device(), groups > 1 ? [groups, columns] : [columns], groups > 1 ? 'f32' : dtype);
-  launch(([from, to]) => launchColumnSum(from!, to!, traits), [x, result]);
+  launch(([from, to]) => launchColumnSum(1, from!, to!, traits), [x, result]);
   return groups > 1 ? columnSum(result, traits, dtype) : result;
 }
 
@@ -81,16 +81,34 @@ describe.each(forms)('column sums %s', (_, own) => {
     });
     expectClose(await columnSum(x, traits()).read(), expected);
     const result = poisoned(device(), [9]);
-    launch(([from, to]) => launchColumnSum(from!, to!, traits()), [x, result.slice(0, 1, 8)]);
+    launch(([from, to]) => launchColumnSum(1, from!, to!, traits()), [x, result.slice(0, 1, 8)]);
     expectClose(await result.read(), [NaN, ...expected, NaN]);
     expect(() => columnSum(x.transpose(), traits())).toThrow(
       /^column_sum: the last dimension must be contiguous, its stride is 700/,
     );
   });
 
+  test('of several side by side, in groups', async () => {
+    const [sums, rows, columns] = [3, 70, 36];
+    const data = new Random(6).floats(sums * rows * columns);
+    const x = values(data, [sums, rows, columns]).transpose(0, 1);
+    const result = poisoned(device(), [4, sums, columns]);
+    launch(([from, to]) => launchColumnSum(2, from!, to!, traits()), [x, result]);
+    const expected = new Float64Array(4 * sums * columns);
+    data.forEach((value, i) => {
+      const [sum, row, column] = [
+        Math.floor(i / columns / rows),
+        Math.floor(i / columns) % rows,
+        i % columns,
+      ];
+      expected[((row % 4) * sums + sum) * columns + column]! += value / 2;
+    });
+    expectClose(await result.read(), expected);
+  });
+
   test('groups may be more than rows', async () => {
     const result = poisoned(device(), [4, 2]);
-    launch(([from, to]) => launchColumnSum(from!, to!, traits()), [values([1, 2, 3, 4], [2, 2]), result]);
+    launch(([from, to]) => launchColumnSum(1, from!, to!, traits()), [values([1, 2, 3, 4], [2, 2]), result]);
     expect([...(await result.read())]).toEqual([1, 2, 3, 4, 0, 0, 0, 0]);
   });
 

@@ -138,17 +138,18 @@ describe('a training step', () => {
     let compared = 0;
     collected.forEach(([name], i) => {
       const error = relative(norm(gradients[i]!), step.grad_norms![name]!);
-      if (error >= normTolerance) throw new Error(`${name}: the gradient's norm is off by ${error}`);
+      if (!(error < normTolerance)) throw new Error(`${name}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
       const stored = storedValues(tensors, prefix, 'grad', name);
       if (!stored) return;
       const found = Float32Array.from(stored.places, (place) => gradients[i]![place]!);
       const difference = furthest(found, stored.expected);
-      if (difference >= 1e-3) throw new Error(`${name}: the gradient is off by ${difference}`);
+      if (!(difference < 1e-3)) throw new Error(`${name}: the gradient is off by ${difference}`);
       worst.value = Math.max(worst.value, difference);
       compared++;
     });
     expect(compared).toBe(storedCount(tensors, prefix, 'grad'));
+    expect(compared).toBeGreaterThan(0);
     const digits = (error: number): string => error.toExponential(1);
     lines.push(
       `${given.name}: loss ${digits(relative(loss!, step.loss))}, gradient norms ${digits(worst.norm)}, values ${digits(worst.value)}`,
@@ -273,11 +274,11 @@ describe('a training step of PARSeq', () => {
     for (const [key, tensor] of parameters) {
       const gradient = await tensor.gradient!.read();
       const error = relative(norm(gradient), norms[key]!);
-      if (error >= normTolerance) throw new Error(`${key}: the gradient's norm is off by ${error}`);
+      if (!(error < normTolerance)) throw new Error(`${key}: the gradient's norm is off by ${error}`);
       worst.norm = Math.max(worst.norm, error);
       if (!stored.names.includes(`${name}_grad.${key}`)) continue;
       const difference = furthest(gradient, stored.floats(`${name}_grad.${key}`));
-      if (difference >= 1e-3) throw new Error(`${key}: the gradient is off by ${difference}`);
+      if (!(difference < 1e-3)) throw new Error(`${key}: the gradient is off by ${difference}`);
       worst.value = Math.max(worst.value, difference);
     }
     lines.push(

@@ -212,7 +212,7 @@ describe('every kernel', () => {
       );
       const sums = { weight: operand('f32', 2, 4), bias: operand('f32', 2, 4) };
       yield launchLayerNormWeightGradient({ x, gradient, statistics }, sums, traits);
-      yield launchColumnSum(x, operand(b, 4), traits);
+      yield launchColumnSum(1, x, operand(b, 4), traits);
       const problem = { logits: x, targets: operand('u32', 3), ignoredTarget: 4 };
       yield launchCrossEntropy(problem, operand('f32', 3), traits);
       yield launchCrossEntropyGradient(problem, operand('f32', 3), result, traits);

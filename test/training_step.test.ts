@@ -130,7 +130,7 @@ describe.each(['clip20', 'tight_nofreeze'] as const)('%s', (name) => {
         const start = before.get(key)![at]!;
         const difference = Math.abs(values[at]! - start - stored.expected[i]!);
         worst = Math.max(worst, difference);
-        if (difference > 3e-6 + 1e-4 * Math.abs(start))
+        if (!(difference <= 3e-6 + 1e-4 * Math.abs(start)))
           throw new Error(`${key}[${at}]: off by ${difference}`);
       });
     }

@@ -112,7 +112,7 @@ export function columnSums(device: Device, x: Tensor, result: Tensor): () => voi
   return () => {
     for (const [i, to] of chain.slice(1).entries()) {
       launch(device, { from: chain[i]!, to }, ['from', 'to'], ({ from, to: sums }) =>
-        launchColumnSum(from, sums, device.traits),
+        launchColumnSum(1, from, sums, device.traits),
       );
     }
   };

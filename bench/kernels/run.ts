@@ -1,7 +1,7 @@
 /** The benchmark of the kernels: every piece of work, every type and variant, in turns with whoever else does the work. */
 import { type Device, DeviceLostError, fill, measurePeakFlops } from '../../engine/index.js';
 import { median } from '../report/middle.js';
-import { processIdle } from '../report/process_idle.js';
+import { betweenSamples, processIdle, warmMs } from '../report/process_idle.js';
 import { asDrawn, largestError } from './accuracy.js';
 import { operandBytes, workCost } from './cost.js';
 import { prepareOwnWork } from './own.js';
@@ -64,8 +64,6 @@ const sampleMs = { software: 15, gpu: 5 };
 const mostTimes = 4096;
 /** So many samples are taken, unless some have taken so many milliseconds. */
 const [mostSamples, fewSamples, enoughMs] = [11, 3, 1000];
-/** Beside others, how long the process must have been idle before a sample. */
-const quietMs = 10;
 
 /** Measures what the device reaches at most, and how to take times on it. */
 export class KernelBench {
@@ -88,8 +86,16 @@ export class KernelBench {
     return this.stopwatch.clock;
   }
 
-  /** Does one piece of work in every way, in turns, so that a noisy machine troubles all alike. */
-  async row(used: UsedWork, dtype: NumberType, peers: readonly Runner[] = []): Promise<KernelRow> {
+  /**
+   * Does one piece of work in every way, in turns, so that a noisy machine troubles all alike.
+   * @throws the signal's reason where that is given
+   */
+  async row(
+    used: UsedWork,
+    dtype: NumberType,
+    peers: readonly Runner[] = [],
+    signal?: AbortSignal,
+  ): Promise<KernelRow> {
     const { work } = used;
     const cost = workCost(work, dtype);
     const unable: { runner: string; reason: string }[] = [];
@@ -118,7 +124,7 @@ export class KernelBench {
         for (const peer of peers) {
           await unless(peer.name, () => addPeer(entrants, peer, work, dtype, values, samples));
         }
-        return await this.timeInTurns(entrants, cost, unless);
+        return await this.timeInTurns(entrants, cost, unless, signal);
       } finally {
         for (const { dispose } of entrants) await dispose?.();
       }
@@ -181,8 +187,9 @@ export class KernelBench {
   private async timesFor({ timeMs, mostTimes: most }: Entrant): Promise<number> {
     const wantedMs = sampleMs[this.device.traits.software ? 'software' : 'gpu'];
     for (let times = 1; ; times = Math.min(most, 2 * times)) {
-      // Twice, since a machine that pauses would be taken for long work.
-      const tookMs = times * Math.min(await timeMs(times), await timeMs(times));
+      let tookMs = times * (await timeMs(times));
+      // Again, since a machine that pauses would be taken for long work.
+      if (tookMs >= wantedMs && tookMs < warmMs) tookMs = Math.min(tookMs, times * (await timeMs(times)));
       if (tookMs >= wantedMs || times >= most) return times;
     }
   }
@@ -191,6 +198,7 @@ export class KernelBench {
     entrants: readonly Entrant[],
     cost: { readonly flops: number; readonly bytes: number },
     unless: (runner: string, work: () => Promise<void>) => Promise<void>,
+    signal: AbortSignal | undefined,
   ): Promise<KernelTimes[]> {
     const plans: { entrant: Entrant; times: number; taken: number[]; host: number[] }[] = [];
     for (const entrant of entrants) {
@@ -205,12 +213,12 @@ export class KernelBench {
         const spentMs = times * taken.reduce((sum, ms) => sum + ms, 0);
         if (taken.length >= fewSamples && spentMs >= enoughMs) continue;
         const before = taken.length;
+        signal?.throwIfAborted();
+        // Alone, one of our variants follows the other.
+        if (peers) await processIdle({ ...betweenSamples, signal });
         await unless(entrant.runner, async () => {
-          if (peers) {
-            // Threads of whoever was before go on looking for work, and a processor that was idle is slow at first.
-            await processIdle(quietMs);
-            await entrant.timeMs(times);
-          }
+          // A processor that was idle, or did another's work, is slow at first.
+          if (peers && times * (taken.at(-1) ?? 0) < warmMs) await entrant.timeMs(times);
           const ms = await entrant.timeMs(times);
           host.push(entrant.clock === 'host' ? ms : await entrant.hostMs(times));
           taken.push(ms);

@@ -5,7 +5,7 @@ import { type HostParameter, onnxEncoder } from '../peers/onnx_encoder.js';
 import type { Peer, PreparedWork } from '../peers/peer.js';
 import { PeerUnable } from '../peers/peer_unable.js';
 import { median } from '../report/middle.js';
-import { processIdle } from '../report/process_idle.js';
+import { betweenSamples, processIdle, warmMs } from '../report/process_idle.js';
 import { renderedWords } from './rendered_words.js';
 
 /** Milliseconds of a batch of images on the device to features on it, medians. */
@@ -31,16 +31,18 @@ export interface UnableEncoderPeer {
 }
 
 const [mostRounds, fewRounds, longMs] = [7, 3, 5000];
-/** How long the process must have been idle before anybody computes: threads go on looking for work for a while. */
-const quietMs = 20;
 const prefix = 'clip_model.visual.';
 
-/** @param model in f32 */
+/**
+ * @param model in f32
+ * @throws the signal's reason where that is given
+ */
 export async function compareEncoder(
   device: Device,
   model: Clip4StrModel,
   peers: readonly Peer[],
   batchSize: number,
+  signal?: AbortSignal,
 ): Promise<EncoderComparison> {
   const { image } = model.configuration;
   const { pixels } = await renderedWords(batchSize, model.configuration);
@@ -59,7 +61,8 @@ export async function compareEncoder(
     const times = new Map(works.map((work) => [work, [] as number[]]));
     for (let rounds = mostRounds, round = 0; round < rounds; round++) {
       for (const [work, taken] of times) {
-        await processIdle(quietMs);
+        await processIdle({ ...betweenSamples, signal });
+        if ((taken.at(-1) ?? 0) < warmMs) await work.run(1);
         const start = performance.now();
         await work.run(1);
         taken.push(performance.now() - start);

@@ -1,4 +1,4 @@
-/** What runs of `bench --model` and `bench --training` found, as it is printed and stored. */
+/** What runs of `bench --model` and `bench --training` found, as it is printed and stored; what PyTorch did is beside it. */
 import type { Runner } from '../kernels/runner.js';
 import type { Machine } from '../report/machine.js';
 import type { EncoderComparison } from './encoder_comparison.js';

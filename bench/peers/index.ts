@@ -1,7 +1,6 @@
 /** Other runtimes that do the same work on the same adapter, where they are installed. */
 import type { AdapterOptions } from '../../engine/adapters.js';
 import { openJax } from './jax.js';
-import { processIdle } from '../report/process_idle.js';
 import { type PeerAdapter, peerAdapter, withNavigatorGpu } from './navigator_gpu.js';
 import { openOnnxCpu } from './onnx_cpu.js';
 import { openOnnxWeb } from './onnx_web.js';
@@ -57,9 +56,6 @@ export interface OpenedPeers {
   readonly missing: MissingPeer[];
 }
 
-/** How long nothing must have been compiled in the background before anything is timed. */
-const quietMs = 200;
-
 /**
  * Opens the peers that are installed in a folder, all on one adapter.
  * @param folder as {@link installPeers} fills it
@@ -83,6 +79,5 @@ export async function openPeers(
       opened.missing.push({ name, reason: reasonOf(error) });
     }
   }
-  if (opened.peers.length > 0) await processIdle(quietMs);
   return opened;
 }

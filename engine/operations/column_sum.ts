@@ -1,11 +1,14 @@
 import { columnSumGroups, launchColumnSum } from '../../kernels/index.js';
 import { type Tensor, allocate } from '../tensor.js';
-import { contiguous } from './elementwise.js';
+import { contiguous, scale } from './elementwise.js';
 import { type Operation, bytesOf, dispatch, run } from './operation.js';
 import { fittingEntries, rowParts } from './windows.js';
 
-/** Sum over the first dimension: `[rows, columns]` as `[columns]`, or `[rows, sums, columns]` as `[sums, columns]`, in the given tensor. */
-export function columnSum(x: Tensor, result: Tensor): Tensor {
+/**
+ * Sum over the first dimension: `[rows, columns]` as `[columns]`, or `[rows, sums, columns]` as `[sums, columns]`, over the divisor,
+ * in the given tensor.
+ */
+export function columnSum(x: Tensor, result: Tensor, divisor = 1): Tensor {
   const { device } = x;
   const columns = x.shape.at(-1)!;
   return device.scope(() => {
@@ -21,19 +24,24 @@ export function columnSum(x: Tensor, result: Tensor): Tensor {
     let first = 0;
     for (const { part, groups } of parts) {
       const into = partial?.slice(0, first, (first += groups)) ?? result.reshape([1, ...result.shape]);
-      dispatch('columnSum', device, [part, into], ([from, to]) => launchColumnSum(from!, to!, device.traits));
+      dispatch('columnSum', device, [part, into], ([from, to]) =>
+        launchColumnSum(partial ? 1 : divisor, from!, to!, device.traits),
+      );
     }
-    return partial ? columnSum(partial, result) : result;
+    return partial ? columnSum(partial, result, divisor) : result;
   });
 }
 
-const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
+const columnSumRow: Operation<{ x: Tensor }, { divisor: number }> = {
   name: 'sum',
   output: ({ x }) => ({ dtype: x.dtype, shape: x.shape.slice(1) }),
-  forward: ({ x }, output) => void columnSum(x, output),
+  forward: ({ x }, output, { divisor }) => void columnSum(x, output, divisor),
   backward: {
     saves: () => [],
-    gradients: ({ gradient, target }) => ({ x: gradient.expand(target('x').shape) }),
+    gradients({ gradient, attributes: { divisor }, target }) {
+      const share = divisor === 1 ? gradient : scale(gradient, 1 / divisor);
+      return { x: share.expand(target('x').shape) };
+    },
   },
   cost: ({ x }, output) => ({ flops: x.size, bytes: bytesOf([x, output]) }),
   splits({ x }, { shape }) {
@@ -44,6 +52,7 @@ const columnSumRow: Operation<{ x: Tensor }, Record<never, never>> = {
 };
 
 /** The sum over the first dimension, as {@link columnSum}, into `into` where given. */
-export const sumRows = (x: Tensor, into?: Tensor): Tensor => run(columnSumRow, { x }, {}, into);
+export const sumRows = (x: Tensor, { divisor = 1, into }: { divisor?: number; into?: Tensor } = {}): Tensor =>
+  run(columnSumRow, { x }, { divisor }, into);
 
 export const columnOperations = [columnSumRow] as const;

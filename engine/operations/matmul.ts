@@ -216,7 +216,7 @@ const activations = { quick_gelu: quickGelu, gelu } as const;
 function biasGradient(gradient: Tensor, dtype: Dtype): Tensor {
   const columns = gradient.shape.at(-1)!;
   const total = allocate(gradient.device, dtype, [columns], 'matmul');
-  return sumRows(contiguous(gradient).reshape([-1, columns]), total);
+  return sumRows(contiguous(gradient).reshape([-1, columns]), { into: total });
 }
 
 /** `leftᵀ gradient`, summed over batch dimensions that the right operand has not, in the memory order of the right operand. */

@@ -176,6 +176,7 @@ function reduceAxes(
   keepDimensions: boolean,
 ): Tensor {
   needTensors(name, { x });
+  needFloats(name, [x]);
   return x.device.scope(() => {
     const reduced = [...new Set(axes.map((axis) => resolveAxis(axis, x.rank, name)))].sort((a, b) => a - b);
     if (reduced.length === 0) throw new ShapeError(`${name}: no axis given for ${describe(x)}`);
@@ -205,15 +206,15 @@ function reduceTo(
     number,
   ];
   const neighbours = last - first === reduced.length - 1;
-  if (name !== 'max' && neighbours && columns >= (sums === 1 ? 2 : fewestColumns)) {
+  const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
+  const permuted = x.permute([...kept, ...reduced]);
+  const enough = columns >= (sums === 1 ? 2 : fewestColumns);
+  if (name !== 'max' && neighbours && enough && !permuted.contiguous) {
     // Down the columns that lie behind, with no copy that would put what is added up last.
     const rows = contiguous(x).reshape([sums, length, columns]);
-    const total = sumRows(rows.transpose(0, 1)).reshape(shape);
-    return divisor === 1 ? total : scale(total, 1 / divisor);
+    return sumRows(rows.transpose(0, 1), { divisor }).reshape(shape);
   }
-  const kept = x.shape.map((_, d) => d).filter((d) => !reduced.includes(d));
-  const rows = contiguous(x.permute([...kept, ...reduced])).reshape([...shape, length]);
-  return run(reduceRow, { x: rows }, { name, divisor });
+  return run(reduceRow, { x: contiguous(permuted).reshape([...shape, length]) }, { name, divisor });
 }
 
 /** Sum over axes, which disappear unless `keepDimensions`. */

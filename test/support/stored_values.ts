@@ -30,7 +30,10 @@ export function storedValues(
   const places = tensors
     .integers(`${prefix}token_embedding_rows`)
     .flatMap((row) => Array.from({ length: width }, (_, column) => row * width + column));
-  return { expected: tensors.floats(some), places };
+  const expected = tensors.floats(some);
+  if (places.length !== expected.length)
+    throw new Error(`${some}: ${expected.length} values for ${places.length} places.`);
+  return { expected, places };
 }
 
 /** For how many parameters a fixture holds values. */
