@@ -1,8 +1,9 @@
 /** The page of measurements and the tables of the README: they are what is stored, and nothing else. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { KernelReport } from '../bench/kernels/report.js';
-import { groupTable, rowTable } from '../bench/measurements/kernel_tables.js';
+import { closeText, groupTable, rowTable } from '../bench/measurements/kernel_tables.js';
 import { markdownTable, source } from '../bench/measurements/markdown.js';
 import { cliffs } from '../bench/measurements/model_tables.js';
 import { measurementsPage } from '../bench/measurements/page.js';
@@ -11,7 +12,7 @@ import { readStored } from '../bench/measurements/stored.js';
 
 const root = new URL('../../', import.meta.url);
 const text = (path: string): string => readFileSync(new URL(path, root), 'utf8');
-const stored = readStored(new URL('bench/results', root).pathname);
+const stored = readStored(fileURLToPath(new URL('bench/results', root)));
 
 describe('what is written down is what was measured:', () => {
   test('docs/measurements.md', () => {
@@ -24,17 +25,21 @@ describe('what is written down is what was measured:', () => {
   });
 });
 
-test('a README without a place for tables is refused', () => {
-  expect(() => withTables('# Title', '')).toThrow(/^README.md: expected "<!-- made by .*once each\.$/);
-  const { length } = text('README.md');
-  expect(() =>
-    withTables(
-      text('README.md')
-        .slice(0, length / 2)
-        .repeat(2),
-      '',
-    ),
-  ).toThrow(/once each/);
+test('a README without one place for tables is refused', () => {
+  const [start, end] = [
+    '<!-- made by node dist/bench/measurements/write.js -->',
+    '<!-- end of what is made -->',
+  ];
+  expect(withTables(`a ${start} old ${end} b`, 'new')).toBe(`a ${start}\n\nnew\n\n${end} b`);
+  for (const readme of [
+    '# Title',
+    start,
+    `${start} ${end} ${end}`,
+    `${start} ${start} ${end}`,
+    `${end} ${start}`,
+  ]) {
+    expect(() => withTables(readme, '')).toThrow(/^README.md: expected "<!-- made by .*once each\.$/);
+  }
 });
 
 test('tables of Markdown', () => {
@@ -50,10 +55,11 @@ test('tables of Markdown', () => {
   );
 });
 
-/** A row of so many milliseconds by us, and by peers with their errors. */
+type Times = readonly [ms: number, error: number];
+
+/** Rows of softmax: so many milliseconds by us, and by peers with their errors. */
 function reportOf(
-  own: number,
-  peers: Readonly<Record<string, readonly [ms: number, error: number]>>,
+  ...rows: readonly (readonly [own: number, peers: Readonly<Record<string, Times>>])[]
 ): KernelReport {
   const times = (runner: string, variant: string, ms: number, error: number) => ({
     ...{
@@ -72,7 +78,7 @@ function reportOf(
     kind: 'kernels',
     date: '2026-01-02',
     machine: stored.readingTiny.machine,
-    peers: Object.keys(peers).map((name) => ({
+    peers: ['a', 'b', 'c'].map((name) => ({
       name,
       version: '1',
       computesOn: name === 'c' ? 'cpu' : 'webgpu',
@@ -80,32 +86,57 @@ function reportOf(
     missing: [],
     clock: 'host',
     peaks: { flopsPerSecond: 1, bytesPerSecond: 1 },
-    rows: [
-      {
-        ...{
-          work: { kernel: 'softmax', rows: 2, width: 3 },
-          stage: 'training',
-          purpose: 'one',
-          occurrences: 4,
-        },
-        ...{ model: 'tiny', batch: 8, dtype: 'f32', flops: 0, bytes: 1, unable: [] },
-        choice: { key: 'softmax', expected: 'usual' },
-        times: [
-          times('clip4str-engine', 'tuned', own / 2, 0),
-          times('clip4str-engine', 'usual', own, 0),
-          ...Object.entries(peers).map(([name, [ms, error]]) => times(name, '1', ms, error)),
-        ],
+    rows: rows.map(([own, peers], row) => ({
+      ...{
+        work: { kernel: 'softmax', rows: row + 2, width: 3 },
+        stage: 'training',
+        purpose: 'one',
+        occurrences: 4,
       },
-    ],
+      ...{ model: 'tiny', batch: 8, dtype: 'f32', flops: 0, bytes: 1 },
+      unable: [{ runner: 'b', reason: 'no softmax' }],
+      choice: { key: 'softmax', expected: 'usual' },
+      times: [
+        times('clip4str-engine', 'tuned', own / 2, 0),
+        times('clip4str-engine', 'usual', own, 0),
+        ...Object.entries(peers).map(([name, [ms, error]]) => times(name, '1; x + 0', ms, error)),
+      ],
+    })),
   };
 }
 
-test('ratios are to the variant that is taken untuned, and to right results alone', () => {
-  const report = reportOf(2, { a: [3, 0.05], b: [8, 0], c: [1, 0] });
-  expect(rowTable(report)).toContain(
-    '| one | softmax 2x3 | 4 | 2.00 |  | 50 % | 0 | 1.50x (off by 5 %) | 4.00x | 0.500x |',
+describe('ratios', () => {
+  const report = reportOf(
+    [2, { a: [3, 0.05], b: [8, 0], c: [1, 0] }],
+    [2, { a: [2.5, 0] }],
+    [1, { a: [9, 0], b: [3, 0] }],
+    [4, {}],
   );
-  expect(groupTable(report).split('\n').at(-1)).toBe('| softmax | 1 | 100.0 % | 4.00x | 4.00x | 4.00x |');
+
+  test('are to the variant that is taken untuned, with what was done otherwise', () => {
+    expect(rowTable(report).split('\n').slice(2, 4)).toEqual([
+      '| one | softmax 2x3 | 4 | 2.00 |  | 50 % | 0 | 1.50x (off by 5 %; x + 0) | 4.00x (x + 0) | 0.500x (x + 0) |',
+      '| one | softmax 3x3 | 4 | 2.00 |  | 50 % | 0 | 1.25x (x + 0) | no softmax |  |',
+    ]);
+  });
+
+  test('of a kind are the least, middle and largest of right results, weighted by nothing', () => {
+    const uses = report.rows.map((row, i) => ({ ...row, occurrences: i + 1 }));
+    const other = { ...uses[0]!, work: { kernel: 'softmax', rows: 99, width: 3 } } as const;
+    expect(
+      groupTable(report, [...uses, other])
+        .split('\n')
+        .at(-1),
+    ).toBe('| softmax | 4 | 100.0 % | 1.25x | 3.00x | 4.00x |');
+    expect(
+      groupTable(reportOf([2, {}]), uses)
+        .split('\n')
+        .at(-1),
+    ).toBe('| softmax | 1 | 100.0 % |  |  |  |');
+    expect(closeText(report, uses, 'it')).toBe(
+      'Less than 1.5 times as fast as the fastest peer in it: softmax (1 of 3 rows); these kinds take 100.0 % of its time.',
+    );
+  });
 });
 
 test('sizes where speed falls are told', () => {

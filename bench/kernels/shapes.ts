@@ -56,6 +56,24 @@ export function modelWork(model: ModelName, batch: number): UsedWork[] {
   return uses.map((use) => ({ ...use, model, batch }));
 }
 
+/** All that a training step does, what reading does as well among it. */
+export function trainingStepWork(model: (typeof models)[number], batch: number): UsedWork[] {
+  const { sizes, recipe } = presetOf(model);
+  // Of products with activations the two are apart.
+  const images = imageEncoderUses(sizes, batch).filter(
+    ({ work }) => work.kernel !== 'matmul' || work.activation === 'none',
+  );
+  return [...images, ...trainingUses(sizes, batch, recipe)].map((use) => ({ ...use, model, batch }));
+}
+
+/** All that a reading of texts does that fill all positions. */
+export function readingStepWork(model: (typeof models)[number], batch: number): UsedWork[] {
+  const stages: readonly Use['stage'][] = ['encoding', 'decoding', 'refining'];
+  return modelWork(model, batch).filter(
+    ({ stage, purpose }) => stages.includes(stage) && !/--(attention|clip-refine)/.test(purpose),
+  );
+}
+
 function presetOf(model: (typeof models)[number]): { sizes: Clip4StrConfiguration; recipe: TrainingRecipe } {
   // Presets of these names are of CLIP4STR.
   const run = presetConfiguration(model) as Vl4StrConfiguration;

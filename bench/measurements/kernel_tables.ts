@@ -1,10 +1,10 @@
 /** Tables of kernels beside those of others, with the variants that the engine takes without `--tune`. */
 import { shapeOf } from '../kernels/plan.js';
+import type { UsedWork } from '../kernels/shapes.js';
 import { type KernelReport, bestPeer, isRight, ratioOf, webgpuPeers } from '../kernels/report.js';
 import { type KernelRow, type KernelTimes, ownName } from '../kernels/run.js';
 import { shareOfPeak } from '../kernels/table.js';
-import { roleOf } from '../kernels/work.js';
-import { median } from '../report/middle.js';
+import { type Work, roleOf } from '../kernels/work.js';
 import { digits, markdownTable } from './markdown.js';
 
 /** The variant that is taken where nothing was tuned. */
@@ -13,15 +13,22 @@ function ownTimes({ times, choice }: KernelRow): KernelTimes | undefined {
   return own.find(({ variant }) => variant === choice?.expected) ?? own[0];
 }
 
-/** What others took over what ours took; where their results are wrong, by how much. */
+/** What others took over what ours took, by the host's clock; what they did otherwise, or that their results are wrong. */
 function peerCells({ peers }: KernelReport, row: KernelRow): string[] {
   const own = ownTimes(row);
   return peers.map(({ name }) => {
     const times = row.times.find(({ runner }) => runner === name);
-    if (!own || !times) return '';
-    const ratio = `${digits(ratioOf(times, own))}x`;
-    return isRight(times, row.dtype) ? ratio : `${ratio} (off by ${(100 * times.error).toPrecision(1)} %)`;
+    if (!own || !times) return row.unable.find(({ runner }) => runner === name)?.reason ?? '';
+    const notes = [
+      ...(isRight(times, row.dtype) ? [] : [errorText(times.error)]),
+      ...times.variant.split('; ').slice(1),
+    ];
+    return `${digits(ratioOf(times, own))}x${notes.length > 0 ? ` (${notes.join('; ')})` : ''}`;
   });
+}
+
+function errorText(error: number): string {
+  return error < 1 ? `off by ${Number((100 * error).toPrecision(1))} %` : 'wrong';
 }
 
 /** Every row, a line each. */
@@ -71,7 +78,7 @@ const groupNames: Readonly<Partial<Record<string, string>>> = {
   quick_gelu_gradient: 'activations, gradients',
   cross_entropy: 'loss',
   cross_entropy_gradient: 'loss, gradient',
-  column_sum: 'sums down columns (gradients of biases and of what is shared)',
+  column_sum: 'sums down columns',
   embedding: 'embeddings',
   embedding_gradient: 'embeddings, gradient',
   argmax: 'choice of characters',
@@ -83,38 +90,68 @@ const groupNames: Readonly<Partial<Record<string, string>>> = {
   adamw: 'optimizers and averages',
 };
 
-function groupOf({ work, purpose }: KernelRow): string {
+function groupOf({ work, purpose }: UsedWork): string {
   if (work.kernel !== 'matmul') return groupNames[work.kernel] ?? work.kernel.replaceAll('_', ' ');
   if (roleOf(work) === 'of an optimizer') return 'matrix products of Muon';
   return /gradient/.test(purpose) ? 'matrix products, gradients' : 'matrix products';
 }
 
-/**
- * By groups of like work, those first that a step spends most time in: rows, share of the time of all rows, and the least,
- * middle and largest of how many times as long the fastest peer on WebGPU takes whose results are right.
- */
-export function groupTable(report: KernelReport): string {
+/** A kind of work: the milliseconds that all of it takes, and the ratios of its rows. */
+interface Group {
+  readonly name: string;
+  readonly ms: number;
+  readonly rows: number;
+  /** Of the fastest peer on WebGPU whose results are right, in ascending order. */
+  readonly ratios: readonly number[];
+}
+
+/** The kinds of work of a reading or a step, those first that take most time. */
+function groupsOf(report: KernelReport, uses: readonly UsedWork[]): Group[] {
   const names = webgpuPeers(report);
-  const groups = new Map<string, { ms: number; ratios: number[] }>();
-  for (const row of report.rows) {
-    const own = ownTimes(row);
-    if (!own) continue;
-    const group = groups.get(groupOf(row)) ?? { ms: 0, ratios: [] };
-    groups.set(groupOf(row), group);
-    group.ms += row.occurrences * own.medianMs;
-    const peer = bestPeer(row, names);
-    if (peer) group.ratios.push(ratioOf(peer, own));
+  const keyOf = (work: Work): string =>
+    JSON.stringify(
+      Object.entries(work)
+        .filter(([, value]) => value !== undefined)
+        .sort(),
+    );
+  const measured = new Map(report.rows.map((row) => [keyOf(row.work), row]));
+  const groups = new Map<string, { ms: number; rows: Set<KernelRow> }>();
+  for (const use of uses) {
+    const row = measured.get(keyOf(use.work));
+    const own = row && ownTimes(row);
+    if (!row || !own) continue;
+    const name = groupOf(use);
+    const group = groups.get(name) ?? { ms: 0, rows: new Set() };
+    groups.set(name, group);
+    group.ms += use.occurrences * own.medianMs;
+    group.rows.add(row);
   }
-  const all = [...groups.values()].reduce((sum, { ms }) => sum + ms, 0);
-  const compared = [...groups].filter(([, { ratios }]) => ratios.length > 0);
-  const rows = compared
-    .toSorted(([, a], [, b]) => b.ms - a.ms)
-    .map(([name, { ms, ratios }]) => [
+  const ratioTo = (row: KernelRow): number[] => {
+    const peer = bestPeer(row, names);
+    return peer ? [ratioOf(peer, ownTimes(row)!)] : [];
+  };
+  return [...groups]
+    .map(([name, { ms, rows }]) => ({
       name,
-      String(ratios.length),
-      `${((100 * ms) / all).toFixed(1)} %`,
-      ...[Math.min(...ratios), median(ratios), Math.max(...ratios)].map((ratio) => `${digits(ratio)}x`),
-    ]);
+      ms,
+      rows: rows.size,
+      ratios: [...rows].flatMap(ratioTo).sort((a, b) => a - b),
+    }))
+    .sort((a, b) => b.ms - a.ms);
+}
+
+/** The kinds of work of a reading or a step: their share of its time, and the ratios to the fastest peers. */
+export function groupTable(report: KernelReport, uses: readonly UsedWork[]): string {
+  const groups = groupsOf(report, uses);
+  const all = groups.reduce((sum, { ms }) => sum + ms, 0);
+  const rows = groups.map(({ name, ms, rows: count, ratios }) => [
+    name,
+    String(count),
+    `${((100 * ms) / all).toFixed(1)} %`,
+    ...(ratios.length === 0
+      ? ['', '', '']
+      : [ratios[0]!, ratios[(ratios.length - 1) >> 1]!, ratios.at(-1)!].map((ratio) => `${digits(ratio)}x`)),
+  ]);
   return markdownTable(['work', 'rows', 'of the time', 'least', 'middle', 'most'], rows);
 }
 
@@ -126,18 +163,61 @@ export function rowsOf(report: KernelReport, what: 'reading' | 'training'): Kern
   };
 }
 
+/** Below this ratio the fastest peer is close. */
+const close = 1.5;
+
+/** The kinds of work in which some row is close to a peer, and their share of the time. */
+export function closeText(report: KernelReport, uses: readonly UsedWork[], what: string): string {
+  const groups = groupsOf(report, uses);
+  const near = groups.filter(({ ratios }) => ratios.some((ratio) => ratio < close));
+  if (near.length === 0) return `Nothing in ${what} is less than ${close} times as fast as the fastest peer.`;
+  const [part, all] = [near, groups].map((own) => own.reduce((sum, { ms }) => sum + ms, 0)) as [
+    number,
+    number,
+  ];
+  const names = near.map(({ name, ratios }) => {
+    const count = ratios.filter((ratio) => ratio < close).length;
+    return `${name} (${count} of ${ratios.length} rows)`;
+  });
+  return (
+    `Less than ${close} times as fast as the fastest peer in ${what}: ${names.join(', ')}; these kinds take ` +
+    `${((100 * part) / all).toFixed(1)} % of its time.`
+  );
+}
+
 /** What {@link groupTable} shows. */
 export const groupsText =
-  'How many times as long the fastest peer on WebGPU takes whose results are right, by medians: the least, middle and largest of the rows of a kind; kinds in ' +
-  'the order of the time that they take.';
+  'How many times as long the fastest peer on WebGPU takes whose results are right: the least, the middle (of two the lower) and the largest of the rows of a ' +
+  'kind; kinds in the order of the time that they take.';
 
-/** Who took part, and what the device reached at most. */
-export function peersText({ peers, peaks }: KernelReport): string {
+/** Who took part, what the device reached at most, and what the columns are. */
+export function peersText({ peers, missing, peaks, clock }: KernelReport): string {
   const names = peers.map(({ name, version, computesOn }) => `${name} ${version} (${computesOn})`);
+  const absent = missing.map(({ name, reason }) => ` Without ${name}: ${reason}.`).join('');
   return (
-    `Beside ${names.join(', ')}. Measured in the same run: ${(peaks.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s of f32 multiply-adds and ` +
-    `${(peaks.bytesPerSecond / 1e9).toFixed(1)} GB/s of a large copy, of which "of peak" is a share.`
+    `Beside ${names.join(', ')}.${absent} Measured in the same run: ${(peaks.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s of f32 multiply-adds and ` +
+    `${(peaks.bytesPerSecond / 1e9).toFixed(1)} GB/s of a large copy, of which "of peak" is a share. Milliseconds are by the clock of the ${clock}, ` +
+    'ratios by the host\'s, from before the work is recorded until it is done; ours are of the variant that is taken without `--tune`. "times" is how often ' +
+    'a reading or a step does the work there, "error" the largest difference from double precision over the largest result.'
   );
+}
+
+/** By how much the fastest peers on WebGPU are behind in rows of a kind: the least and the most. */
+export function rangeText(report: KernelReport, kernel: string): string {
+  const ratios = report.rows.flatMap((row) => {
+    const [own, peer] = [ownTimes(row), bestPeer(row, webgpuPeers(report))];
+    return own && peer && row.work.kernel === kernel ? [ratioOf(peer, own)] : [];
+  });
+  return `${digits(Math.min(...ratios))} to ${digits(Math.max(...ratios))}`;
+}
+
+/** How many times as fast a peer is at most. */
+export function fastestText(report: KernelReport, name: string): string {
+  const ratios = report.rows.flatMap((row) => {
+    const [own, peer] = [ownTimes(row), bestPeer(row, [name])];
+    return own && peer ? [own.hostMs / peer.hostMs] : [];
+  });
+  return Math.max(...ratios).toFixed(0);
 }
 
 /** Every variant of the only row. */

@@ -31,7 +31,7 @@ export function machineText({ adapter, driver, cpu, node, webgpu }: Machine): st
   return `${adapter}, driver ${driver}, ${cpu}, Node ${node.replace(/^v/, '')}, webgpu ${webgpu}`;
 }
 
-export const megabytes = (bytes: number): string =>
+export const memoryText = (bytes: number): string =>
   bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 
 /** Three digits that count. */

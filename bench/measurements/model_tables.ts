@@ -3,7 +3,7 @@ import type { ReadingReport, TrainingReport } from '../model/report.js';
 import type { StartUp } from '../model/start_up.js';
 import { type ScalingAxis, passes } from '../scaling/run.js';
 import { isCliff, scalingHead, scalingRows } from '../scaling/table.js';
-import { digits, markdownTable, megabytes } from './markdown.js';
+import { digits, markdownTable, memoryText } from './markdown.js';
 
 export function readingTable({ readings }: ReadingReport): string {
   const head = [
@@ -25,7 +25,7 @@ export function readingTable({ readings }: ReadingReport): string {
       `${digits(own.fastestMs / own.batchSize)} to ${digits(own.slowestMs / own.batchSize)}`,
       digits(own.imagesPerSecond),
       `${((100 * own.hostMs) / own.medianMs).toFixed(0)} %`,
-      megabytes(own.peakBytes),
+      memoryText(own.peakBytes),
       ...[own.dispatches, own.submits, own.readBacks].map(String),
     ]),
   );
@@ -107,7 +107,7 @@ export function trainingTable(reports: readonly TrainingReport[]): string {
       seconds(own.stepMs),
       `${seconds(own.fastestMs)} to ${seconds(own.slowestMs)}`,
       digits(own.imagesPerSecond),
-      megabytes(own.peakBytes),
+      memoryText(own.peakBytes),
       String(own.dispatches),
     ]);
   return markdownTable(head, rows);
@@ -136,7 +136,7 @@ export function memoryTable(reports: readonly ReadingReport[]): string {
     ['numbers', 'device memory', 'ms an image'],
     reports.map(({ precision, readings: [own] }) => [
       precision,
-      megabytes(own!.peakBytes),
+      memoryText(own!.peakBytes),
       digits(own!.medianMs),
     ]),
   );
