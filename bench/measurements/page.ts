@@ -100,7 +100,7 @@ export function measurementsPage(stored: Stored): string {
     [
       'Memory of training',
       from('bench --training base --batches 32', 'training_memory_base.json', ...stored.trainingMemory),
-      'And with 8 images in f32. Taken before steps needed less memory and fewer dispatches, on a busier machine.',
+      'And with 8 images in f32.',
       trainingTable(stored.trainingMemory),
     ],
     [

@@ -63,13 +63,13 @@ export function readmeTables(stored: Stored): string {
     `${closeText(tiny, read, 'a reading')} ${closeText(tiny, step, 'a training step')}`,
     '**A training step** of both branches, six permutations, rendered words, data and optimizer included (`bench --training <preset>`):',
     trainingTable([trainingSpeed]),
-    `A step of \`base\` took ${trainingMemory
+    `A step of \`base\` takes ${trainingMemory
       .flatMap(({ steps }) => steps)
       .map(
         (own) =>
           `${memoryText(own.peakBytes)} with ${own.batchSize} images${own.settings.length > 0 ? ' in f32' : " in the preset's mixed precision"}`,
       )
-      .join(', and ')}, before steps needed less.`,
+      .join(', and ')}.`,
     scalingText(scaling.axes),
     '**Memory**: one image read by CLIP4STR-L (`bench --model --untrained large`).',
     memoryTable(stored.readingLarge),
