@@ -106,6 +106,13 @@ describe.each(forms)('column sums %s', (_, own) => {
     expectClose(await result.read(), expected);
   });
 
+  test('of one row, whose stride is no multiple of the columns taken at once', async () => {
+    const x = values([1, 2, 3, 4, 5, 6, 7], [1, 1, 7]).slice(2, 0, 4);
+    const result = poisoned(device(), [1, 1, 4]);
+    launch(([from, to]) => launchColumnSum(1, from!, to!, traits()), [x, result]);
+    expect([...(await result.read())]).toEqual([1, 2, 3, 4]);
+  });
+
   test('groups may be more than rows', async () => {
     const result = poisoned(device(), [4, 2]);
     launch(([from, to]) => launchColumnSum(1, from!, to!, traits()), [values([1, 2, 3, 4], [2, 2]), result]);

@@ -13,6 +13,14 @@ function ownTimes({ times, choice }: KernelRow): KernelTimes | undefined {
   return own.find(({ variant }) => variant === choice?.expected) ?? own[0];
 }
 
+/** The ratios of the fastest of some peers whose results are right, of the rows that one does. */
+function ratiosTo(rows: readonly KernelRow[], names: readonly string[]): number[] {
+  return rows.flatMap((row) => {
+    const [own, peer] = [ownTimes(row), bestPeer(row, names)];
+    return own && peer ? [ratioOf(peer, own)] : [];
+  });
+}
+
 /** What others took over what ours took, by the host's clock; what they did otherwise, or that their results are wrong. */
 function peerCells({ peers }: KernelReport, row: KernelRow): string[] {
   const own = ownTimes(row);
@@ -126,16 +134,12 @@ function groupsOf(report: KernelReport, uses: readonly UsedWork[]): Group[] {
     group.ms += use.occurrences * own.medianMs;
     group.rows.add(row);
   }
-  const ratioTo = (row: KernelRow): number[] => {
-    const peer = bestPeer(row, names);
-    return peer ? [ratioOf(peer, ownTimes(row)!)] : [];
-  };
   return [...groups]
     .map(([name, { ms, rows }]) => ({
       name,
       ms,
       rows: rows.size,
-      ratios: [...rows].flatMap(ratioTo).sort((a, b) => a - b),
+      ratios: ratiosTo([...rows], names).sort((a, b) => a - b),
     }))
     .sort((a, b) => b.ms - a.ms);
 }
@@ -204,20 +208,14 @@ export function peersText({ peers, missing, peaks, clock }: KernelReport): strin
 
 /** By how much the fastest peers on WebGPU are behind in rows of a kind: the least and the most. */
 export function rangeText(report: KernelReport, kernel: string): string {
-  const ratios = report.rows.flatMap((row) => {
-    const [own, peer] = [ownTimes(row), bestPeer(row, webgpuPeers(report))];
-    return own && peer && row.work.kernel === kernel ? [ratioOf(peer, own)] : [];
-  });
+  const rows = report.rows.filter(({ work }) => work.kernel === kernel);
+  const ratios = ratiosTo(rows, webgpuPeers(report));
   return `${digits(Math.min(...ratios))} to ${digits(Math.max(...ratios))}`;
 }
 
 /** How many times as fast a peer is at most. */
-export function fastestText(report: KernelReport, name: string): string {
-  const ratios = report.rows.flatMap((row) => {
-    const [own, peer] = [ownTimes(row), bestPeer(row, [name])];
-    return own && peer ? [own.hostMs / peer.hostMs] : [];
-  });
-  return Math.max(...ratios).toFixed(0);
+export function fastestText({ rows }: KernelReport, name: string): string {
+  return (1 / Math.min(...ratiosTo(rows, [name]))).toFixed(0);
 }
 
 /** Every variant of the only row. */
