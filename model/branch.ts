@@ -1,22 +1,22 @@
-/** Decoding one branch: the autoregressive loop, the reading at once, and refinement. All ids stay on the GPU. */
-import {
-  type Device,
-  type Tensor,
-  type TensorData,
-  argmax,
-  copyInto,
-  endPadding,
-  fill,
-} from '../engine/index.js';
+/** Decoding one branch: step by step, from a draft, all at once, and refinement. */
+import { type Device, type Tensor, type TensorData, concat, copyInto, fill } from '../engine/index.js';
 import { type BranchReading, beginIds, cutReading } from './branch_reading.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
-import { clozeMaskValues } from './cloze_mask.js';
+import { ContextPass, type PassOptions, readingOf } from './context_pass.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
+import { contextRows, draftContext, rowsToReadAgain } from './draft.js';
 import { GreedyLoop, KeptLoop, type LoopOptions } from './greedy_loop.js';
-import { KeptWork, freshCopy, keptLimitBytes } from './kept_work.js';
+import { freshCopy, keptLimitBytes } from './kept_work.js';
+import { causalMaskValues, clozeMaskValues } from './position_masks.js';
 
-/** Steps between two looks at whether all texts have ended. */
-const stepsPerLook = 3;
+/**
+ * Steps between two looks at whether all texts have ended. A CPU that stands for a GPU takes longer for a step than to answer;
+ * a GPU takes several steps in the time of an answer.
+ */
+const stepsPerLook = { software: 1, gpu: 3 };
+
+/** Passes over drafts, before rows that still differ from theirs are read step by step. */
+const passesOfDrafts = 6;
 
 export interface StepwiseOptions {
   readonly endsEarly?: boolean | undefined;
@@ -26,23 +26,24 @@ export interface StepwiseOptions {
   readonly attentionInto?: Tensor | undefined;
 }
 
-interface RefinementOptions {
-  /** Whether the work is kept for the next refinement of as many images. */
-  readonly keepsWork?: boolean | undefined;
-  /** `[batch, positions, memory tokens]`: where each position looked, filled if given. */
-  readonly attentionInto?: Tensor | undefined;
+/** Rows of a batch, what all of it looks at, and where what they read belongs. */
+interface RowsToRead {
+  readonly rows: readonly number[];
+  readonly memory: PreparedMemory;
+  readonly into: BranchReading;
+  readonly attentionInto: Tensor | undefined;
 }
 
 export class Branch {
   private kept: KeptLoop | undefined;
-  private readonly refinement: KeptWork;
+  private readonly pass: ContextPass;
 
   constructor(
     private readonly device: Device,
     private readonly decoder: Decoder,
     private readonly tokenizer: CharsetTokenizer,
   ) {
-    this.refinement = new KeptWork(device);
+    this.pass = new ContextPass(device, decoder, tokenizer);
   }
 
   prepareMemory(memory: Tensor): PreparedMemory {
@@ -90,24 +91,38 @@ export class Branch {
     });
   }
 
-  /** Goes through what a reading of one image dispatches, for {@link Device.compile}. */
-  rehearse(memory: PreparedMemory, steps: number, refines: boolean): void {
+  /**
+   * Goes through what a reading of one image dispatches, for {@link Device.compile}.
+   * @param work whether it reads step by step, and whether it passes over all positions
+   */
+  rehearse(memory: PreparedMemory, positions: number, work: { steps: boolean; passes: boolean }): void {
     const { device, decoder, tokenizer } = this;
     device.scope(() => {
-      const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps }, memory);
-      loop.begin();
-      for (const step of new Set([0, 1, steps >> 1, steps - 1])) loop.step(step);
-      if (refines) this.refine(cutReading(loop.reading, steps - 1), steps, memory);
-      // Copies of kept loops: of the memory, and of readings of which some lengths can be copied in fours.
+      if (work.steps) {
+        const loop = new GreedyLoop({ device, decoder, tokenizer, batch: 1, steps: positions }, memory);
+        loop.begin();
+        for (const step of new Set([0, 1, positions >> 1, positions - 1])) loop.step(step);
+        // Copies out of kept loops, of which some lengths can be copied in fours.
+        for (const length of [2, 3, positions]) {
+          Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
+        }
+      }
+      if (work.passes) {
+        const ids = beginIds(device, tokenizer, 1, positions);
+        this.refine(
+          cutReading({ logits: device.empty('f32', [1, positions, tokenizer.classes]), ids }, positions - 1),
+          positions,
+          memory,
+        );
+      }
       for (const { key, value } of memory) [key, value].forEach(freshCopy);
-      for (const length of [2, 3, steps]) Object.values(cutReading(loop.reading, length)).forEach(freshCopy);
     });
   }
 
   /** Frees what is kept between readings. */
   dispose(): void {
     this.disposeLoop();
-    this.refinement.dispose();
+    this.pass.dispose();
   }
 
   private disposeLoop(): void {
@@ -132,9 +147,10 @@ export class Branch {
    */
   private async takeUntilEnded(ids: Tensor, steps: number, take: (step: number) => void): Promise<number> {
     const batch = ids.shape[0]!;
+    const between = this.device.traits.software ? stepsPerLook.software : stepsPerLook.gpu;
     let seen: { ids: Promise<TensorData | undefined>; steps: number } | undefined;
     for (let step = 0; step < steps;) {
-      const end = Math.min(steps, step + stepsPerLook);
+      const end = Math.min(steps, step + between);
       while (step < end) take(step++);
       if (step === steps) break;
       const looked = this.device.peek(ids);
@@ -162,7 +178,74 @@ export class Branch {
   ): BranchReading {
     return this.device.scope(() => {
       const begin = beginIds(this.device, this.tokenizer, batch, 0);
-      return this.withIds(this.decoder.readAll(begin, positions, memory, {}, attentionInto), batch);
+      return readingOf(
+        this.device,
+        this.decoder.readAll(begin, positions, memory, {}, attentionInto),
+        this.tokenizer,
+      );
+    });
+  }
+
+  /**
+   * What {@link readStepwise} reads up to the ends of texts, in few passes where a draft foretells it. A pass reads every
+   * position with the draft before it as context, so that a row is right up to the first character that differs from its
+   * draft. Rows that differ before their end are read again with what they read as draft (Jacobi decoding: Santilli et
+   * al., 2023), and step by step where that is not enough or where most rows differ.
+   * @param draft ids `[batch, 1 + known positions]`, the begin token first
+   * @returns a reading in which what follows a row's first end token means nothing
+   */
+  async readDrafted(
+    draft: Uint32Array,
+    batch: number,
+    positions: number,
+    memory: PreparedMemory,
+    options: PassOptions = {},
+  ): Promise<BranchReading> {
+    const { device } = this;
+    const { endId } = this.tokenizer;
+    return device.scope(async () => {
+      const mask = device.tensor(causalMaskValues(positions), [positions, positions]);
+      const passOver = (
+        ids: Uint32Array<ArrayBuffer>,
+        seen: PreparedMemory,
+        how: PassOptions,
+      ): BranchReading =>
+        this.pass.read(device.tensor(ids, [ids.length / positions, positions]), mask, seen, how);
+
+      let context = draftContext(draft, batch, positions, endId);
+      const reading = passOver(context, memory, options);
+      for (let passes = 1; ; passes++) {
+        const read = (await reading.ids.read()) as Uint32Array;
+        const rows = rowsToReadAgain(context, read, positions, endId);
+        if (rows.length === 0) return reading;
+        const again = { rows, memory, into: reading, attentionInto: options.attentionInto };
+        if (passes === passesOfDrafts || 2 * rows.length > batch) {
+          const stepwise = { endsEarly: true, keepsLoop: options.keepsWork && rows.length === batch };
+          await this.readRows(again, (seen, how) =>
+            this.readStepwise(seen, rows.length, positions, { ...stepwise, ...how }),
+          );
+          return reading;
+        }
+        context = draftContext(read, batch, positions, endId);
+        const own = contextRows(context, rows, positions);
+        await this.readRows(again, (seen, how) => passOver(own, seen, how));
+      }
+    });
+  }
+
+  /** Reads some rows of a batch again and puts them where they belong. */
+  private readRows(
+    { rows, memory, into, attentionInto }: RowsToRead,
+    read: (memory: PreparedMemory, options: PassOptions) => BranchReading | Promise<BranchReading>,
+  ): Promise<void> {
+    const { device } = this;
+    return device.scope(async () => {
+      const looked = attentionInto && device.empty('f32', attentionInto.shape.with(0, rows.length));
+      const again = await read(memoryOf(memory, rows), { attentionInto: looked });
+      const own = cutReading(into, again.logits.shape[1]!);
+      putRows(again.logits, own.logits, rows);
+      putRows(again.ids, own.ids, rows);
+      if (looked) putRows(looked, attentionInto, rows);
     });
   }
 
@@ -175,23 +258,12 @@ export class Branch {
     previous: BranchReading,
     positions: number,
     memory: PreparedMemory,
-    { keepsWork = false, attentionInto }: RefinementOptions = {},
+    options: PassOptions = {},
   ): BranchReading {
     const { device } = this;
     return device.scope(() => {
-      const ids = this.contextOf(previous, positions);
-      const mask = clozeMask(device, positions);
-      if (!keepsWork || attentionInto) return this.refineWith(ids, mask, memory, attentionInto);
-      const inputs = [ids, mask, ...memory.flatMap(({ key, value }) => [key, value])];
-      const [logits, read] = this.refinement.run(inputs, ([ownIds, ownMask, ...keysAndValues]) => {
-        const kept = memory.map((_, i) => ({
-          key: keysAndValues[2 * i]!,
-          value: keysAndValues[2 * i + 1]!,
-        }));
-        const refined = this.refineWith(ownIds!, ownMask!, kept);
-        return [refined.logits, refined.ids];
-      });
-      return { logits: logits!, ids: read! };
+      const mask = device.tensor(clozeMaskValues(positions), [positions, positions]);
+      return this.pass.read(this.contextOf(previous, positions), mask, memory, options);
     });
   }
 
@@ -207,30 +279,21 @@ export class Branch {
     fill(context.slice(1, known), this.tokenizer.endId);
     return context;
   }
-
-  /** @param ids `[batch, positions]` */
-  private refineWith(
-    ids: Tensor,
-    mask: Tensor,
-    memory: PreparedMemory,
-    attentionInto?: Tensor,
-  ): BranchReading {
-    const [batch, positions] = ids.shape as [number, number];
-    const padding = endPadding(ids, this.tokenizer.endId);
-    const context = { mask, contentMask: mask, padding };
-    return this.withIds(this.decoder.readAll(ids, positions, memory, context, attentionInto), batch);
-  }
-
-  private withIds(logits: Tensor, batch: number): BranchReading {
-    const ids = beginIds(this.device, this.tokenizer, batch, logits.shape[1]!);
-    argmax(logits, ids.slice(1, 1));
-    return { logits, ids };
-  }
 }
 
-/** {@link clozeMaskValues} on the device: `[positions, positions]`. */
-function clozeMask(device: Device, positions: number): Tensor {
-  return device.tensor(clozeMaskValues(positions), [positions, positions]);
+/** The memory of some rows of a batch, in order. */
+function memoryOf(memory: PreparedMemory, rows: readonly number[]): PreparedMemory {
+  const some = (all: Tensor): Tensor =>
+    concat(
+      rows.map((row) => all.slice(0, row, row + 1)),
+      0,
+    );
+  return memory.map(({ key, value }) => ({ key: some(key), value: some(value) }));
+}
+
+/** Puts the rows of a tensor into these rows of another. */
+function putRows(from: Tensor, into: Tensor, rows: readonly number[]): void {
+  rows.forEach((row, place) => copyInto(from.slice(0, place, place + 1), into.slice(0, row, row + 1)));
 }
 
 /**

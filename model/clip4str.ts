@@ -135,11 +135,11 @@ export class Clip4StrModel implements Recognizer {
       const looked = options.attention ? this.attentionBuffer(features, batch, positions) : undefined;
       let read = await device.scope(async () => {
         const prepared = this.crossMemory(features.cross, ids, options);
-        return cross.readStepwise(prepared, batch, steps, {
-          endsEarly,
-          keepsLoop: keepsWork,
-          attentionInto: looked,
-        });
+        if (!endsEarly) {
+          return cross.readStepwise(prepared, batch, steps, { keepsLoop: keepsWork, attentionInto: looked });
+        }
+        const drafted = { keepsWork, attentionInto: looked };
+        return cutReading(await cross.readDrafted(ids, batch, positions, prepared, drafted), steps);
       });
       await onStage?.('cross_logits', read.logits);
 
@@ -172,11 +172,12 @@ export class Clip4StrModel implements Recognizer {
       const images = freshCopy(device.empty('f32', [1, 3, ...image.imageSize]));
       const features = this.encodeImages(images);
       const refines = refineIterations > 0;
-      visual.rehearse(visual.prepareMemory(freshCopy(features.visual)), positions, refines);
+      const memory = visual.prepareMemory(freshCopy(features.visual));
+      visual.rehearse(memory, positions, { steps: true, passes: refines });
       const tokens = freshCopy(device.empty('u32', [1, text.contextLength]));
       const captions = this.encodeTokens(tokens, [0], false);
-      const memory = cross.prepareMemory(concat([freshCopy(features.cross), captions], 1));
-      cross.rehearse(memory, positions, refines);
+      const both = cross.prepareMemory(concat([freshCopy(features.cross), captions], 1));
+      cross.rehearse(both, positions, { steps: false, passes: true });
     });
   }
 

@@ -1,7 +1,7 @@
 /** Models that read text from images, and plain CLIP. */
 export { CharsetAdapter, resolveCharset } from './charset.js';
 export { CharsetTokenizer } from './charset_tokenizer.js';
-export { clozeMaskValues } from './cloze_mask.js';
+export { clozeMaskValues } from './position_masks.js';
 export { Clip } from './clip.js';
 export type { ClipRefineOptions } from './clip_refine.js';
 export { ClipRefiner } from './clip_refiner.js';

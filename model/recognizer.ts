@@ -17,8 +17,9 @@ export interface DecodingOptions {
    */
   readonly stopping: 'independent' | 'batch';
   /**
-   * Whether positions after the ends of all texts of the batch may be left out: texts and their probabilities stay the
-   * same, logits have fewer positions.
+   * Whether what comes after the ends of texts does not matter: positions after the ends of all texts of the batch are left
+   * out, and CLIP4STR's cross branch takes the visual reading for a draft. Texts stay the same, and probabilities within
+   * rounding.
    */
   readonly endsEarly?: boolean;
   /**

@@ -88,7 +88,7 @@ export abstract class SingleBranchModel<
     return device.compile(() => {
       const encoded = this.encode(freshCopy(device.empty('f32', [1, 3, ...image.imageSize])));
       const memory = branch.prepareMemory(freshCopy(encoded));
-      branch.rehearse(memory, 1 + decoder.maxLabelLength, refineIterations > 0);
+      branch.rehearse(memory, 1 + decoder.maxLabelLength, { steps: true, passes: refineIterations > 0 });
     });
   }
 

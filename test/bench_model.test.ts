@@ -36,8 +36,8 @@ describe('reading', () => {
     });
     expect(report.readings.map(({ batchSize }) => batchSize)).toEqual([1, 3]);
     for (const times of report.readings) {
-      // Between the branches, after the refined visual reading, and at the end.
-      expect(times.readBacks).toBe(3);
+      // After each branch, after the refined visual reading, and at the end.
+      expect(times.readBacks).toBe(4);
       expect(times.peeks).toBeGreaterThan(0);
       expect(times.fastestMs).toBeLessThanOrEqual(times.medianMs);
       expect(times.medianMs).toBeLessThanOrEqual(times.slowestMs);
@@ -59,8 +59,10 @@ describe('reading', () => {
         expect(hostMs).toBeLessThan(1.01 * ms + 0.1);
       }
       expect(times.hostMs).toBeGreaterThan(0);
-      expect(times.stages['visual decoder']).toMatchObject({ steps: 26 });
-      expect(times.stages['visual decoder']!.dispatches).toBeGreaterThan(26 * 10);
+      const { steps, dispatches } = times.stages['visual decoder']!;
+      expect(steps).toBeGreaterThan(5);
+      expect(steps).toBeLessThan(26);
+      expect(dispatches).toBeGreaterThan(steps! * 10);
     }
     const { first, later, fastestMs, slowestMs, rounds } = report.startUp;
     const stages = ['Node started', 'modules loaded', 'device opened', 'model loaded', 'first text'];
@@ -69,8 +71,8 @@ describe('reading', () => {
     expect(fastestMs).toBeLessThanOrEqual(later.firstTextMs);
     expect(later.firstTextMs).toBeLessThanOrEqual(slowestMs);
     const [one, three] = report.readings as [ReadingTimes, ReadingTimes];
-    // Ids of several images are made dense to be read, and what they all ask in a refinement is copied for each.
-    expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(2);
+    // Ids of several images are made dense to be read, and what they all ask in a pass is copied for each.
+    expect(three.dispatches - one.dispatches).toBeLessThanOrEqual(3);
     expect(three.flops).toBeGreaterThan(2.5 * one.flops);
     expect(three.peakBytes).toBeGreaterThan(one.peakBytes);
     const table = await runCommand([...bench.slice(0, -1), '1']);
@@ -79,7 +81,7 @@ describe('reading', () => {
     );
     expect(table.stdout).toMatch(/\nms an image, by stage +1\ndecode +\d/);
     expect(table.stdout).toMatch(
-      /\nvisual decoder, 1 at once: a character takes 15 dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n/,
+      /\nvisual decoder, 1 at once: a character takes 1[5-7] dispatches and [\d.]+ ms of the host, [\d.]+ µs a dispatch\n/,
     );
     expect(table.stdout).toMatch(
       /\nA whole read of one image, .*: \d+ ms with the caches as they were, later \d+ ms \(\d+ to \d+, 3 starts\)\.\nms until +first +later\n/,

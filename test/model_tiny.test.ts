@@ -45,23 +45,25 @@ describe('our own samples', () => {
     lines.push(`${right} of ${samples.length} own samples read as written`);
   });
 
-  test('are read the same without the positions after their ends, which cost nothing', async () => {
+  test('are read the same without the positions after their ends, in far fewer dispatches', async () => {
     const images = samples.map(({ bytes }) => bytes);
     const count = async (options: ReadOptions) => {
       device().resetStatistics();
       const read = await reader.read(images, options);
-      const untimed = read.map((reading) => ({
-        ...reading,
-        ...{ milliseconds: 0, logits: undefined, visualLogits: undefined },
-      }));
-      return { untimed, ...device().counts };
+      const texts = read.map(({ text, visualText }) => [text, visualText]);
+      const probabilities = read.flatMap(({ characters, endProbability }) => [
+        ...characters.map(({ probability }) => probability),
+        endProbability!,
+      ]);
+      return { texts, probabilities, ...device().counts };
     };
     for (const refineIterations of [0, 1]) {
       const early = await count({ refineIterations });
       const whole = await count({ refineIterations, logits: true });
-      expect(early.untimed).toEqual(whole.untimed);
-      expect(early.dispatches).toBeLessThan(0.7 * whole.dispatches);
-      expect([early.readBacks, whole.peeks]).toEqual([whole.readBacks, 0]);
+      expect(early.texts).toEqual(whole.texts);
+      expect(maxAbsoluteError(early.probabilities, whole.probabilities)).toBeLessThan(1e-5);
+      expect(early.dispatches).toBeLessThan(0.5 * whole.dispatches);
+      expect(whole.peeks).toBe(0);
     }
   });
 

@@ -26,8 +26,13 @@ interface DecoderPass {
   readonly captions?: number;
   /** Whether images ask alike, so that their queries of the text are {@link askingUses}. */
   readonly asksAlike: boolean;
-  /** In each branch. */
-  readonly occurrences: number;
+  readonly occurrences: BranchCounts;
+}
+
+/** How often something is done in each branch. */
+export interface BranchCounts {
+  readonly visual: number;
+  readonly cross: number;
 }
 
 /** One layer's work, in both branches. */
@@ -41,47 +46,52 @@ export function decoderLayerUses(
   const all = batch * queries;
   const added = batch * newContent;
   const asking = asksAlike ? 0 : 1;
-  const use = (purpose: string, work: Work, times = branches): Use => ({
+  const use = (purpose: string, work: Work, times = 1, { visual, cross } = occurrences): Use => ({
     work,
     stage,
     purpose: `decoder, ${purpose}`,
-    occurrences: times * occurrences,
+    occurrences: times * (visual + cross),
   });
   const each = width / heads;
   const norm = (count: number, times: number): Use =>
-    use('layernorm', rows('layernorm', count, width), times * branches);
-  return [
-    use('query', linear(all, width, width), (1 + asking) * branches),
+    use('layernorm', rows('layernorm', count, width), times);
+  const uses = [
+    use('query', linear(all, width, width), 1 + asking),
     use('key and value', linear(added, width, 2 * width)),
     use('attention to the text', attention(batch, heads, [queries, content], each)),
-    use('attention to the image', attention(batch, heads, [queries, imageTokens(model)], each), 1),
+    use('attention to the image', attention(batch, heads, [queries, imageTokens(model)], each), 1, {
+      ...occurrences,
+      cross: 0,
+    }),
     use(
       'attention to the image and its caption',
       attention(batch * captions, heads, [queries / captions, crossTokens(model)], each),
       1,
+      { ...occurrences, visual: 0 },
     ),
-    use('attention output', linear(all, width, width, { residual: true }), 2 * branches),
+    use('attention output', linear(all, width, width, { residual: true }), 2),
     use('feed-forward in', linear(all, width, mlpWidth, { activation: 'gelu' })),
     use('feed-forward out', linear(all, mlpWidth, width, { residual: true })),
     ...(added === all ? [norm(all, 4 + asking)] : [norm(all, 3 + asking), norm(added, 1)]),
     use('head', linear(all, width, classes)),
     use('character embedding', { kernel: 'embedding', rows: added, tableRows: classes + 2, width }),
   ];
+  return uses.filter((own) => own.occurrences > 0);
 }
 
-/** The queries of the text, where all images ask alike: made once for them, in both branches. */
+/** The queries of the text, where all images ask alike: made once for them. */
 export function askingUses(
   model: Clip4StrConfiguration,
   stage: DecoderStage,
   queries: number,
-  times = 1,
+  { visual, cross }: BranchCounts,
 ): Use[] {
   const { width } = model.visualDecoder;
   const use = (purpose: string, work: Work): Use => ({
     work,
     stage,
     purpose: `decoder, ${purpose} of what all images ask`,
-    occurrences: times * branches,
+    occurrences: visual + cross,
   });
   return [use('query', linear(queries, width, width)), use('layernorm', rows('layernorm', queries, width))];
 }

@@ -167,11 +167,15 @@ function trainedDecoderUses(
   dropped: boolean,
 ): Use[] {
   const positions = model.visualDecoder.maxLabelLength + 1;
-  const pass = { content: positions, newContent: positions, occurrences: 1 } as const;
+  const occurrences = { visual: 1, cross: 1 };
+  const pass = { content: positions, newContent: positions, occurrences };
   if (!dropped) {
     const queries = permutations * positions;
     const shared = { ...pass, queries, captions: permutations, asksAlike: true };
-    return [...askingUses(model, 'training', queries), ...decoderLayerUses(model, 'training', batch, shared)];
+    return [
+      ...askingUses(model, 'training', queries, occurrences),
+      ...decoderLayerUses(model, 'training', batch, shared),
+    ];
   }
   // What is dropped differs between permutations: they share neither queries nor content then.
   const alone = { ...pass, queries: positions, asksAlike: false };

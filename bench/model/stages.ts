@@ -82,6 +82,7 @@ export async function timeStages(
         refineIterations: configuration.refineIterations,
         stopping: 'independent',
         captionAdapter,
+        endsEarly: true,
         keepsWork: true,
         onStage: async (stage, value) => {
           await device.finish();
