@@ -4,10 +4,14 @@
  * computes with and which threads that load data want too.
  */
 
-/** Milliseconds of asking at every turn before it grows patient: short waits end as early as without. */
-const eagerMs = 2;
-/** Milliseconds between questions: a sixteenth of what was waited, within these bounds. */
-const [leastPauseMs, mostPauseMs] = [1, 10];
+/** Milliseconds of asking at every turn before it grows patient. */
+const eagerMs = 0.1;
+/** What was waited is this many times a pause between questions, which takes so many milliseconds at most. */
+const [waitsAPause, mostPauseMs] = [16, 10];
+/** Milliseconds of a wait in which it sleeps between questions: no timer is as short. */
+const sleepsToMs = 30;
+/** Milliseconds of a sleep at most: nothing else is done meanwhile. */
+const mostSleepMs = 0.3;
 
 /** How far this has gone: another copy of this module must not wrap what is wrapped. */
 const patient = Symbol.for('clip4str-engine: patient polling');
@@ -24,6 +28,7 @@ export function beginWait(): void {
  * software adapters: a GPU needs no core of the host, and may be done sooner than a timer.
  */
 export function pollPatiently(): void {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
   // Tests may replace the global one by a clock of their own.
   const { setTimeout } = globalThis;
   const original = globalThis.setImmediate as typeof setImmediate & { [patient]?: true };
@@ -45,8 +50,10 @@ export function pollPatiently(): void {
         }
       };
       const waitedMs = performance.now() - beganMs;
-      if (waitedMs < eagerMs) return Reflect.apply(target, self, [ask]);
-      return setTimeout(ask, Math.min(mostPauseMs, Math.max(leastPauseMs, waitedMs / 16)));
+      const pauseMs = Math.min(mostPauseMs, waitedMs / waitsAPause);
+      if (waitedMs > sleepsToMs) return setTimeout(ask, pauseMs);
+      if (waitedMs > eagerMs) Atomics.wait(nobody, 0, 0, Math.min(mostSleepMs, pauseMs));
+      return Reflect.apply(target, self, [ask]);
     },
     get: (target, name, self): unknown => name === patient || Reflect.get(target, name, self),
   });
