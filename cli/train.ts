@@ -50,7 +50,7 @@ data.synthetic.count so many words are rendered beside them as the run goes on, 
 (data.synthetic.fonts, .words, .words_share, .backgrounds, .seed: see "synth --help").
 The output folder gets config.yaml, checkpoints step-*.safetensors and best.safetensors (where there is validation data,
 once all branches train; read by clip4str-engine read --checkpoint), metrics.jsonl, events for TensorBoard, and
-report.html. Ctrl-C saves and ends. One process at a time trains in a folder: run.lock in it names that process; the lock
+report.html. Ctrl-C saves and ends, a second one ends without saving. One process at a time trains in a folder: run.lock in it names that process; the lock
 of one that was killed does not bind. With pretrained set, what --preset tiny does from scratch is off (model.muon_lr,
 .visual_first_pct, .cross_from_visual; model.lr is 1e-4 then), unless it is set too.
 With --resume, --data and --set change options of the run, all but those of the model itself, what it began with (pretrained,
@@ -115,6 +115,13 @@ async function trainIn(
     }
     if (validation.length === 0)
       tell('no validation data in val/ below the root of the data: nothing is validated.');
+  }
+  if (!quiet) {
+    const tellOnce = (): void =>
+      tell(
+        'saving after this step; interrupted again it ends at once, and what came after the last checkpoint is lost.',
+      );
+    signal.addEventListener('abort', tellOnce, { once: true });
   }
   const { reason } = await train({
     configuration,

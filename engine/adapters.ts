@@ -122,8 +122,13 @@ export async function findAdapter(
     const request: GPURequestAdapterOptions =
       wanted === 'software' ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' };
     const adapter = await gpu.requestAdapter(request);
-    if (!adapter)
-      throw new AdapterError('this browser offers no WebGPU adapter: see chrome://gpu or about:support.');
+    if (!adapter) {
+      throw new AdapterError(
+        wanted === 'software'
+          ? 'this browser offers no software adapter: leave `device` out.'
+          : 'this browser offers no WebGPU adapter: see chrome://gpu or about:support.',
+      );
+    }
     return { summary: browserSummary(adapter), adapter, instance: gpu };
   }
 

@@ -4,23 +4,31 @@
  * computes with and which threads that load data want too.
  */
 
-/** Milliseconds of asking at every turn before it grows patient. */
-const eagerMs = 0.1;
+const onWindows = typeof process !== 'undefined' && process.platform === 'win32';
+/**
+ * Milliseconds of a wait: of asking at every turn, and of sleeping between questions from then on, for which no timer is short
+ * enough. Sleeps on Windows take whole milliseconds.
+ */
+const [eagerMs, sleepsToMs] = onWindows ? [2, 2] : [0.1, 30];
+/** Milliseconds of a sleep at most: the thread does nothing else meanwhile. */
+const mostSleepMs = 0.3;
 /** What was waited is this many times a pause between questions, which takes so many milliseconds at most. */
 const [waitsAPause, mostPauseMs] = [16, 10];
-/** Milliseconds of a wait in which it sleeps between questions: no timer is as short. */
-const sleepsToMs = 30;
-/** Milliseconds of a sleep at most: nothing else is done meanwhile. */
-const mostSleepMs = 0.3;
 
 /** How far this has gone: another copy of this module must not wrap what is wrapped. */
 const patient = Symbol.for('clip4str-engine: patient polling');
 
 let beganMs = 0;
+let sleptSoFarMs = 0;
 
 /** Tells that a new wait begins, whatever is waited for already. */
 export function beginWait(): void {
   beganMs = performance.now();
+}
+
+/** Milliseconds that this thread has slept between questions, which counts as work in what Node tells of its event loop. */
+export function sleptMs(): number {
+  return sleptSoFarMs;
 }
 
 /**
@@ -29,6 +37,11 @@ export function beginWait(): void {
  */
 export function pollPatiently(): void {
   const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const sleep = (ms: number): void => {
+    const start = performance.now();
+    Atomics.wait(nobody, 0, 0, ms);
+    sleptSoFarMs += performance.now() - start;
+  };
   // Tests may replace the global one by a clock of their own.
   const { setTimeout } = globalThis;
   const original = globalThis.setImmediate as typeof setImmediate & { [patient]?: true };
@@ -41,7 +54,12 @@ export function pollPatiently(): void {
       }
       // A question that follows no other is the first of a wait.
       if (!asking) beginWait();
+      const waitedMs = performance.now() - beganMs;
+      const pauseMs = Math.min(mostPauseMs, waitedMs / waitsAPause);
+      const sleeps = waitedMs > eagerMs && waitedMs <= sleepsToMs;
       const ask = (): void => {
+        // Here, and not before: what has just arrived is dealt with first.
+        if (sleeps) sleep(Math.min(mostSleepMs, pauseMs));
         asking = true;
         try {
           callback();
@@ -49,11 +67,7 @@ export function pollPatiently(): void {
           asking = false;
         }
       };
-      const waitedMs = performance.now() - beganMs;
-      const pauseMs = Math.min(mostPauseMs, waitedMs / waitsAPause);
-      if (waitedMs > sleepsToMs) return setTimeout(ask, pauseMs);
-      if (waitedMs > eagerMs) Atomics.wait(nobody, 0, 0, Math.min(mostSleepMs, pauseMs));
-      return Reflect.apply(target, self, [ask]);
+      return waitedMs > sleepsToMs ? setTimeout(ask, pauseMs) : Reflect.apply(target, self, [ask]);
     },
     get: (target, name, self): unknown => name === patient || Reflect.get(target, name, self),
   });

@@ -1,5 +1,5 @@
-// result[b, l] = 1 from the first end token of row b on, else 0: the key-padding mask of a refinement. One row an
-// invocation.
+// result[b, l] = 1 from the first end token of row b on, else 0: the key-padding mask of a pass over a whole context.
+// One row an invocation.
 #include "grid.wgsl"
 
 @group(0) @binding(1) var<storage, read> ids: array<u32>;

@@ -242,10 +242,12 @@ export class Branch {
     return device.scope(async () => {
       const looked = attentionInto && device.empty('f32', attentionInto.shape.with(0, rows.length));
       const again = await read(memoryOf(memory, rows), { attentionInto: looked });
-      const own = cutReading(into, again.logits.shape[1]!);
+      // Fewer than all where texts ended early.
+      const positions = again.logits.shape[1]!;
+      const own = cutReading(into, positions);
       putRows(again.logits, own.logits, rows);
       putRows(again.ids, own.ids, rows);
-      if (looked) putRows(looked, attentionInto, rows);
+      if (looked) putRows(looked.slice(1, 0, positions), attentionInto.slice(1, 0, positions), rows);
     });
   }
 
@@ -283,11 +285,11 @@ export class Branch {
 
 /** The memory of some rows of a batch, in order. */
 function memoryOf(memory: PreparedMemory, rows: readonly number[]): PreparedMemory {
-  const some = (all: Tensor): Tensor =>
-    concat(
-      rows.map((row) => all.slice(0, row, row + 1)),
-      0,
-    );
+  const some = (all: Tensor): Tensor => {
+    if (all.shape[0] === rows.length) return all;
+    const parts = rows.map((row) => all.slice(0, row, row + 1));
+    return concat(parts, 0);
+  };
   return memory.map(({ key, value }) => ({ key: some(key), value: some(value) }));
 }
 

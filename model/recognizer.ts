@@ -11,7 +11,7 @@ export interface DecodingOptions {
   /** How often the reading is read again as a whole, each character seeing all others. */
   readonly refineIterations: number;
   /**
-   * `independent`: every position is computed, so no image depends on its batch mates. `batch`: as the original, the
+   * `independent`: no text depends on its batch mates, and without `endsEarly` every position is computed. `batch`: as the original, the
    * loop ends once every image of the batch has an end token, and the cross branch takes as many steps; with
    * `maxLabelLength` both take all steps.
    */

@@ -72,7 +72,9 @@ test('a run is interrupted, resumed and read with', async () => {
     },
   });
   expect(first.code).toBe(130);
-  expect(first.errors.join('\n')).toMatch(/saved; go on with: clip4str-engine train --resume/);
+  expect(first.errors.join('\n')).toMatch(
+    /saving after this step; [^]*saved; go on with: clip4str-engine train --resume/,
+  );
   expect(readFileSync(join(output, 'config.yaml'), 'utf8')).toMatch(/name: parseq/);
 
   const again = await runCommand([...start, '--preset', 'parseq-tiny', '--data', data]);

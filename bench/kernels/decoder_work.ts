@@ -35,7 +35,7 @@ export interface BranchCounts {
   readonly cross: number;
 }
 
-/** One layer's work, in both branches. */
+/** One layer's work, in each branch that does it. */
 export function decoderLayerUses(
   model: Clip4StrConfiguration,
   stage: DecoderStage,

@@ -3,6 +3,7 @@ import type { AttentionWork, HalfOperand, MatmulWork, RowWork, Work } from './wo
 /** Work of a model, and what for. */
 export interface Use {
   readonly work: Work;
+  /** Passes over all positions are `refining`, the cross branch's over its draft as well. */
   readonly stage: 'loading' | 'encoding' | 'decoding' | 'refining' | 'training';
   /** What it is for, as `image encoder, feed-forward in`. */
   readonly purpose: string;

@@ -1,6 +1,7 @@
 /** Where the time of a reading goes: each stage alone, the device waited for after each. */
 import { performance } from 'node:perf_hooks';
 import type { Device, Tensor } from '../../engine/index.js';
+import { sleptMs } from '../../engine/patient_polling.js';
 import { type Clip4Str, Clip4StrModel, captionFromIds } from '../../model/index.js';
 import { CharsetAdapter } from '../../model/charset.js';
 import { decodeImage } from '../../model/decode_image.js';
@@ -120,5 +121,5 @@ function encodeSomeCaptions(model: Clip4StrModel, adapter: CharsetAdapter, batch
 
 /** Milliseconds that this thread has computed so far. */
 export function hostMsSoFar(): number {
-  return performance.eventLoopUtilization().active;
+  return performance.eventLoopUtilization().active - sleptMs();
 }
