@@ -10,6 +10,7 @@ import {
   type Operand,
   type Variant,
   attentionBackwardSteps,
+  matmulOperands,
   quantizedBlock,
 } from '../kernels/index.js';
 import type { Device } from './device.js';
@@ -103,14 +104,14 @@ export function productTrials(
     }
     const add = (left: Tensor, right: Tensor, dtype: 'f32' | 'f16'): void => {
       const work: SingleLaunch<MatmulProblem> = {
-        tensors: [left, right],
-        problemOf: ([own, other, result]) => ({
-          left: own!,
-          right: other!,
+        tensors: matmulOperands({ left, right, result: right }).slice(0, -1),
+        problemOf: (operands) => ({
+          left: operands[0]!,
+          right: operands[1]!,
           activation: 'none',
           scale: 1,
           halves: true,
-          result: result!,
+          result: operands.at(-1)!,
         }),
         result: () => device.empty(dtype, [1, left.shape[1]!, rows, columns]),
         // Results of f16 may be rounded to one neighbour or the other.

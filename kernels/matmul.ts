@@ -45,6 +45,31 @@ export interface MatmulVariant extends Variant<MatmulProblem> {
   launch(problem: MatmulProblem, traits: AdapterTraits): Launch;
 }
 
+/**
+ * What a launch binds, in order. Where there is no bias or residual, the right operand is bound in its place and not read:
+ * compiling a program for each way to finish a product would take longer than all else.
+ */
+export function matmulOperands<T>({
+  left,
+  right,
+  bias = right,
+  residual = right,
+  result,
+}: MatmulOperands<T>): [left: T, right: T, bias: T, residual: T, result: T] {
+  return [left, right, bias, residual, result];
+}
+
+interface MatmulOperands<T> {
+  readonly left: T;
+  readonly right: T;
+  readonly bias?: T | undefined;
+  readonly residual?: T | undefined;
+  readonly result: T;
+}
+
+/** As shaders number them. */
+const activations: readonly Activation[] = ['none', 'gelu', 'quick_gelu'];
+
 /** What tells a variant's launch from the others'. */
 export interface MatmulShape {
   /** Rows and columns of the results of a workgroup. */
@@ -64,7 +89,6 @@ export function matmulLaunch(
   const { left, right, bias, residual, result } = problem;
   const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
   const columns = right.shape[3]!;
-  const inputs = [left, right, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
   const rounded = takesMatrixUnits(problem, traits);
   const tiles = Math.ceil(rows / tile[0]) * Math.ceil(columns / tile[1]) * outer * inner;
   return {
@@ -74,18 +98,15 @@ export function matmulLaunch(
       LEFT: left.dtype,
       ROUNDED: rounded,
       RIGHT: right.dtype,
-      BIAS: bias !== undefined,
       BIAS_TYPE: bias?.dtype ?? 'f32',
-      RESIDUAL: residual !== undefined,
       RESIDUAL_TYPE: residual?.dtype ?? 'f32',
-      ACTIVATION: problem.activation,
       RESULT: result.dtype,
       TILE_ROWS: tile[0],
       TILE_COLUMNS: tile[1],
       ...defines,
     },
-    features: [...new Set<Feature>([...storageFeatures([...inputs, result]), ...features])],
-    access: [...inputs.map(() => 'read' as const), 'write'],
+    features: [...new Set<Feature>([...storageFeatures(matmulOperands(problem)), ...features])],
+    access: ['read', 'read', 'read', 'read', 'write'],
     params: {
       rows: u32(rows),
       columns: u32(columns),
@@ -99,6 +120,9 @@ export function matmulLaunch(
       ...batchParameters('right', right),
       rightDepthStride: u32(right.strides[2]!),
       rightColumnStride: u32(right.strides[3]!),
+      hasBias: u32(Number(bias !== undefined)),
+      hasResidual: u32(Number(residual !== undefined)),
+      activation: u32(activations.indexOf(problem.activation)),
       biasOffset: u32(bias?.offset ?? 0),
       ...batchParameters('residual', residual),
       residualRowStride: u32(residual?.strides[2] ?? 0),

@@ -7,13 +7,10 @@
 alias Floats = f32;
 alias Words = u32;
 
-#if BIAS
+// Where there is none, something else is bound, and not read.
 @group(0) @binding(3) var<storage, read> bias: array<$BIAS_TYPE>;
-#end
-#if RESIDUAL
-@group(0) @binding(${3 + BIAS}) var<storage, read> residual: array<$RESIDUAL_TYPE>;
-#end
-@group(0) @binding(${3 + BIAS + RESIDUAL}) var<storage, read_write> result: array<$RESULT>;
+@group(0) @binding(4) var<storage, read> residual: array<$RESIDUAL_TYPE>;
+@group(0) @binding(5) var<storage, read_write> result: array<$RESULT>;
 
 // The results that a workgroup computes, from this row and column on.
 struct Tile {
@@ -52,14 +49,16 @@ fn batch_offsets(batch: u32) -> BatchOffsets {
 
 fn store(offsets: BatchOffsets, row: u32, column: u32, sum: f32) {
   var value = sum * params.scale;
-#if BIAS
-  value += f32(bias[params.biasOffset + column]);
-#end
-#if ACTIVATION != 'none'
-  value = ${ACTIVATION}(value);
-#end
-#if RESIDUAL
-  value += f32(residual[offsets.residual + row * params.residualRowStride + column]);
-#end
+  if (params.hasBias != 0u) {
+    value += f32(bias[params.biasOffset + column]);
+  }
+  if (params.activation == 1u) {
+    value = gelu(value);
+  } else if (params.activation == 2u) {
+    value = quick_gelu(value);
+  }
+  if (params.hasResidual != 0u) {
+    value += f32(residual[offsets.residual + row * params.residualRowStride + column]);
+  }
   result[offsets.result + row * params.resultRowStride + column] = $RESULT(value);
 }

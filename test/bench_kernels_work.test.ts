@@ -53,9 +53,9 @@ function planned(uses: readonly Use[]): Tally {
 const sizeOf = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1);
 
 /** What a launch does, as rows have it. */
-function workOf({ kernel, defines }: Launch, operands: readonly Operand[]): Work | undefined {
+function workOf({ kernel, defines, params }: Launch, operands: readonly Operand[]): Work | undefined {
   const [first, second] = operands as [Operand, Operand];
-  if (kernel.startsWith('matmul')) return matmulOf(defines, operands);
+  if (kernel.startsWith('matmul')) return matmulOf(params, operands);
   const heads = (query: Operand, key: Operand) => {
     const [own, count, queries, width] = query.shape as [number, number, number, number];
     return {
@@ -81,7 +81,7 @@ function workOf({ kernel, defines }: Launch, operands: readonly Operand[]): Work
   return ofElements && { kernel: ofElements, count };
 }
 
-function matmulOf(defines: Launch['defines'], operands: readonly Operand[]): Work {
+function matmulOf(params: Launch['params'], operands: readonly Operand[]): Work {
   const [left, right] = operands as [Operand, Operand];
   const [outer, inner, rows, depth] = left.shape as [number, number, number, number];
   const leftTransposed = left.strides[2] === 1 && depth > 1;
@@ -102,9 +102,9 @@ function matmulOf(defines: Launch['defines'], operands: readonly Operand[]): Wor
     columns: right.shape[3]!,
     leftTransposed,
     rightTransposed: right.strides[2] === 1,
-    bias: defines['BIAS'] === true,
-    activation: defines['ACTIVATION'] as 'none' | 'gelu' | 'quick_gelu',
-    residual: defines['RESIDUAL'] === true,
+    bias: params['hasBias']!.value === 1,
+    activation: (['none', 'gelu', 'quick_gelu'] as const)[params['activation']!.value]!,
+    residual: params['hasResidual']!.value === 1,
     ...(halves.length > 0 ? { halves } : {}),
   };
 }

@@ -17,6 +17,7 @@ import {
   type MatmulVariant,
   type MatrixUnits,
   matmulFamily,
+  matmulOperands,
   programSource,
 } from '../kernels/index.js';
 import { f32FromHalf, halfBits } from '../weights/half.js';
@@ -127,14 +128,14 @@ async function errorOf(
     given.residual && (await place([...batch, rows, columns], given.residual, value, given.f16));
   const result = await place([...batch, rows, columns], given.result ?? dense, () => NaN, given.f16);
 
-  const tensors = [left, right, bias, residual, result].filter((operand) => operand !== undefined);
+  const tensors = matmulOperands({ left, right, bias, residual: residual || undefined, result });
   device().dispatch(
     (operands) => {
       const problem = {
         left: operands[0]!,
         right: operands[1]!,
         bias: bias && operands[2],
-        residual: residual && operands.at(-2),
+        residual: residual && operands[3],
         activation,
         scale,
         halves: given.halves,
@@ -345,8 +346,8 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     const plain = matmulFamily.variants.at(-1)!;
     const rest = { activation: 'none', scale: 1, halves: true } as const;
     device().dispatch(
-      ([a, b, to]) => plain.launch({ left: a!, right: b!, ...rest, result: to! }, traitsWith(units[0]!)),
-      [left, right, result],
+      ([a, b, , , to]) => plain.launch({ left: a!, right: b!, ...rest, result: to! }, traitsWith(units[0]!)),
+      matmulOperands({ left, right, result }),
       () => 'a test',
     );
     const rows = await result.read();

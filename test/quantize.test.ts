@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { ShapeError, add, cast, linear, matmul, openDevice, quantize } from '../engine/index.js';
-import { type AdapterTraits, type MatmulProblem, matmulFamily } from '../kernels/index.js';
+import { type AdapterTraits, type MatmulProblem, matmulFamily, matmulOperands } from '../kernels/index.js';
 
 import { Clip4Str, type Precision } from '../model/index.js';
 import { samplePath } from './support/command.js';
@@ -81,11 +81,11 @@ describe.each(ways)('%s', (name, known) => {
           right: { ...operands[1]!, shape: [1, 1, depth, columns], strides: [0, 0, 1, depth] },
           activation: 'none',
           scale: 1,
-          result: operands[2]!,
+          result: operands[4]!,
         };
         return variant.launch(problem, traits);
       },
-      [left, right, result],
+      matmulOperands({ left, right, result }),
       () => name,
     );
     const actual = await result.read();

@@ -4,10 +4,12 @@ import {
   type AttentionBackwardProblem,
   type AttentionProblem,
   type MatmulProblem,
+  type Operand,
   attentionBackwardSteps,
   attentionBackwardFamily,
   attentionFamily,
   matmulFamily,
+  matmulOperands,
 } from '../../kernels/index.js';
 import { type Bench, type OwnWork, choiceAmong, columnSums, launch, operandOf } from './own_work.js';
 import { type AttentionWork, type MatmulWork, type NumberType, roleOf } from './work.js';
@@ -18,24 +20,21 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
   const views = {
     left: work.leftTransposed ? outer(left!).transpose() : outer(left!),
     right: work.rightTransposed ? outer(right!).transpose() : outer(right!),
-    ...(bias ? { bias } : {}),
-    ...(residual ? { residual: outer(residual) } : {}),
+    bias,
+    residual: residual && outer(residual),
     result: outer(result!),
   };
-  const order = Object.keys(views) as (keyof typeof views)[];
-  const problemOf = (
-    operands: Readonly<Record<keyof typeof views, MatmulProblem['left']>>,
-  ): MatmulProblem => ({
-    ...operands,
+  const problemOf = (operands: readonly Operand[]): MatmulProblem => ({
+    left: operands[0]!,
+    right: operands[1]!,
+    bias: bias && operands[2],
+    residual: residual && operands[3],
     activation: work.activation,
     scale: 1,
     halves: roleOf(work) === 'gradient of a weight' && dtype === 'f16',
+    result: operands[4]!,
   });
-  const whole = problemOf(
-    Object.fromEntries(order.map((name) => [name, operandOf(views[name]!)])) as Parameters<
-      typeof problemOf
-    >[0],
-  );
+  const whole = problemOf(matmulOperands(views).map(operandOf));
   const applicable = matmulFamily.variants.filter((variant) => variant.canApply(whole, device.traits));
   return {
     outputs: { result: result! },
@@ -45,8 +44,10 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
       const parts = variant.parts?.(whole);
       const filled = parts ? device.empty('f32', views.result.shape.with(1, parts)) : views.result;
       const multiply = (): void =>
-        launch(device, { ...views, result: filled }, order, (operands) =>
-          variant.launch(problemOf(operands), device.traits),
+        device.dispatch(
+          (operands) => variant.launch(problemOf(operands), device.traits),
+          matmulOperands({ ...views, result: filled }),
+          () => 'benchmark',
         );
       if (!parts) return { name, record: multiply };
       const sum = columnSums(device, filled.reshape([parts, -1]), views.result.reshape([-1]));

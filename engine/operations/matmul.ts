@@ -7,6 +7,7 @@ import {
   elementCount,
   matmulCost,
   matmulFamily,
+  matmulOperands,
   quantizedBlock,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
@@ -15,7 +16,7 @@ import { broadcastShapes, shapeText } from '../shape.js';
 import { type Tensor, allocate } from '../tensor.js';
 import { columnSum, sumRows } from './column_sum.js';
 import { add, cast, contiguous, copyInto, gelu, quickGelu } from './elementwise.js';
-import { type Operation, describe, dispatch, needFloats, needTensors, run } from './operation.js';
+import { type Operation, callText, describe, needFloats, needTensors, run } from './operation.js';
 
 export interface MatmulOptions {
   /** `[columns]`. */
@@ -67,17 +68,16 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
     const variant = chooseVariant(matmulFamily, problem, device);
     const parts = variant.parts?.(problem);
     const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
-    dispatch('matmul', device, [left, right, bias, residual, products], (operands) => {
-      const bound: MatmulProblem = {
-        ...problem,
-        left: operands[0]!,
-        right: operands[1]!,
-        bias: bias && operands[2],
-        residual: residual && operands.at(-2),
-        result: operands.at(-1)!,
-      };
-      return variant.launch(bound, device.traits);
-    });
+    const bound = matmulOperands({ ...inputs, result: products });
+    device.dispatch(
+      (operands) => {
+        const given = { left: operands[0]!, right: operands[1]!, result: operands[4]! };
+        const added = { bias: bias && operands[2], residual: residual && operands[3] };
+        return variant.launch({ ...problem, ...given, ...added }, device.traits);
+      },
+      bound,
+      () => callText('matmul', [left, right, bias, residual, products]),
+    );
     if (parts) columnSum(products.reshape([parts, -1]), output.reshape([-1]));
   },
   backward: {

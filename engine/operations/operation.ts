@@ -124,7 +124,7 @@ export function dispatch(
 }
 
 /** An operation with its operands, as messages name it. */
-function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
+export function callText(operation: string, tensors: readonly (Tensor | undefined)[]): string {
   return `${operation}(${tensors.flatMap((tensor) => (tensor ? [describe(tensor)] : [])).join(', ')})`;
 }
 
