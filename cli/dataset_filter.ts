@@ -3,7 +3,7 @@ import { resolveCharset } from '../model/index.js';
 import { type DataSetReport, labelSelection, openDataSets } from '../train/data/index.js';
 import { droppedTable, reportTable } from './dataset_report.js';
 import { writeDataSet } from './dataset_writing.js';
-import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode } from './errors.js';
+import { EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, type ExitCode, UsageError } from './errors.js';
 import { watchForInterruption } from './interruption.js';
 import { wholeNumber } from './options.js';
 import { print } from './output.js';
@@ -59,6 +59,11 @@ async function filter(
   signal: AbortSignal,
 ): Promise<ExitCode> {
   const { minLength, maxLength, match, quiet } = options;
+  if (maxLength !== undefined && minLength > maxLength) {
+    throw new UsageError(
+      `--min-length ${minLength} is more than --max-length ${maxLength}: no label would be kept.`,
+    );
+  }
   const selection = { charset: options.charset, minLength, maxLength, pattern: match };
   const inputs = await openDataSets(roots, { filter: labelSelection(selection), signal });
   try {

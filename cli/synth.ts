@@ -129,7 +129,10 @@ async function synth(
   if (!options.quiet) {
     notes.forEach((note) => tell(printable(note)));
     const fonts = material.families.reduce((sum, { faces }) => sum + faces.length, 0);
-    tell(`${material.families.length} font families with ${fonts} fonts, ${options.threads} threads`);
+    tell(
+      `${material.families.length} font families with ${fonts} fonts, ` +
+        `${options.threads} thread${options.threads === 1 ? '' : 's'}`,
+    );
   }
   const recipe = recipeOf(setup, options.lmdb ? 'lmdb' : 'files', ownVersion());
   await claimFolder(folder, recipe);

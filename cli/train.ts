@@ -115,11 +115,9 @@ async function trainIn(
     }
     if (validation.length === 0)
       tell('no validation data in val/ below the root of the data: nothing is validated.');
-  }
-  if (!quiet) {
     const tellOnce = (): void =>
       tell(
-        'saving after this step; interrupted again it ends at once, and what came after the last checkpoint is lost.',
+        'saving after this step; interrupt again to end at once, which loses what came after the last checkpoint.',
       );
     signal.addEventListener('abort', tellOnce, { once: true });
   }

@@ -6,10 +6,10 @@
 
 const onWindows = typeof process !== 'undefined' && process.platform === 'win32';
 /**
- * Milliseconds of a wait: of asking at every turn, and of sleeping between questions from then on, for which no timer is short
- * enough. Sleeps on Windows take whole milliseconds.
+ * Milliseconds of a wait after which it no longer asks at every turn, and after which it leaves pauses to timers. It sleeps
+ * between questions from the one to the other: no timer is as short. Sleeps on Windows take whole milliseconds.
  */
-const [eagerMs, sleepsToMs] = onWindows ? [2, 2] : [0.1, 30];
+const [sleepsFromMs, sleepsUntilMs] = onWindows ? [2, 2] : [0.1, 30];
 /** Milliseconds of a sleep at most: the thread does nothing else meanwhile. */
 const mostSleepMs = 0.3;
 /** What was waited is this many times a pause between questions, which takes so many milliseconds at most. */
@@ -56,7 +56,7 @@ export function pollPatiently(): void {
       if (!asking) beginWait();
       const waitedMs = performance.now() - beganMs;
       const pauseMs = Math.min(mostPauseMs, waitedMs / waitsAPause);
-      const sleeps = waitedMs > eagerMs && waitedMs <= sleepsToMs;
+      const sleeps = waitedMs > sleepsFromMs && waitedMs <= sleepsUntilMs;
       const ask = (): void => {
         // Here, and not before: what has just arrived is dealt with first.
         if (sleeps) sleep(Math.min(mostSleepMs, pauseMs));
@@ -67,7 +67,7 @@ export function pollPatiently(): void {
           asking = false;
         }
       };
-      return waitedMs > sleepsToMs ? setTimeout(ask, pauseMs) : Reflect.apply(target, self, [ask]);
+      return waitedMs > sleepsUntilMs ? setTimeout(ask, pauseMs) : Reflect.apply(target, self, [ask]);
     },
     get: (target, name, self): unknown => name === patient || Reflect.get(target, name, self),
   });

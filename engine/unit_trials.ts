@@ -10,7 +10,7 @@ import {
   type Operand,
   type Variant,
   attentionBackwardSteps,
-  matmulOperands,
+  matmulOperandsByName,
   quantizedBlock,
 } from '../kernels/index.js';
 import type { Device } from './device.js';
@@ -104,14 +104,13 @@ export function productTrials(
     }
     const add = (left: Tensor, right: Tensor, dtype: 'f32' | 'f16'): void => {
       const work: SingleLaunch<MatmulProblem> = {
-        tensors: matmulOperands({ left, right, result: right }).slice(0, -1),
+        // All that a launch binds but the result: neither bias nor residual.
+        tensors: [left, right, right, right],
         problemOf: (operands) => ({
-          left: operands[0]!,
-          right: operands[1]!,
+          ...matmulOperandsByName(operands, {}),
           activation: 'none',
           scale: 1,
           halves: true,
-          result: operands.at(-1)!,
         }),
         result: () => device.empty(dtype, [1, left.shape[1]!, rows, columns]),
         // Results of f16 may be rounded to one neighbour or the other.

@@ -13,7 +13,10 @@ import {
 } from './kernel.js';
 import type { Variant } from './variant.js';
 
-export type Activation = 'none' | 'gelu' | 'quick_gelu';
+/** As shaders number them. */
+export const activationNames = ['none', 'gelu', 'quick_gelu'] as const;
+
+export type Activation = (typeof activationNames)[number];
 
 /** `result = activation(scale * left right + bias) + residual`; every operand but the bias has two batch dimensions. */
 export interface MatmulProblem {
@@ -47,7 +50,7 @@ export interface MatmulVariant extends Variant<MatmulProblem> {
 
 /**
  * What a launch binds, in order. Where there is no bias or residual, the right operand is bound in its place and not read:
- * compiling a program for each way to finish a product would take longer than all else.
+ * a program for each way to finish a product would have to be compiled.
  */
 export function matmulOperands<T>({
   left,
@@ -59,6 +62,21 @@ export function matmulOperands<T>({
   return [left, right, bias, residual, result];
 }
 
+/** What {@link matmulOperands} put in order, by name again. */
+export function matmulOperandsByName(
+  bound: readonly Operand[],
+  has: { readonly bias?: unknown; readonly residual?: unknown },
+): MatmulOperands<Operand> {
+  const [left, right, bias, residual, result] = bound as ReturnType<typeof matmulOperands<Operand>>;
+  return {
+    left,
+    right,
+    bias: has.bias ? bias : undefined,
+    residual: has.residual ? residual : undefined,
+    result,
+  };
+}
+
 interface MatmulOperands<T> {
   readonly left: T;
   readonly right: T;
@@ -66,9 +84,6 @@ interface MatmulOperands<T> {
   readonly residual?: T | undefined;
   readonly result: T;
 }
-
-/** As shaders number them. */
-const activations: readonly Activation[] = ['none', 'gelu', 'quick_gelu'];
 
 /** What tells a variant's launch from the others'. */
 export interface MatmulShape {
@@ -122,7 +137,7 @@ export function matmulLaunch(
       rightColumnStride: u32(right.strides[3]!),
       hasBias: u32(Number(bias !== undefined)),
       hasResidual: u32(Number(residual !== undefined)),
-      activation: u32(activations.indexOf(problem.activation)),
+      activation: u32(activationNames.indexOf(problem.activation)),
       biasOffset: u32(bias?.offset ?? 0),
       ...batchParameters('residual', residual),
       residualRowStride: u32(residual?.strides[2] ?? 0),

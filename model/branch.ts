@@ -190,7 +190,7 @@ export class Branch {
    * What {@link readStepwise} reads up to the ends of texts, in few passes where a draft foretells it. A pass reads every
    * position with the draft before it as context, so that a row is right up to the first character that differs from its
    * draft. Rows that differ before their end are read again with what they read as draft (Jacobi decoding: Santilli et
-   * al., 2023), and step by step where that is not enough or where most rows differ.
+   * al., 2023), and step by step where that is not enough.
    * @param draft ids `[batch, 1 + known positions]`, the begin token first
    * @returns a reading in which what follows a row's first end token means nothing
    */
@@ -219,7 +219,8 @@ export class Branch {
         const rows = rowsToReadAgain(context, read, positions, endId);
         if (rows.length === 0) return reading;
         const again = { rows, memory, into: reading, attentionInto: options.attentionInto };
-        if (passes === passesOfDrafts || 2 * rows.length > batch) {
+        // No row's way depends on the others of its batch.
+        if (passes === passesOfDrafts) {
           const stepwise = { endsEarly: true, keepsLoop: options.keepsWork && rows.length === batch };
           await this.readRows(again, (seen, how) =>
             this.readStepwise(seen, rows.length, positions, { ...stepwise, ...how }),
@@ -293,8 +294,9 @@ function memoryOf(memory: PreparedMemory, rows: readonly number[]): PreparedMemo
   return memory.map(({ key, value }) => ({ key: some(key), value: some(value) }));
 }
 
-/** Puts the rows of a tensor into these rows of another. */
+/** Puts the rows of a tensor into these rows of another, in order. */
 function putRows(from: Tensor, into: Tensor, rows: readonly number[]): void {
+  if (into.shape[0] === rows.length) return copyInto(from, into);
   rows.forEach((row, place) => copyInto(from.slice(0, place, place + 1), into.slice(0, row, row + 1)));
 }
 

@@ -17,8 +17,7 @@ export interface DecodingOptions {
    */
   readonly stopping: 'independent' | 'batch';
   /**
-   * Whether what comes after the ends of texts does not matter: positions after the ends of all texts of the batch are left
-   * out, and CLIP4STR's cross branch takes the visual reading for a draft. Texts stay the same, and probabilities within
+   * Whether what comes after the ends of texts does not matter: positions there may be left out or mean nothing, and CLIP4STR's cross branch takes the visual reading for a draft. Texts stay the same, and probabilities within
    * rounding.
    */
   readonly endsEarly?: boolean;

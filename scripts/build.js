@@ -12,10 +12,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { STAMP, sourceHash } from './source_hash.js';
+import { STAMP, buildIsCurrent, sourceHash } from './source_hash.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
+if (process.argv.includes('--if-stale') && buildIsCurrent(root)) process.exit(0);
 
 // The hash is taken before the compiler reads, so that a file saved meanwhile makes the next set-up build again.
 const hash = sourceHash(root);

@@ -36,7 +36,9 @@ if (npm === undefined) {
   console.error('Run this as "npm run check:package".');
   process.exit(1);
 }
-const pack = spawnSync(process.execPath, [npm, 'pack', '--dry-run', '--json'], { encoding: 'utf8' });
+const pack = spawnSync(process.execPath, [npm, 'pack', '--dry-run', '--json', '--ignore-scripts'], {
+  encoding: 'utf8',
+});
 if (pack.status !== 0) {
   console.error(`npm pack failed:\n${pack.stderr}`);
   process.exit(1);

@@ -6,7 +6,7 @@ import { trainingUses } from '../bench/kernels/training_work.js';
 import type { Use } from '../bench/kernels/use.js';
 import type { KernelName, Work } from '../bench/kernels/work.js';
 import { copyInto, dropout } from '../engine/index.js';
-import { type Launch, type Operand, attentionBackwardSteps } from '../kernels/index.js';
+import { type Launch, type Operand, activationNames, attentionBackwardSteps } from '../kernels/index.js';
 import { CharsetAdapter, Clip4StrModel } from '../model/index.js';
 import { Parameters } from '../model/parameters.js';
 import { presetConfiguration } from '../train/configuration.js';
@@ -103,7 +103,7 @@ function matmulOf(params: Launch['params'], operands: readonly Operand[]): Work 
     leftTransposed,
     rightTransposed: right.strides[2] === 1,
     bias: params['hasBias']!.value === 1,
-    activation: (['none', 'gelu', 'quick_gelu'] as const)[params['activation']!.value]!,
+    activation: activationNames[params['activation']!.value]!,
     residual: params['hasResidual']!.value === 1,
     ...(halves.length > 0 ? { halves } : {}),
   };

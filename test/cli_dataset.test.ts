@@ -296,6 +296,23 @@ describe('dataset filter', () => {
       expect(existsSync(join(folder, 'none', 'data.mdb'))).toBe(false);
     }));
 
+  test('refuses lengths that no label has', () =>
+    withFolder(async (folder) => {
+      const { code, errors } = await filter(
+        join(folder, 'set'),
+        words,
+        '--min-length',
+        '5',
+        '--max-length',
+        '3',
+      );
+      expect([code, errors]).toEqual([
+        1,
+        ['error: --min-length 5 is more than --max-length 3: no label would be kept.'],
+      ]);
+      expect(existsSync(join(folder, 'set'))).toBe(false);
+    }));
+
   test('leaves out records without an image', () =>
     withFolder(async (folder) => {
       const entries = wordEntries(['a', 'b', 'c']);

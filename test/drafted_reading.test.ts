@@ -109,18 +109,28 @@ describe.each<FixtureModel>(['fast', 'fast_variant_depth2'])('%s', (name) => {
     }),
   );
 
-  test('a right draft takes a single pass', () =>
+  test.each([
+    { draft: 'a right one', wrong: [] as number[], readBacks: [1, 1], goesStepwise: false },
+    { draft: 'one row with another text', wrong: [0], readBacks: [2, 6], goesStepwise: true },
+  ])('$draft takes few passes, and steps where these are not enough', ({ wrong, readBacks, goesStepwise }) =>
     device().scope(async () => {
       const { branch, memory } = await branchOf(await modelOf(name));
       const batch = images.shape[0]!;
       const { ids } = await branch.readStepwise(memory, batch, positions);
       const right = (await ids.read()) as Uint32Array;
+      const draft = right.map((id, at) => {
+        const [row, position] = [Math.floor(at / (1 + positions)), at % (1 + positions)];
+        return wrong.includes(row) && position > 0 ? 7 : id;
+      });
       device().resetStatistics();
-      await branch.readDrafted(right, batch, positions, memory);
-      const { readBacks, peeks, dispatches } = device().counts;
-      expect([readBacks, peeks]).toEqual([1, 0]);
-      expect(dispatches).toBeLessThan(80);
-    }));
+      await branch.readDrafted(draft, batch, positions, memory);
+      const { counts } = device();
+      expect(counts.readBacks).toBeGreaterThanOrEqual(readBacks[0]!);
+      expect(counts.readBacks).toBeLessThanOrEqual(readBacks[1]!);
+      // Steps are looked at for their ends, passes are waited for.
+      expect(counts.peeks > 0).toBe(goesStepwise);
+    }),
+  );
 });
 
 test('a draft is context behind its begin token, filled up with end tokens', () => {

@@ -61,6 +61,7 @@ test('a device that is no text is refused', async () => {
 
 describe('waiting for the device', () => {
   test('asks now and then, not at every turn of the event loop, and leaves setImmediate as it was', async () => {
+    const polling = new URL('../engine/patient_polling.js', import.meta.url).href;
     const { code, output } = await runChild(`
       import { promisify } from 'node:util';
       let turns = 0;
@@ -71,14 +72,17 @@ describe('waiting for the device', () => {
       const x = device.tensor(new Float32Array(1 << 20).fill(1), [1024, 1024]);
       device.scope(() => engine.matmul(x, x));
       await device.finish();
+      const { sleptMs } = await import(${JSON.stringify(polling)});
       let asked = 0;
       let waitedMs = 0;
+      let slept = 0;
       for (let products = 1; waitedMs < 100; products *= 2) {
         device.scope(() => { for (let i = 0; i < products; i++) engine.matmul(x, x); });
         turns = 0;
-        const start = performance.now();
+        const [start, sleptBefore] = [performance.now(), sleptMs()];
         await device.finish();
         waitedMs = performance.now() - start;
+        slept = sleptMs() - sleptBefore;
         asked = turns;
       }
       turns = 0;
@@ -90,15 +94,23 @@ describe('waiting for the device', () => {
       setImmediate(new Proxy(function () {}, { apply: (_, __, given) => order.push(...given) }), 'proxied');
       await new Promise((resolve) => setImmediate(resolve));
       order.push(await promisify(setImmediate)('promised'));
-      console.log(JSON.stringify({ asked, turns, order }));
+      console.log(JSON.stringify({ asked, slept, turns, order }));
       device.close();
     `);
     expect([code, output]).toEqual([0, expect.stringMatching(/^\{/)]);
-    const { asked, turns, order } = JSON.parse(output) as { asked: number; turns: number; order: string[] };
+    const { asked, slept, turns, order } = JSON.parse(output) as {
+      asked: number;
+      slept: number;
+      turns: number;
+      order: string[];
+    };
     expect(order).toEqual(['a', 'b', 'bound', 'proxied', 'promised']);
     expect(turns).toBe(5);
     // At every turn of 100 ms it would be asked thousands of times.
     expect(asked).toBeLessThan(500);
+    // In the first 30 ms, but for the questions.
+    expect(slept).toBeGreaterThan(5);
+    expect(slept).toBeLessThan(60);
   });
 });
 

@@ -18,6 +18,8 @@ import {
   type MatrixUnits,
   matmulFamily,
   matmulOperands,
+  matmulOperandsByName,
+  programKey,
   programSource,
 } from '../kernels/index.js';
 import { f32FromHalf, halfBits } from '../weights/half.js';
@@ -132,14 +134,10 @@ async function errorOf(
   device().dispatch(
     (operands) => {
       const problem = {
-        left: operands[0]!,
-        right: operands[1]!,
-        bias: bias && operands[2],
-        residual: residual && operands[3],
+        ...matmulOperandsByName(operands, { bias, residual }),
         activation,
         scale,
         halves: given.halves,
-        result: operands.at(-1)!,
       };
       return variant.launch(problem, traits);
     },
@@ -346,7 +344,7 @@ describe('matmul_matrix on units that lanes stand in for', () => {
     const plain = matmulFamily.variants.at(-1)!;
     const rest = { activation: 'none', scale: 1, halves: true } as const;
     device().dispatch(
-      ([a, b, , , to]) => plain.launch({ left: a!, right: b!, ...rest, result: to! }, traitsWith(units[0]!)),
+      (operands) => plain.launch({ ...matmulOperandsByName(operands, {}), ...rest }, traitsWith(units[0]!)),
       matmulOperands({ left, right, result }),
       () => 'a test',
     );
@@ -411,6 +409,35 @@ test.each(matmulFamily.variants.filter(({ name, parts }) => !parts && /broadcast
     }
   },
 );
+
+test('a bias, a residual and an activation make no other program', () => {
+  const operand = (...shape: number[]) =>
+    ({ dtype: 'f32', shape, strides: [48, 48, 8, 1], offset: 0 }) as const;
+  const plain: MatmulProblem = {
+    left: operand(1, 1, 6, 8),
+    right: operand(1, 1, 8, 8),
+    activation: 'none',
+    scale: 1,
+    result: operand(1, 1, 6, 8),
+  };
+  const bias = { dtype: 'f32', shape: [8], strides: [1], offset: 0 } as const;
+  const finished: MatmulProblem = { ...plain, bias, residual: plain.result, activation: 'gelu' };
+  for (const variant of matmulFamily.variants) {
+    if (!variant.canApply(plain, device().traits)) continue;
+    const [ofPlain, ofFinished] = [plain, finished].map((problem) =>
+      programKey(variant.launch(problem, device().traits)),
+    );
+    expect(ofFinished).toBe(ofPlain);
+  }
+});
+
+test('an activation that is none is refused', () =>
+  device().scope(() => {
+    const x = device().tensor(Float32Array.of(1), [1, 1]);
+    expect(() => matmul(x, x, { activation: 'relu' as never })).toThrow(
+      'matmul: activation is relu; expected none, gelu, quick_gelu',
+    );
+  }));
 
 describe('a deep product of like numbers', () => {
   const filled = (shape: readonly [number, number], value: number): Tensor =>

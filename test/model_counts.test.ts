@@ -50,8 +50,8 @@ describe.each([
     branches: 2,
     // Between the branches, and at the end.
     readBacks: 2,
-    // These weights read nonsense, which no draft foretells: it is read step by step after one pass.
-    readBacksOfDrafts: 1,
+    // These weights read nonsense, which no draft foretells: it is read step by step after six passes.
+    readBacksOfDrafts: 6,
     readBacksPerRefinement: 1,
     readBacksOfStopping: 0,
   },

@@ -214,6 +214,22 @@ describe('files and folders', () => {
     });
   });
 
+  test('a folder of a run with one checkpoint, beside which lies what the run goes on from', async () => {
+    await withFolder(async (folder) => {
+      const bytes = safetensorsBytes(JSON.stringify({ a: f32(0, 4, [1]) }), 4);
+      for (const name of ['step-3.safetensors', 'step-3.state.safetensors']) {
+        await writeFile(join(folder, name), bytes);
+      }
+      const checkpoint = await openCheckpoint(folder);
+      expect(checkpoint.name).toBe('step-3.safetensors');
+      await checkpoint.close();
+      await writeFile(join(folder, 'step-6.safetensors'), bytes);
+      expect(await messageOf(() => openCheckpoint(folder))).toContain(
+        'is a folder with 2 files *.safetensors; name one: step-3.safetensors, step-6.safetensors',
+      );
+    });
+  });
+
   test('a header whose length looks like the start of JSON', async () => {
     await withFolder(async (folder) => {
       // 0x227b bytes: the file begins with {" and six zeros.

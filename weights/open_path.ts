@@ -12,6 +12,9 @@ import { LocatedCheckpoint, type TensorLocation } from './stored_tensors.js';
 const LARGEST_INDEX_BYTES = 32 << 20;
 const MOST_SHARDS = 1000;
 
+/** What a training run keeps beside each of its checkpoints, to go on from. */
+const endingOfRunStates = '.state.safetensors';
+
 /**
  * Opens a checkpoint: safetensors, a PyTorch file (zip or legacy, Lightning's too), a TorchScript archive, the index of
  * a sharded safetensors checkpoint, or a folder with one of the last two. The format is recognised by content.
@@ -57,7 +60,8 @@ async function fileOf(path: string): Promise<string> {
     if (!(await stat(path)).isDirectory()) return path;
     const files = await readdir(path);
     for (const ending of ['.safetensors.index.json', '.safetensors']) {
-      const [file, ...others] = files.filter((candidate) => candidate.endsWith(ending)).sort();
+      const models = files.filter((file) => file.endsWith(ending) && !file.endsWith(endingOfRunStates));
+      const [file, ...others] = models.sort();
       if (!file) continue;
       if (others.length === 0) return join(path, file);
       throw new CheckpointError(

@@ -10,6 +10,7 @@ import {
   attentionFamily,
   matmulFamily,
   matmulOperands,
+  matmulOperandsByName,
 } from '../../kernels/index.js';
 import { type Bench, type OwnWork, choiceAmong, columnSums, launch, operandOf } from './own_work.js';
 import { type AttentionWork, type MatmulWork, type NumberType, roleOf } from './work.js';
@@ -25,14 +26,10 @@ export function ownMatmul({ device, tensors }: Bench, work: MatmulWork, dtype: N
     result: outer(result!),
   };
   const problemOf = (operands: readonly Operand[]): MatmulProblem => ({
-    left: operands[0]!,
-    right: operands[1]!,
-    bias: bias && operands[2],
-    residual: residual && operands[3],
+    ...matmulOperandsByName(operands, views),
     activation: work.activation,
     scale: 1,
     halves: roleOf(work) === 'gradient of a weight' && dtype === 'f16',
-    result: operands[4]!,
   });
   const whole = problemOf(matmulOperands(views).map(operandOf));
   const applicable = matmulFamily.variants.filter((variant) => variant.canApply(whole, device.traits));

@@ -3,11 +3,13 @@ import {
   type Dtype,
   type MatmulProblem,
   type Operand,
+  activationNames,
   chooseVariant,
   elementCount,
   matmulCost,
   matmulFamily,
   matmulOperands,
+  matmulOperandsByName,
   quantizedBlock,
 } from '../../kernels/index.js';
 import { ShapeError } from '../errors.js';
@@ -70,11 +72,7 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
     const products = parts ? allocate(device, 'f32', output.shape.with(1, parts), 'matmul') : output;
     const bound = matmulOperands({ ...inputs, result: products });
     device.dispatch(
-      (operands) => {
-        const given = { left: operands[0]!, right: operands[1]!, result: operands[4]! };
-        const added = { bias: bias && operands[2], residual: residual && operands[3] };
-        return variant.launch({ ...problem, ...given, ...added }, device.traits);
-      },
+      (operands) => variant.launch({ ...problem, ...matmulOperandsByName(operands, inputs) }, device.traits),
       bound,
       () => callText('matmul', [left, right, bias, residual, products]),
     );
@@ -120,6 +118,11 @@ export const matmulRow: Operation<MatmulInputs, MatmulAttributes> = {
 export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
   const { bias, residual, activation = 'none', scale = 1, halves, dtype } = options;
   needTensors('matmul', { left, right, ...(bias && { bias }), ...(residual && { residual }) });
+  if (!activationNames.includes(activation)) {
+    throw new ShapeError(
+      `matmul: activation is ${String(activation)}; expected ${activationNames.join(', ')}`,
+    );
+  }
   const [rows, columns] = [left.shape.at(-2)!, right.shape.at(-1)!];
   const operands = [left, right, bias, residual];
   const fail = (): never => {
