@@ -29,12 +29,14 @@ export interface ReadingTimes {
   readonly peakBytes: number;
 }
 
-/** Rounds that count, unless they take long. */
-const mostRounds = 9;
+/** Rounds that count: so many or more, until they have taken so long together, unless one of them takes long. */
+const [leastRounds, mostRounds, enoughMs] = [9, 51, 1500];
 const [stageRounds, longMs] = [3, 5000];
+/** Milliseconds of rounds before them: code that was hardly run is slow. */
+const warmUpMs = 500;
 
 /**
- * Times a batch of one image again and again; the first time, which compiles kernels, does not count.
+ * Times a batch of one image again and again; the first times, in which kernels and code are compiled, do not count.
  * @param image bytes of an image file
  */
 export async function timeReading(
@@ -51,14 +53,18 @@ export async function timeReading(
     hostTimes.push(hostMsSoFar() - hostStart);
     return performance.now() - start;
   };
-  await once();
+  for (let warmMs = 0; warmMs < warmUpMs;) warmMs += await once();
   hostTimes.length = 0;
   device.resetStatistics();
   const times = [await once()];
   const { dispatches, submits, readBacks, peeks, flops } = device.counts;
   const { peakBytes } = device.memory;
-  const rounds = times[0]! > longMs ? stageRounds : mostRounds;
-  while (times.length < rounds) times.push(await once());
+  const rounds = times[0]! > longMs ? stageRounds : leastRounds;
+  let totalMs = times[0]!;
+  while (times.length < rounds || (totalMs < enoughMs && times.length < mostRounds)) {
+    times.push(await once());
+    totalMs += times.at(-1)!;
+  }
   const medianMs = median(times);
   const stageTimes: ReadonlyMap<string, StageTimes>[] = [];
   for (let round = 0; round < stageRounds; round++) {
