@@ -1,13 +1,13 @@
 /** Decoding one branch: step by step, from a draft, all at once, and refinement. */
-import { type Device, type Tensor, type TensorData, concat, copyInto, fill } from '../engine/index.js';
+import { type Device, type Tensor, type TensorData, copyInto, fill } from '../engine/index.js';
 import { type BranchReading, beginIds, cutReading } from './branch_reading.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
 import { ContextPass, type PassOptions, readingOf } from './context_pass.js';
 import type { Decoder, PreparedMemory } from './decoder.js';
-import { contextRows, draftContext, rowsToReadAgain } from './draft.js';
+import { type DraftedBranch, readDrafted } from './drafted_reading.js';
 import { GreedyLoop, KeptLoop, type LoopOptions } from './greedy_loop.js';
 import { freshCopy, keptLimitBytes } from './kept_work.js';
-import { causalMaskValues, clozeMaskValues } from './position_masks.js';
+import { clozeMaskValues } from './position_masks.js';
 
 /**
  * Steps between two looks at whether all texts have ended. A CPU that stands for a GPU takes longer for a step than to answer;
@@ -15,23 +15,12 @@ import { causalMaskValues, clozeMaskValues } from './position_masks.js';
  */
 const stepsPerLook = { software: 1, gpu: 3 };
 
-/** Passes over drafts, before rows that still differ from theirs are read step by step. */
-const passesOfDrafts = 6;
-
 export interface StepwiseOptions {
   readonly endsEarly?: boolean | undefined;
   /** Whether the loop is kept for the next reading of as many images. */
   readonly keepsLoop?: boolean | undefined;
   /** `[batch, steps, memory tokens]`: where each step looked, filled if given. */
   readonly attentionInto?: Tensor | undefined;
-}
-
-/** Rows of a batch, what all of it looks at, and where what they read belongs. */
-interface RowsToRead {
-  readonly rows: readonly number[];
-  readonly memory: PreparedMemory;
-  readonly into: BranchReading;
-  readonly attentionInto: Tensor | undefined;
 }
 
 export class Branch {
@@ -186,70 +175,19 @@ export class Branch {
     });
   }
 
-  /**
-   * What {@link readStepwise} reads up to the ends of texts, in few passes where a draft foretells it. A pass reads every
-   * position with the draft before it as context, so that a row is right up to the first character that differs from its
-   * draft. Rows that differ before their end are read again with what they read as draft (Jacobi decoding: Santilli et
-   * al., 2023), and step by step where that is not enough.
-   * @param draft ids `[batch, 1 + known positions]`, the begin token first
-   * @returns a reading in which what follows a row's first end token means nothing
-   */
-  async readDrafted(
+  /** What {@link readStepwise} reads up to the ends of texts, from a draft: see {@link readDrafted}. */
+  readDrafted(
     draft: Uint32Array,
     batch: number,
     positions: number,
     memory: PreparedMemory,
     options: PassOptions = {},
   ): Promise<BranchReading> {
-    const { device } = this;
-    const { endId } = this.tokenizer;
-    return device.scope(async () => {
-      const mask = device.tensor(causalMaskValues(positions), [positions, positions]);
-      const passOver = (
-        ids: Uint32Array<ArrayBuffer>,
-        seen: PreparedMemory,
-        how: PassOptions,
-      ): BranchReading =>
-        this.pass.read(device.tensor(ids, [ids.length / positions, positions]), mask, seen, how);
-
-      let context = draftContext(draft, batch, positions, endId);
-      const reading = passOver(context, memory, options);
-      for (let passes = 1; ; passes++) {
-        const read = (await reading.ids.read()) as Uint32Array;
-        const rows = rowsToReadAgain(context, read, positions, endId);
-        if (rows.length === 0) return reading;
-        const again = { rows, memory, into: reading, attentionInto: options.attentionInto };
-        // No row's way depends on the others of its batch.
-        if (passes === passesOfDrafts) {
-          const stepwise = { endsEarly: true, keepsLoop: options.keepsWork && rows.length === batch };
-          await this.readRows(again, (seen, how) =>
-            this.readStepwise(seen, rows.length, positions, { ...stepwise, ...how }),
-          );
-          return reading;
-        }
-        context = draftContext(read, batch, positions, endId);
-        const own = contextRows(context, rows, positions);
-        await this.readRows(again, (seen, how) => passOver(own, seen, how));
-      }
-    });
-  }
-
-  /** Reads some rows of a batch again and puts them where they belong. */
-  private readRows(
-    { rows, memory, into, attentionInto }: RowsToRead,
-    read: (memory: PreparedMemory, options: PassOptions) => BranchReading | Promise<BranchReading>,
-  ): Promise<void> {
-    const { device } = this;
-    return device.scope(async () => {
-      const looked = attentionInto && device.empty('f32', attentionInto.shape.with(0, rows.length));
-      const again = await read(memoryOf(memory, rows), { attentionInto: looked });
-      // Fewer than all where texts ended early.
-      const positions = again.logits.shape[1]!;
-      const own = cutReading(into, positions);
-      putRows(again.logits, own.logits, rows);
-      putRows(again.ids, own.ids, rows);
-      if (looked) putRows(looked.slice(1, 0, positions), attentionInto.slice(1, 0, positions), rows);
-    });
+    const { device, pass, tokenizer } = this;
+    const readStepwise: DraftedBranch['readStepwise'] = (seen, rows, { keepsWork, attentionInto }) =>
+      this.readStepwise(seen, rows, positions, { endsEarly: true, keepsLoop: keepsWork, attentionInto });
+    const branch = { device, pass, endId: tokenizer.endId, readStepwise };
+    return readDrafted(branch, { draft, batch, positions }, memory, options);
   }
 
   /**
@@ -282,22 +220,6 @@ export class Branch {
     fill(context.slice(1, known), this.tokenizer.endId);
     return context;
   }
-}
-
-/** The memory of some rows of a batch, in order. */
-function memoryOf(memory: PreparedMemory, rows: readonly number[]): PreparedMemory {
-  const some = (all: Tensor): Tensor => {
-    if (all.shape[0] === rows.length) return all;
-    const parts = rows.map((row) => all.slice(0, row, row + 1));
-    return concat(parts, 0);
-  };
-  return memory.map(({ key, value }) => ({ key: some(key), value: some(value) }));
-}
-
-/** Puts the rows of a tensor into these rows of another, in order. */
-function putRows(from: Tensor, into: Tensor, rows: readonly number[]): void {
-  if (into.shape[0] === rows.length) return copyInto(from, into);
-  rows.forEach((row, place) => copyInto(from.slice(0, place, place + 1), into.slice(0, row, row + 1)));
 }
 
 /**
