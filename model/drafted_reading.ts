@@ -22,7 +22,7 @@ export interface DraftedBranch {
   ) => Promise<BranchReading>;
 }
 
-export interface Draft {
+interface Draft {
   /** Ids `[batch, 1 + known positions]`, the begin token first. */
   readonly draft: Uint32Array;
   readonly batch: number;
@@ -58,10 +58,9 @@ export async function readDrafted(
       const read = (await reading.ids.read()) as Uint32Array;
       const rows = rowsToReadAgain(context, read, positions, endId);
       if (rows.length === 0) return reading;
-      const again = { rows, memory, into: reading, attentionInto: options.attentionInto };
+      const again = { rows, memory, into: reading, options };
       if (passes === mostPasses) {
-        const keepsWork = options.keepsWork && rows.length === batch;
-        await readRows(device, again, (seen, how) => readStepwise(seen, rows.length, { keepsWork, ...how }));
+        await readRows(device, again, (seen, how) => readStepwise(seen, rows.length, how));
         return reading;
       }
       context = draftContext(read, batch, positions, endId);
@@ -71,23 +70,25 @@ export async function readDrafted(
   });
 }
 
-/** Rows of a batch, what all of it looks at, and where what they read belongs. */
+/** Rows of a batch, what all of it looks at, where what they read belongs, and how the batch is read. */
 interface RowsToRead {
   readonly rows: readonly number[];
   readonly memory: PreparedMemory;
   readonly into: BranchReading;
-  readonly attentionInto: Tensor | undefined;
+  readonly options: PassOptions;
 }
 
 /** Reads some rows of a batch again and puts them where they belong. */
 function readRows(
   device: Device,
-  { rows, memory, into, attentionInto }: RowsToRead,
+  { rows, memory, into, options: { keepsWork, attentionInto } }: RowsToRead,
   read: (memory: PreparedMemory, options: PassOptions) => BranchReading | Promise<BranchReading>,
 ): Promise<void> {
   return device.scope(async () => {
     const looked = attentionInto && device.empty('f32', attentionInto.shape.with(0, rows.length));
-    const again = await read(memoryOf(memory, rows), { attentionInto: looked });
+    // Work is kept for as many rows as the batch has.
+    const keeps = keepsWork && rows.length === into.ids.shape[0];
+    const again = await read(memoryOf(memory, rows), { keepsWork: keeps, attentionInto: looked });
     // Fewer than all where texts ended early.
     const positions = again.logits.shape[1]!;
     const own = cutReading(into, positions);

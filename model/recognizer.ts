@@ -11,14 +11,15 @@ export interface DecodingOptions {
   /** How often the reading is read again as a whole, each character seeing all others. */
   readonly refineIterations: number;
   /**
-   * `independent`: no text depends on its batch mates, and without `endsEarly` every position is computed. `batch`: as the original, the
-   * loop ends once every image of the batch has an end token, and the cross branch takes as many steps; with
-   * `maxLabelLength` both take all steps.
+   * `independent`: no text depends on its batch mates, and without `endsEarly` every position is computed. `batch`: as
+   * the original, the loop ends once every image of the batch has an end token, and the cross branch takes as many
+   * steps; with `maxLabelLength` both take all steps.
    */
   readonly stopping: 'independent' | 'batch';
   /**
-   * Whether what comes after the ends of texts does not matter: positions there may be left out or mean nothing, and CLIP4STR's cross branch takes the visual reading for a draft. Texts stay the same, and probabilities within
-   * rounding.
+   * Whether what comes after the ends of texts does not matter: positions there may be left out or mean nothing, and
+   * CLIP4STR's cross branch takes the visual reading for a draft. Probabilities stay the same within rounding, and so do
+   * texts but where two characters are as probable within it.
    */
   readonly endsEarly?: boolean;
   /**

@@ -11,6 +11,7 @@ import {
   type WritableTensor,
   openCheckpoint,
   requireParameters,
+  runStateEnding,
   writeSafetensors,
 } from '../weights/index.js';
 import { type RunState, parseRunState, runStateMetadata } from './run_state.js';
@@ -129,7 +130,7 @@ export class Checkpoints {
 
   private paths(digits: string): Pick<StoredStep, 'modelPath' | 'statePath'> {
     const start = join(this.folder, `step-${digits}`);
-    return { modelPath: `${start}.safetensors`, statePath: `${start}.state.safetensors` };
+    return { modelPath: `${start}.safetensors`, statePath: `${start}${runStateEnding}` };
   }
 }
 

@@ -24,7 +24,7 @@ export { isRoundedToHalf, roundToHalf, withClipRounding } from './half_policy.js
 export type { Convention, Family } from './names.js';
 export { makeFolder, outputTarget } from './output_target.js';
 export { openParameters } from './open_parameters.js';
-export { checkpointFiles, openCheckpoint } from './open_path.js';
+export { checkpointFiles, openCheckpoint, runStateEnding } from './open_path.js';
 export { openCheckpointSource } from './open_source.js';
 export { parametersOf, type ParameterInfo, type ParameterSource } from './parameters.js';
 export { writeSafetensors, type WritableTensor } from './safetensors_writer.js';

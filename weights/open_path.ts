@@ -13,7 +13,7 @@ const LARGEST_INDEX_BYTES = 32 << 20;
 const MOST_SHARDS = 1000;
 
 /** What a training run keeps beside each of its checkpoints, to go on from. */
-const endingOfRunStates = '.state.safetensors';
+export const runStateEnding = '.state.safetensors';
 
 /**
  * Opens a checkpoint: safetensors, a PyTorch file (zip or legacy, Lightning's too), a TorchScript archive, the index of
@@ -60,7 +60,7 @@ async function fileOf(path: string): Promise<string> {
     if (!(await stat(path)).isDirectory()) return path;
     const files = await readdir(path);
     for (const ending of ['.safetensors.index.json', '.safetensors']) {
-      const models = files.filter((file) => file.endsWith(ending) && !file.endsWith(endingOfRunStates));
+      const models = files.filter((file) => file.endsWith(ending) && !file.endsWith(runStateEnding));
       const [file, ...others] = models.sort();
       if (!file) continue;
       if (others.length === 0) return join(path, file);

@@ -30,7 +30,7 @@ interface DecoderPass {
 }
 
 /** How often something is done in each branch. */
-export interface BranchCounts {
+interface BranchCounts {
   readonly visual: number;
   readonly cross: number;
 }

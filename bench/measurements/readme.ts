@@ -32,7 +32,7 @@ export function readmeTables(stored: Stored): string {
   const start = startOf(readingTiny);
   const [read, step] = [readingStepWork('tiny', 8), trainingStepWork('tiny', 8)];
   return [
-    '**Reading**, images in memory to texts, medians (`bench --model`): the shipped model, and CLIP4STR-B made up by `--untrained base`.',
+    '**Reading**, images in memory to texts, medians (`bench --model`): the shipped model reading a word of four letters, and CLIP4STR-B made up by `--untrained base`, whose random weights read all 26 positions.',
     markdownTable(
       ['model', 'images at once', 'ms an image', 'fastest to slowest', 'images a second', 'device memory'],
       [readingTiny, readingBase].flatMap(({ readings }, model) =>

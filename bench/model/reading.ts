@@ -53,7 +53,7 @@ export async function timeReading(
     hostTimes.push(hostMsSoFar() - hostStart);
     return performance.now() - start;
   };
-  for (let warmMs = 0; warmMs < warmUpMs;) warmMs += await once();
+  for (let spentMs = 0; spentMs < warmUpMs;) spentMs += await once();
   hostTimes.length = 0;
   device.resetStatistics();
   const times = [await once()];

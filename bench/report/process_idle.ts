@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Share of one processor's time below which a process is idle. */
 const idleShare = 0.2;
 
-export interface IdleOptions {
+interface IdleOptions {
   /** How long it must have been idle. */
   readonly windowMs: number;
   /** After so long whoever waits goes on in any case. */
