@@ -1,4 +1,13 @@
-import { type Cost, type Launch, type Operand, f32, operandBytes, storageFeatures, u32 } from './kernel.js';
+import {
+  type Cost,
+  type Launch,
+  type Operand,
+  type Parameter,
+  f32,
+  operandBytes,
+  storageFeatures,
+  u32,
+} from './kernel.js';
 import { roughSizes } from './variant.js';
 
 /** `result = softmax(scale * query keyᵀ + mask) value` per batch entry and head. */
@@ -39,7 +48,6 @@ export function attentionLaunch(
       MASK: mask !== undefined,
       MASK_TYPE: mask?.dtype ?? 'f32',
       PADDING: padding !== undefined,
-      CAUSAL: problem.causal,
       RESULT: result.dtype,
       ...defines,
     },
@@ -50,6 +58,7 @@ export function attentionLaunch(
       heads: u32(heads),
       queries: u32(queries),
       keys: u32(key.shape[2]!),
+      keysAhead: keysAhead(problem),
       width: u32(width),
       scale: f32(problem.scale),
       ...strideParameters('query', query),
@@ -62,6 +71,14 @@ export function attentionLaunch(
     },
     workgroups,
   };
+}
+
+/**
+ * How many keys after its own place a query sees: none or all. A parameter, since a program for each would have to be
+ * compiled.
+ */
+export function keysAhead({ causal, key }: Pick<AttentionProblem, 'causal' | 'key'>): Parameter {
+  return u32(causal ? 0 : key.shape[2]!);
 }
 
 /** Where an operand `[batch, heads, rows, columns]` lies; zeros for an absent one. */

@@ -3,7 +3,7 @@
  * exponentials and its mean slope), the query's gradient, and those of key and value. Scores are computed again in
  * each, never stored; every sum has a fixed order.
  */
-import { areVectors, strideParameters } from './attention.js';
+import { areVectors, keysAhead, strideParameters } from './attention.js';
 import {
   type AdapterTraits,
   type Cost,
@@ -109,7 +109,6 @@ export function backwardLaunch(
       MASK: mask !== undefined,
       MASK_TYPE: mask?.dtype ?? 'f32',
       PADDING: padding !== undefined,
-      CAUSAL: problem.causal,
       GRADIENT: gradient?.dtype ?? 'f32',
       WIDTH: width,
       PARTS: Math.ceil(width / 4),
@@ -128,6 +127,7 @@ export function backwardLaunch(
       heads: u32(heads),
       ownRows: u32(ownRows),
       metRows: u32(metRows),
+      keysAhead: keysAhead(problem),
       parts: u32(Math.ceil(width / 4)),
       scale: f32(problem.scale),
       minusInfinity: f32(-Infinity),

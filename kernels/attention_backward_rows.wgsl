@@ -106,9 +106,7 @@ fn seen_score(product: f32, place: Place, query: u32, key: u32) -> f32 {
   score += f32(mask[params.maskOffset + place.batch * params.maskBatchStride + place.head * params.maskHeadStride
     + query * params.maskRowStride + key]);
 #end
-#if CAUSAL
-  score = select(score, params.minusInfinity, key > query);
-#end
+  score = select(score, params.minusInfinity, key > query + params.keysAhead);
 #if PADDING
   let padded = padding[params.paddingOffset + place.batch * params.paddingBatchStride + key] != 0u;
   score = select(score, params.minusInfinity, padded);
@@ -118,11 +116,9 @@ fn seen_score(product: f32, place: Place, query: u32, key: u32) -> f32 {
 
 // The first and the end of the rows that a workgroup meets.
 fn met_rows(place: Place) -> vec2<u32> {
-#if !CAUSAL
-  return vec2<u32>(0u, params.metRows);
-#elif OF == 'key_value'
-  return vec2<u32>(place.start, params.metRows);
+#if OF == 'key_value'
+  return vec2<u32>(place.start - min(place.start, params.keysAhead), params.metRows);
 #else
-  return vec2<u32>(0u, place.stop);
+  return vec2<u32>(0u, min(place.stop + params.keysAhead, params.metRows));
 #end
 }

@@ -29,11 +29,8 @@ fn main(
   let mask_at = params.maskOffset + batch * params.maskBatchStride + head * params.maskHeadStride + row * params.maskRowStride;
 #end
   let last_key = params.keys - 1u;
-#if CAUSAL
-  let visible = min(params.keys, first_row + $LANES);
-#else
-  let visible = params.keys;
-#end
+  let last_seen = min(row + params.keysAhead, last_key);
+  let visible = min(params.keys, first_row + $LANES + params.keysAhead);
 #for p in 0..PARTS
   var whole_$p = vec4<f32>();
 #end
@@ -74,10 +71,7 @@ fn main(
 #if MASK
       score_$k += f32(mask[mask_at + min(block + $k, last_key)]);
 #end
-      var hidden_$k = block + $k > last_key;
-#if CAUSAL
-      hidden_$k = hidden_$k | (block + $k > row);
-#end
+      var hidden_$k = block + $k > last_seen;
 #if PADDING
       hidden_$k = hidden_$k | (subgroupBroadcast(padding_${k / LANES}, ${k % LANES}) != 0u);
 #end

@@ -47,11 +47,7 @@ fn main(
 #end
   let last_query = params.queries - 1u;
   let last_key = params.keys - 1u;
-#if CAUSAL
-  let visible = min(params.keys, first_row + $ROWS);
-#else
-  let visible = params.keys;
-#end
+  let visible = min(params.keys, first_row + $ROWS + params.keysAhead);
   let own_lane = lane % $LANES;
   // Rows of the subgroup begin here in the tile.
   let own_row = lane / $LANES * $MATRIX_ROWS;
@@ -69,6 +65,7 @@ fn main(
   // The row whose softmax the lane has a part in.
   let tile_row = own_row + own_lane / $SHARE;
   let row = min(first_row + tile_row, last_query);
+  let last_seen = min(row + params.keysAhead, last_key);
 #if MASK
   let mask_at = params.maskOffset + batch * params.maskBatchStride + head * params.maskHeadStride + row * params.maskRowStride;
 #end
@@ -103,10 +100,7 @@ fn main(
       let place = k * $SHARE + own_part;
       let j = block + place;
       var score = sum_tile[tile_row * score_pitch + place] * params.scale;
-      var hidden = j > last_key;
-#if CAUSAL
-      hidden = hidden || j > row;
-#end
+      var hidden = j > last_seen;
 #if MASK
       score += f32(mask[mask_at + min(j, last_key)]);
 #end

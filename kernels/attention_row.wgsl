@@ -36,11 +36,7 @@ fn main(
   let query_at = params.queryOffset + batch * params.queryBatchStride + head * params.queryHeadStride + row * params.queryRowStride;
   let key_at = params.keyOffset + batch * params.keyBatchStride + head * params.keyHeadStride;
   let value_at = params.valueOffset + batch * params.valueBatchStride + head * params.valueHeadStride;
-#if CAUSAL
-  let visible = min(params.keys, row + 1u);
-#else
-  let visible = params.keys;
-#end
+  let visible = min(params.keys, row + 1u + params.keysAhead);
   var highest = -3.4028234e38;
   var whole_highest = highest;
   var whole_total = 0.0;

@@ -32,11 +32,8 @@ fn main(
   let padding_at = params.paddingOffset + batch * params.paddingBatchStride;
 #end
   let last_key = params.keys - 1u;
-#if CAUSAL
-  let visible = min(params.keys, first_row + $LANES);
-#else
-  let visible = params.keys;
-#end
+  let last_seen = min(row + params.keysAhead, last_key);
+  let visible = min(params.keys, first_row + $LANES + params.keysAhead);
 #for p in 0..PARTS
   let query_$p = query_part(query_at, $p);
 #end
@@ -68,10 +65,7 @@ fn main(
 #end
         score *= params.scale;
         let j = block + k;
-        var hidden = j > last_key;
-#if CAUSAL
-        hidden = hidden || j > row;
-#end
+        var hidden = j > last_seen;
 #if MASK
         score += f32(mask[mask_at + min(j, last_key)]);
 #end

@@ -187,15 +187,14 @@ test('its shaders with real matrices are valid and fit the least workgroup memor
       maxWorkgroupStorageBytes: 16_384,
     };
     for (const width of [32, 64, 80, 96, 128]) {
-      for (let bits = 0; bits < 32; bits++) {
+      for (let bits = 0; bits < 16; bits++) {
         if (bits > 0 && width !== 64) continue;
         const own = operand('f16', 197, width, (bits & 1) === 0);
         const problem = problemOf(197, width, {
           ...{ query: own, key: own, value: own },
           mask: bits & 2 ? { ...operand('f32', 197, 197), strides: [0, 0, 197, 1] } : undefined,
           padding: bits & 4 ? { dtype: 'u32', shape: [2, 197], strides: [197, 1], offset: 0 } : undefined,
-          causal: (bits & 8) !== 0,
-          result: operand(bits & 16 ? 'f32' : 'f16', 197, width),
+          result: operand(bits & 8 ? 'f32' : 'f16', 197, width),
         });
         expect(real.canApply(problem, traits)).toBe(true);
         const launch = real.launch(problem, traits);
@@ -205,5 +204,5 @@ test('its shaders with real matrices are valid and fit the least workgroup memor
     }
   }
   await expectValidShaders(sources, 16_384);
-  expect(sources.size).toBe(4 * (32 + 4));
+  expect(sources.size).toBe(4 * (16 + 4));
 });

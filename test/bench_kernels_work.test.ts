@@ -53,7 +53,7 @@ function planned(uses: readonly Use[]): Tally {
 const sizeOf = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1);
 
 /** What a launch does, as rows have it. */
-function workOf({ kernel, defines, params }: Launch, operands: readonly Operand[]): Work | undefined {
+function workOf({ kernel, params }: Launch, operands: readonly Operand[]): Work | undefined {
   const [first, second] = operands as [Operand, Operand];
   if (kernel.startsWith('matmul')) return matmulOf(params, operands);
   const heads = (query: Operand, key: Operand) => {
@@ -64,7 +64,7 @@ function workOf({ kernel, defines, params }: Launch, operands: readonly Operand[
       queries,
       keys: key.shape[2]!,
       width,
-      causal: defines['CAUSAL'] === true,
+      causal: params['keysAhead']!.value === 0,
     };
   };
   if (kernel.startsWith('attention_statistics')) {
