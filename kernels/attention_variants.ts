@@ -125,7 +125,7 @@ const attentionBroadcast: AttentionVariant = {
     const defines = {
       LANES: lanes,
       KEYS: Math.max(16, lanes),
-      UNROLL: 4,
+      UNROLL: 2,
       COLUMN_GROUPS: Math.ceil(problem.query.shape[3]! / 4 / lanes),
     };
     return tiledLaunch(this.name, problem, lanes, defines, true, traits);

@@ -51,7 +51,7 @@ export class ClipRefiner {
     const parameters = await openParameters(source);
     try {
       const model = await device.exclusively(() =>
-        loadModel(device, withClipRounding(parameters), { precision }),
+        loadModel(device, withClipRounding(parameters), { precision }, true),
       );
       if (!(model instanceof Clip)) {
         model.parameters.dispose();

@@ -23,24 +23,27 @@ export type Model = Clip4StrModel | Parseq | StrAdapterModel | Clip;
 
 /**
  * Puts a checkpoint's model on a device.
- * @param compiles whether what reading takes is compiled while the weights are uploaded
+ * @param reads whether it is for reading alone, and not trained: projections are turned, and what reading takes is compiled while
+ *   the weights are uploaded
  * @throws Error that lists missing, unexpected and mis-shaped parameters, or says what the file does not tell
  */
 export async function loadModel(
   device: Device,
   source: ParameterSource,
   options: LoadOptions = {},
-  compiles = false,
+  reads = false,
 ): Promise<Model> {
   checkChoice('precision', options.precision, precisions);
   checkFunction('onProgress', options.onProgress);
   checkOverrides(source, options);
   const configuration = inferConfiguration(source, options);
   checkParameters(source, configuration);
-  const parameters = Parameters.allocate(device, source, options.precision ?? 'f32');
+  const parameters = Parameters.allocate(device, source, options.precision ?? 'f32', {
+    turned: reads,
+  });
   const model = modelOf(device, parameters, configuration);
   try {
-    const compiling = compiles && !(model instanceof Clip) ? model.compile() : undefined;
+    const compiling = reads && !(model instanceof Clip) ? model.compile() : undefined;
     // Where both fail, the weights' failure is told.
     compiling?.catch(() => {});
     await parameters.upload(device, source, options.onProgress);

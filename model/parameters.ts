@@ -29,6 +29,9 @@ function isQuantizable(name: string, shape: readonly number[]): boolean {
   return isLinear && shape.length === 2 && shape[1]! % quantizedBlock === 0;
 }
 
+/** CLIP's, `[width, embed width]`: the only weights whose columns are outputs. */
+const projection = /(^|\.)(proj|text_projection)$/;
+
 function storedAs(
   name: string,
   shape: readonly number[],
@@ -49,13 +52,25 @@ export class Parameters {
   /**
    * Makes room for every parameter of a source, for {@link upload} to fill.
    * Vectors and position tables are f32 in every precision.
+   * @param turned whether projections lie by columns, as the weights of linear layers do: products by them need no program of
+   *   their own then. Optimizers do not take such tensors
    */
-  static allocate(device: Device, source: ParameterSource, precision: Precision): Parameters {
+  static allocate(
+    device: Device,
+    source: ParameterSource,
+    precision: Precision,
+    { turned }: { turned: boolean },
+  ): Parameters {
     const tensors = new Map<string, Tensor>();
     try {
       for (const [name, { shape }] of source.parameters) {
         const dtype = storedAs(name, shape, precision, device.traits.f16);
-        tensors.set(name, device.keep(device.empty(dtype, shape)));
+        tensors.set(
+          name,
+          turned && projection.test(name)
+            ? emptyByColumns(device, dtype, shape)
+            : device.keep(device.empty(dtype, shape)),
+        );
       }
     } catch (error) {
       for (const tensor of tensors.values()) tensor.dispose();
@@ -71,7 +86,7 @@ export class Parameters {
     precision: Precision,
     onProgress?: (doneBytes: number, totalBytes: number) => void,
   ): Promise<Parameters> {
-    const parameters = Parameters.allocate(device, source, precision);
+    const parameters = Parameters.allocate(device, source, precision, { turned: false });
     try {
       await parameters.upload(device, source, onProgress);
     } catch (error) {
@@ -83,7 +98,7 @@ export class Parameters {
 
   /**
    * Uploads every parameter, one after another and in pieces, so that the host never holds more than a piece,
-   * or than one matrix that is quantised.
+   * or than one matrix that is quantised or turned.
    * @param onProgress told of the bytes uploaded so far and in all (as f32)
    */
   async upload(
@@ -95,7 +110,7 @@ export class Parameters {
     let doneBytes = 0;
     let waitingBytes = 0;
     for (const [name, tensor] of this.tensors) {
-      for await (const { elementOffset, values } of chunksOf(source, name, tensor.dtype)) {
+      for await (const { elementOffset, values } of chunksOf(source, name, tensor)) {
         writeValues(device, tensor, values as Float32Array<ArrayBuffer>, elementOffset);
         doneBytes += 4 * values.length;
         waitingBytes += 4 * values.length;
@@ -166,23 +181,43 @@ export class Parameters {
   }
 }
 
-/** Pieces of a parameter; one that is quantised comes whole, since pieces may end within a block. */
+function emptyByColumns(device: Device, dtype: Dtype, [rows, columns]: readonly number[]): Tensor {
+  return device.scope(() => device.keep(device.empty(dtype, [columns!, rows!]).transpose()));
+}
+
+/**
+ * Pieces of a parameter as they lie in its memory. One that is quantised comes whole, since pieces may end within a block, and
+ * one that lies by columns.
+ */
 async function* chunksOf(
   source: ParameterSource,
   name: string,
-  dtype: Dtype,
+  { dtype, contiguous, shape }: Tensor,
 ): AsyncGenerator<{ elementOffset: number; values: Float32Array }> {
-  if (dtype === 'q8') yield { elementOffset: 0, values: await source.readF32(name) };
+  if (!contiguous) yield { elementOffset: 0, values: byColumns(await source.readF32(name), shape) };
+  else if (dtype === 'q8') yield { elementOffset: 0, values: await source.readF32(name) };
   else yield* source.readChunks(name);
 }
 
-function writeValues(device: Device, tensor: Tensor, values: Float32Array<ArrayBuffer>, start: number): void {
-  if (tensor.dtype === 'f32') {
-    device.write(tensor, values, start);
-    return;
+/** A matrix, column after column. */
+function byColumns(values: Float32Array, [rows, columns]: readonly number[]): Float32Array {
+  const turned = new Float32Array(values.length);
+  for (let row = 0; row < rows!; row++) {
+    for (let column = 0; column < columns!; column++) {
+      turned[column * rows! + row] = values[row * columns! + column]!;
+    }
   }
+  return turned;
+}
+
+function writeValues(device: Device, tensor: Tensor, values: Float32Array<ArrayBuffer>, start: number): void {
   device.scope(() => {
-    const target = tensor.reshape([tensor.size]).slice(0, start, start + values.length);
+    const memory = tensor.contiguous ? tensor : tensor.transpose();
+    if (tensor.dtype === 'f32') {
+      device.write(memory, values, start);
+      return;
+    }
+    const target = memory.reshape([tensor.size]).slice(0, start, start + values.length);
     const uploaded = device.tensor(values, [values.length]);
     if (tensor.dtype === 'q8') quantize(uploaded, target);
     else cast(uploaded, 'f16', target);

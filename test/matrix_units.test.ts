@@ -150,10 +150,7 @@ describe('multiplying, attending and its gradients are tried', () => {
       byMatrixUnits: true,
       canApply: (problem, traits) => realAttention.canApply(problem, traits),
       launch(problem, traits) {
-        const { ROWS, WIDTH, VECTORS, MASK, PADDING, RESULT } = realAttention.launch(
-          problem,
-          traits,
-        ).defines;
+        const { ROWS, WIDTH, VECTORS, MASK, PADDING, RESULT } = realAttention.launch(problem, traits).defines;
         layouts.add([ROWS, WIDTH, VECTORS, MASK, PADDING, RESULT].join(' '));
         return plainAttention.launch(change(problem), traits);
       },

@@ -47,6 +47,11 @@ function blockUses(
   ];
 }
 
+/** Whether it is one of CLIP's projections, `[width, embed width]` in checkpoints and in training. For reading they are turned. */
+export function isProjection({ purpose }: Use): boolean {
+  return purpose.endsWith(' encoder, projection');
+}
+
 /** Encoding images. */
 export function imageEncoderUses(model: Clip4StrConfiguration, batch: number): Use[] {
   const { image, embedWidth } = model;
@@ -64,7 +69,7 @@ export function imageEncoderUses(model: Clip4StrConfiguration, batch: number): U
     {
       ...encode,
       purpose: 'image encoder, projection',
-      work: linear(batch * tokens, image.width, embedWidth, { bias: false, rightTransposed: false }),
+      work: linear(batch * tokens, image.width, embedWidth, { bias: false }),
     },
   ];
 }
@@ -89,7 +94,7 @@ export function textEncoderUses(
     {
       ...encode,
       purpose: 'text encoder, projection',
-      work: linear(all, width, embedWidth, { bias: false, rightTransposed: false }),
+      work: linear(all, width, embedWidth, { bias: false }),
     },
   ];
   return once.map((use) => ({ ...use, occurrences: times * use.occurrences }));

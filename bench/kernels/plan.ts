@@ -4,6 +4,7 @@ import {
   attendsByMatrixUnits,
   quantizedBlock,
 } from '../../kernels/index.js';
+import { isProjection } from './encoder_work.js';
 import { type ModelName, type UsedWork, modelWork } from './shapes.js';
 import { type KernelName, type NumberType, type Work, roleOf } from './work.js';
 
@@ -71,7 +72,8 @@ function isEverHalf(work: Work): boolean {
 }
 
 /** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
-function isStoredAs({ stage, of, work }: UsedWork, dtype: NumberType): boolean {
+function isStoredAs(use: UsedWork, dtype: NumberType): boolean {
+  const { stage, of, work } = use;
   if (work.kernel === 'quantize') return dtype === 'int8';
   if (work.kernel === 'cast') return dtype === 'f16';
   if (dtype !== 'int8') return dtype === 'f32' || isEverHalf(work);
@@ -80,6 +82,7 @@ function isStoredAs({ stage, of, work }: UsedWork, dtype: NumberType): boolean {
     work.kernel === 'matmul' &&
     roleOf(work) === 'by a weight' &&
     work.rightTransposed &&
+    !isProjection(use) &&
     work.depth % quantizedBlock === 0 &&
     // Weights of convolutions stay as they are.
     of !== 'pixels'

@@ -5,7 +5,7 @@ import { presetConfiguration } from '../../train/configuration.js';
 import type { Vl4StrConfiguration } from '../../train/configuration_schema.js';
 import { clip4strConfiguration } from '../../train/model_configuration.js';
 import { RunPlan } from '../../train/run_plan.js';
-import { imageEncoderUses, textEncoderUses } from './encoder_work.js';
+import { imageEncoderUses, isProjection, textEncoderUses } from './encoder_work.js';
 import { clipRefinerUses, decoderUses, loadingUses } from './reading_work.js';
 import { type TrainingRecipe, trainingUses } from './training_work.js';
 import { type Use, linear } from './use.js';
@@ -61,7 +61,7 @@ export function trainingStepWork(model: (typeof models)[number], batch: number):
   const { sizes, recipe } = presetOf(model);
   // Of products with activations the two are apart.
   const images = imageEncoderUses(sizes, batch).filter(
-    ({ work }) => work.kernel !== 'matmul' || work.activation === 'none',
+    (use) => !isProjection(use) && (use.work.kernel !== 'matmul' || use.work.activation === 'none'),
   );
   return [...images, ...trainingUses(sizes, batch, recipe)].map((use) => ({ ...use, model, batch }));
 }

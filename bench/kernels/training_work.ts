@@ -2,7 +2,7 @@
 import type { Clip4StrConfiguration } from '../../model/configuration.js';
 import { askingUses, branches, decoderLayerUses, memoryUse } from './decoder_work.js';
 import { dropoutUses } from './dropout_work.js';
-import { imageEncoderUses, imageTokens, textEncoderUses } from './encoder_work.js';
+import { imageEncoderUses, imageTokens, isProjection, textEncoderUses } from './encoder_work.js';
 import { type MatrixShapes, newtonSchulzUses } from './muon_work.js';
 import { type BesideAttention, type Use, linear, rows } from './use.js';
 import type { HalfOperand, Work } from './work.js';
@@ -81,9 +81,9 @@ export function trainingUses(
   const readings = batch * permutations;
   const all = readings * positions;
   const tokens = batch * imageTokens(model);
-  const images = imageEncoderUses(model, batch);
+  const images = imageEncoderUses(model, batch).map(asTrained);
   // The visual branch reads a caption for each permutation.
-  const texts = textEncoderUses(model, readings);
+  const texts = textEncoderUses(model, readings).map(asTrained);
   const memories = [
     memoryUse(model, 'training', ['the image', tokens], 1),
     // The cross branch trains no image encoder (`image_detach` of the presets).
@@ -104,7 +104,8 @@ export function trainingUses(
   const blocks = 2 * image.layers;
   const patches = image.width * 3 * image.patchSize[0] * image.patchSize[1];
   return [
-    ...images.filter(isFused).map(apart),
+    // Others are as in reading.
+    ...images.filter((use) => isFused(use) || isProjection(use)).map(apart),
     ...[...texts, ...memories, ...decoding].map(apart),
     ...[...images, ...texts, ...memories, ...decoding].flatMap(gradientsOf),
     ...(dropped ? dropoutUses(model, batch, permutations) : []),
@@ -188,6 +189,13 @@ function trainedDecoderUses(
 
 function isFused({ work }: Use): boolean {
   return work.kernel === 'matmul' && work.activation !== 'none';
+}
+
+/** Projections lie as in checkpoints. */
+function asTrained(use: Use): Use {
+  return isProjection(use) && use.work.kernel === 'matmul'
+    ? { ...use, work: { ...use.work, rightTransposed: false } }
+    : use;
 }
 
 /** A product whose activation is work of its own, since its gradient needs what went into it. */
