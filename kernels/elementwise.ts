@@ -157,6 +157,11 @@ export function launchUnary(
   traits: AdapterTraits,
   factor = 1,
 ): Launch {
+  if (name === 'copy' && x.dtype === result.dtype && x.dtype !== 'f16') {
+    // Bits as they are: one program for all types of 32.
+    const [from, to] = [x, result].map((operand): Operand => ({ ...operand, dtype: 'u32' }));
+    return launchElementwise(name, unaryExpressions.copy, 'u32', [from!], to!, traits);
+  }
   const integers = [x, result].every(({ dtype }) => dtype === 'i32' || dtype === 'u32');
   // Integers keep all of their bits; f32 holds 24 of them.
   const compute = name === 'copy' && integers ? x.dtype : 'f32';

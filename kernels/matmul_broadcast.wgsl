@@ -1,5 +1,5 @@
-// For adapters that run lanes as CPU vectors. There a load costs a scalar load for each lane, a subgroupBroadcast
-// from a constant lane costs nothing, and every variable that a loop carries is blended once an iteration. So one
+// For adapters that run lanes as CPU vectors. There a load costs some nine instructions for each element of each lane, a
+// subgroupBroadcast from a constant lane three, and every variable that a loop carries is blended once an iteration. So one
 // subgroup computes TILE_ROWS x (4 * LANES) results: a lane loads one row of the left operand for every LANES rows,
 // four steps of depth at a time, which the others take from it by broadcasts; and it owns 4 columns.
 //
@@ -60,6 +60,7 @@ fn main(
     sums[$r] += sum_$r;
 #end
   }
+#if REST
   for (var k = whole; k < params.depth; k++) {
 #for a in 0..LOADS
     let a_$a = left_scalar(left_$a + k * params.leftDepthStride);
@@ -73,6 +74,7 @@ fn main(
     sums[$r] += subgroupBroadcast(a_${r / LANES}, ${r % LANES}u) * b;
 #end
   }
+#end
   // A loop, not unrolled: the epilogue would take longer to compile than all the rest.
   for (var r = 0u; r < min(params.rows - tile.row, ${TILE_ROWS}u); r++) {
     for (var c = column; c < min(column + 4u, params.columns); c++) {

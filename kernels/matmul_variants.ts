@@ -52,7 +52,13 @@ const matmulBroadcasts = broadcastHeights.map((height): MatmulVariant => ({
   suits: ({ left }) => height === expectedHeight(left.shape[2]!),
   launch(problem, traits) {
     const lanes = traits.subgroupSize;
-    const defines = { ...depthVectors(problem), LANES: lanes, LOADS: Math.ceil(height / lanes) };
+    const defines = {
+      ...depthVectors(problem),
+      LANES: lanes,
+      LOADS: Math.ceil(height / lanes),
+      // A fifth of the program, which the depths of models do not need.
+      REST: problem.left.shape[3]! % 4 !== 0,
+    };
     return matmulLaunch(
       'matmul_broadcast',
       problem,
