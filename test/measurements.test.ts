@@ -1,14 +1,20 @@
 /** The page of measurements and the tables of the README: they are what is stored, and nothing else. */
 import { readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { KernelReport } from '../bench/kernels/report.js';
 import { closeText, groupTable, rowTable } from '../bench/measurements/kernel_tables.js';
 import { markdownTable, source } from '../bench/measurements/markdown.js';
 import { cliffs } from '../bench/measurements/model_tables.js';
+import { type Measurement, onGpu, onSoftware } from '../bench/measurements/commands.js';
+import { benchReport, measureAll } from '../bench/measurements/measure_all.js';
 import { measurementsPage } from '../bench/measurements/page.js';
 import { readmeTables, withTables } from '../bench/measurements/readme.js';
 import { readStored } from '../bench/measurements/stored.js';
+import { runCommand } from './support/command.js';
+import { withFolder } from './support/weights_files.js';
 
 const root = new URL('../../', import.meta.url);
 const text = (path: string): string => readFileSync(new URL(path, root), 'utf8');
@@ -50,8 +56,9 @@ test('tables of Markdown', () => {
     { date: '2026-01-02T03:04', machine },
     { date: '2026-01-02T09:09', machine: elsewhere },
   ];
-  expect(source('bench', 'x.json', reports, machine)).toMatch(
-    /^`bench`; `bench\/results\/x.json`; 2026-01-02; a GPU, driver .*\.$/,
+  const measured = { file: 'x.json', commands: [['--scaling'], ['--filter', 'two words']] } as const;
+  expect(source(measured, reports, machine)).toMatch(
+    /^`bench --scaling`, `bench --filter "two words"`; `bench\/results\/x.json`; 2026-01-02; a GPU, driver .*\.$/,
   );
 });
 
@@ -136,6 +143,50 @@ describe('ratios', () => {
     expect(closeText(report, uses, 'it')).toBe(
       'Less than 1.5 times as fast as the fastest peer in it: softmax (1 of 3 rows); these kinds take 100.0 % of its time.',
     );
+  });
+});
+
+describe('measuring again', () => {
+  test('stores what each command printed, of several a list, and leaves alone what fails', async () => {
+    await withFolder(async (folder) => {
+      const told: string[] = [];
+      await writeFile(join(folder, 'failing.json'), 'as it was');
+      const measurements = [
+        { file: 'one.json', commands: [['--a']] },
+        { file: 'failing.json', commands: [['--a'], ['--fails']] },
+        { file: 'two.json', commands: [['--b'], ['--c']] },
+      ] as const;
+      const report = async (command: readonly string[]): Promise<unknown> => {
+        if (command[0] === '--fails') throw new Error('no device');
+        return { command };
+      };
+      expect(await measureAll(measurements, folder, report, (line) => told.push(line))).toBe(false);
+      const stored = async (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
+      expect(JSON.parse(await stored('one.json'))).toEqual({ command: ['--a'] });
+      expect(JSON.parse(await stored('two.json'))).toEqual([{ command: ['--b'] }, { command: ['--c'] }]);
+      expect(await stored('failing.json')).toBe('as it was');
+      expect(told).toEqual(['one.json: 0 s', 'failing.json: no device', 'two.json: 0 s']);
+      expect(await measureAll(measurements.slice(0, 1), folder, report, () => {})).toBe(true);
+    });
+  });
+
+  test('runs the command line, and tells why it failed', async () => {
+    const square = ['--kernels', '--models', 'square', '--filter', 'no row has this'];
+    await expect(benchReport([...square, '--device', 'software'])).rejects.toThrow(
+      /^bench --kernels .*ended with exit code/,
+    );
+  });
+
+  test('is of commands that there are, and each file once', async () => {
+    for (const measurements of [Object.values<Measurement>(onSoftware), onGpu]) {
+      const files = measurements.map(({ file }) => file);
+      expect(new Set(files).size).toBe(files.length);
+      for (const command of measurements.flatMap(({ commands }) => commands)) {
+        // Options are understood before a device is looked for, or a Python.
+        const { errors } = await runCommand(['bench', ...command, '--device', 'no such device']);
+        expect(errors.join('\n')).toMatch(/error: (no adapter matches "no such device"|--torch: )/);
+      }
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** Pieces of Markdown. */
 import type { Machine } from '../report/machine.js';
+import { type Measurement, commandText } from './commands.js';
 
 /** @param right columns set flush right: all but the first unless given */
 export function markdownTable(
@@ -13,10 +14,9 @@ export function markdownTable(
   return [line(head), line(rule), ...rows.map(line)].join('\n');
 }
 
-/** Where some figures come from: the command, the file, the day and, if it is another than the usual one, the machine. */
+/** Where some figures come from: the commands, the file, the day and, if it is another than the usual one, the machine. */
 export function source(
-  command: string,
-  file: string,
+  { commands, file }: Measurement,
   reports: readonly { readonly date: string; readonly machine: Machine }[],
   usual: Machine,
 ): string {
@@ -24,7 +24,8 @@ export function source(
   const others = reports
     .map(({ machine }) => machineText(machine))
     .filter((text) => text !== machineText(usual));
-  return [`\`${command}\``, `\`bench/results/${file}\``, dates, ...new Set(others)].join('; ') + '.';
+  const typed = commands.map((command) => `\`${commandText(command)}\``).join(', ');
+  return [typed, `\`bench/results/${file}\``, dates, ...new Set(others)].join('; ') + '.';
 }
 
 export function machineText({ adapter, driver, cpu, node, webgpu }: Machine): string {

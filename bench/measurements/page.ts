@@ -2,6 +2,7 @@
 import type { Machine } from '../report/machine.js';
 import { readingStepWork, trainingStepWork } from '../kernels/shapes.js';
 import { groupTable, groupsText, peersText, rowTable, rowsOf, variantTable } from './kernel_tables.js';
+import { onSoftware } from './commands.js';
 import { machineText, source } from './markdown.js';
 import {
   encoderTable,
@@ -16,22 +17,19 @@ import {
 } from './model_tables.js';
 import type { Stored } from './stored.js';
 
-const ofEncoder = 'bench --kernels --models base --batches 1 --filter "encoding';
-
 /** All that is stored, table by table. */
 export function measurementsPage(stored: Stored): string {
   const { machine } = stored.readingTiny;
   const { encoder, readingTiny, readingBase, tiny, squares, scaling } = stored;
   const from = (
-    command: string,
-    file: string,
+    name: keyof typeof onSoftware,
     ...reports: readonly { date: string; machine: Machine }[]
-  ): string => source(command, file, reports, machine);
+  ): string => source(onSoftware[name], reports, machine);
   const start = startOf(readingTiny);
   const sections: readonly (readonly [title: string, ...paragraphs: string[]])[] = [
     [
       'Reading: the shipped model',
-      from('bench --model', 'reading_tiny.json', readingTiny),
+      from('readingTiny', readingTiny),
       'A word of four letters, images in memory to texts; medians.',
       readingTable(readingTiny),
       'Each stage alone, the device waited for after it:',
@@ -42,7 +40,7 @@ export function measurementsPage(stored: Stored): string {
     ],
     [
       'Reading: CLIP4STR-B',
-      from('bench --model --untrained base --batches 1,4 --peers', 'reading_base.json', readingBase),
+      from('readingBase', readingBase),
       'The published sizes with random weights.',
       readingTable(readingBase),
       stageTable(readingBase),
@@ -51,30 +49,28 @@ export function measurementsPage(stored: Stored): string {
     ],
     [
       'Memory of reading: CLIP4STR-L',
-      from(
-        'bench --model --untrained large --batches 1 --precision f32',
-        'memory_large.json',
-        ...stored.readingLarge,
-      ),
-      'And with f16 and int8; random weights.',
+      from('readingLarge', ...stored.readingLarge),
+      'With random weights.',
       memoryTable(stored.readingLarge),
     ],
-    ...(['f32', 'f16', 'int8'] as const).map(
-      (type) =>
+    ...(
+      [
+        ['f32', 'encoderF32'],
+        ['f16', 'encoderF16'],
+        ['int8', 'encoderInt8'],
+      ] as const
+    ).map(
+      ([type, name]) =>
         [
           `Kernels of CLIP4STR-B's encoders, one image, weights in ${type}`,
-          from(
-            `${ofEncoder} ${type}" --peers`,
-            `kernels_base_encoder${type === 'f32' ? '' : `_${type}`}.json`,
-            encoder[type],
-          ),
+          from(name, encoder[type]),
           peersText(encoder[type]),
           rowTable(encoder[type]),
         ] as const,
     ),
     [
       'Kernels of the shipped model, 8 images',
-      from('bench --kernels --models tiny --batches 8 --filter f32 --peers', 'kernels_tiny.json', tiny),
+      from('tiny', tiny),
       peersText(tiny),
       groupsText,
       'A reading of texts that fill all positions:',
@@ -86,26 +82,21 @@ export function measurementsPage(stored: Stored): string {
       'All rows of training:',
       rowTable(rowsOf(tiny, 'training')),
     ],
-    [
-      'A matrix product of 768 cubed',
-      from('bench --kernels --models square --filter "768x768x768T f32"', 'kernels_square.json', squares),
-      variantTable(squares),
-    ],
+    ['A matrix product of 768 cubed', from('squares', squares), variantTable(squares)],
     [
       'Training steps',
-      from('bench --training tiny --batches 96 --precision f32', 'training_speed.json', stored.trainingSpeed),
+      from('trainingSpeed', ...stored.trainingSpeed),
       'Both branches, six permutations, rendered words, data and optimizer included; medians.',
-      trainingTable([stored.trainingSpeed]),
+      trainingTable(stored.trainingSpeed),
     ],
     [
       'Memory of training',
-      from('bench --training base --batches 32', 'training_memory_base.json', ...stored.trainingMemory),
-      'And with 8 images in f32.',
+      from('trainingMemory', ...stored.trainingMemory),
       trainingTable(stored.trainingMemory),
     ],
     [
       'How the cost grows',
-      from('bench --scaling', 'scaling.json', scaling),
+      from('scaling', scaling),
       'Transformer blocks with 64-wide heads, by the fastest of four samples; "training" is forward and all gradients. ' +
         'A `!` marks a size that is done at less than three quarters of the speed of the one before.',
       ...scaling.axes.flatMap((axis) => [othersText(axis), scalingTable(axis)]),
@@ -114,8 +105,8 @@ export function measurementsPage(stored: Stored): string {
   return (
     [
       '# Measurements',
-      'Made from the files in `bench/results` by `node dist/bench/measurements/write.js`; not to be edited by hand. Each part names the command ' +
-        '(`clip4str-engine` before it), its file and the day.',
+      'Made from the files in `bench/results`, which `node dist/bench/measurements/measure.js` writes, by `node dist/bench/measurements/write.js`; not to be ' +
+        'edited by hand. Each part names the command (`clip4str-engine` before it), its file and the day.',
       `All on ${machineText(machine)}, unless a part says otherwise. It is a virtual machine whose cores are shared, and noisy: times of one day were up to ` +
         "twice those of another. What is compared was measured in turns in one run; a ratio is somebody else's time over that of this engine.",
       ...sections.flatMap(([title, ...paragraphs]) => [`## ${title}`, ...paragraphs]),

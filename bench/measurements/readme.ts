@@ -62,7 +62,7 @@ export function readmeTables(stored: Stored): string {
     groupTable(tiny, step),
     `${closeText(tiny, read, 'a reading')} ${closeText(tiny, step, 'a training step')}`,
     '**A training step** of both branches, six permutations, rendered words, data and optimizer included (`bench --training <preset>`):',
-    trainingTable([trainingSpeed]),
+    trainingTable(trainingSpeed),
     `A step of \`base\` takes ${trainingMemory
       .flatMap(({ steps }) => steps)
       .map(
