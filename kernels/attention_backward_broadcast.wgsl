@@ -1,4 +1,4 @@
-// Gradients of fused attention for adapters where loads are dear and shuffles are free (the software adapter): OF
+// Gradients of fused attention for adapters where loads are dear and shuffles cheap (the software adapter): OF
 // 'query' gives that of the query, OF 'key_value' those of key and value. Scores are computed again, never stored.
 //
 // A workgroup is one subgroup. Rows lie across its lanes, four columns a lane, so that a row is one load (CHUNKS of

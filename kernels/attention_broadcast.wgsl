@@ -1,4 +1,4 @@
-// Fused attention for adapters where loads are dear and broadcasts from a constant lane are free (the software
+// Fused attention for adapters where loads are dear and broadcasts from a constant lane cheap (the software
 // adapter): softmax(scale * query keyᵀ + mask) value by the online softmax over blocks of KEYS keys, so that no
 // score is ever stored. A workgroup is one subgroup and each lane owns a query. Lanes load a key each for the
 // scores, and a group of columns each for the weighted sum, which stays in registers.

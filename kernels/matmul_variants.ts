@@ -56,7 +56,7 @@ const matmulBroadcasts = broadcastHeights.map((height): MatmulVariant => ({
       ...depthVectors(problem),
       LANES: lanes,
       LOADS: Math.ceil(height / lanes),
-      // A fifth of the program, which the depths of models do not need.
+      // A fifth of the program, which no layer of a model needs.
       REST: problem.left.shape[3]! % 4 !== 0,
     };
     return matmulLaunch(

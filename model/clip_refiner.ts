@@ -3,7 +3,7 @@ import { type ByteSource, openParameters, withClipRounding } from '../weights/in
 import { checkMethods, checkOptions } from './arguments.js';
 import type { CharsetAdapter } from './charset.js';
 import type { CharsetTokenizer } from './charset_tokenizer.js';
-import { Clip } from './clip.js';
+import type { Clip } from './clip.js';
 import {
   type ClipRefineOptions,
   checkClipRefineOptions,
@@ -50,15 +50,14 @@ export class ClipRefiner {
     const { precision } = options;
     const parameters = await openParameters(source);
     try {
-      const model = await device.exclusively(() =>
-        loadModel(device, withClipRounding(parameters), { precision }, true),
-      );
-      if (!(model instanceof Clip)) {
-        model.parameters.dispose();
+      if (parameters.family !== 'clip') {
         throw new Error(
           `${parameters.name}: is a ${parameters.family} model; post-refinement needs a plain CLIP.`,
         );
       }
+      const model = (await device.exclusively(() =>
+        loadModel(device, withClipRounding(parameters), { precision }, true),
+      )) as Clip;
       try {
         checkVocabulary(parameters.name, model.configuration.text);
       } catch (error) {

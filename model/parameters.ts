@@ -29,7 +29,7 @@ function isQuantizable(name: string, shape: readonly number[]): boolean {
   return isLinear && shape.length === 2 && shape[1]! % quantizedBlock === 0;
 }
 
-/** CLIP's, `[width, embed width]`: the only weights whose columns are outputs. */
+/** CLIP's and a ladder's, `[width, embed width]`: the only weights whose columns are outputs. */
 const projection = /(^|\.)(proj|text_projection)$/;
 
 function storedAs(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type AdapterTraits, ShapeError, attention, contiguous, copyInto } from '../engine/index.js';
-import { attentionFamily, chooseVariant } from '../kernels/index.js';
+import { attentionFamily, chooseVariant, programKey } from '../kernels/index.js';
 import { type AttentionOperands, attendBy, attentionOperands } from './support/attention_operands.js';
 import { type AttentionCase, attentionReference } from './support/attention_reference.js';
 import { useDevice } from './support/device.js';
@@ -277,6 +277,19 @@ describe('attention variants', () => {
         }
       }
     });
+  });
+
+  test('causal or not, it is the same program', () => {
+    const own = { dtype: 'f32', shape: [1, 2, 9, 8], strides: [144, 72, 8, 1], offset: 0 } as const;
+    const problem = { query: own, key: own, value: own, result: own, scale: 1 };
+    for (const variant of attentionFamily.variants) {
+      if (variant.byMatrixUnits) continue;
+      const traits = { ...device().traits, software: variant.name !== 'attention_tile' };
+      const [before, all] = [true, false].map((causal) =>
+        programKey(variant.launch({ ...problem, causal }, traits)),
+      );
+      expect(before).toBe(all);
+    }
   });
 
   test('many queries go to tiles, few to rows', () => {

@@ -146,10 +146,10 @@ beforeAll(async () => {
 test('a reading', async () => {
   const parameters = Parameters.allocate(device(), initialWeights(sizes, 1), 'f32', { turned: true });
   await parameters.upload(device(), initialWeights(sizes, 1));
-  const model = new Clip4StrModel(device(), parameters, sizes);
+  const reading = new Clip4StrModel(device(), parameters, sizes);
   // The same character everywhere: the draft is right, and no text ends before its last position.
   for (const branch of ['visual_decoder', 'cross_decoder']) {
-    const bias = model.parameters.get(`${branch}.head.bias`);
+    const bias = parameters.get(`${branch}.head.bias`);
     const values = Float32Array.from({ length: bias.size }, (_, id) => (id === 7 ? 1000 : 0));
     device().scope(() => copyInto(device().tensor(values, bias.shape), bias));
   }
@@ -158,8 +158,9 @@ test('a reading', async () => {
   const found = await dispatched(false, async () => {
     const images = device().tensor(new Float32Array(batch * 3 * 32 * 128), [batch, 3, 32, 128]);
     const options = { autoregressive, refineIterations, stopping: 'independent', endsEarly: true } as const;
-    await model.recognize(images, { ...options, captionAdapter: adapter });
+    await reading.recognize(images, { ...options, captionAdapter: adapter });
   });
+  parameters.dispose();
   const uses = modelWork('tiny', batch).filter(({ stage }) =>
     ['encoding', 'decoding', 'refining'].includes(stage),
   );

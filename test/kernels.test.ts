@@ -45,6 +45,8 @@ import {
   launchLayerNorm,
   launchReduce,
   launchSoftmax,
+  launchUnary,
+  programKey,
 } from '../kernels/index.js';
 import { useDevice } from './support/device.js';
 import { erfc } from '../bench/kernels/error_function.js';
@@ -682,4 +684,15 @@ describe('joining, cutting and converting', () => {
     const square = values([1, 2, 3, 4], [2, 2]);
     expect(() => matmul(square, square, { into: square.transpose().transpose() })).toThrow(/same memory/);
   });
+});
+
+test('copies of types of 32 bits are one program, those that convert are others', () => {
+  const keyOf = (from: Dtype, to: Dtype): string => {
+    const [x, result] = [from, to].map((dtype): Operand => ({ dtype, shape: [8], strides: [1], offset: 0 }));
+    return programKey(launchUnary('copy', x!, result!, device().traits));
+  };
+  const same = (['f32', 'i32', 'u32'] as const).map((dtype) => keyOf(dtype, dtype));
+  expect(new Set(same).size).toBe(1);
+  expect(keyOf('u32', 'f32')).not.toBe(same[0]);
+  expect(keyOf('f16', 'f16')).not.toBe(same[0]);
 });

@@ -431,6 +431,25 @@ test('a bias, a residual and an activation make no other program', () => {
   }
 });
 
+test('a rest of the depth is in the program of a CPU only where there is one', () => {
+  const keyOf = (depth: number): string => {
+    const operand = (rows: number, columns: number) =>
+      ({ dtype: 'f32', shape: [1, 1, rows, columns], strides: [480, 480, 12, 1], offset: 0 }) as const;
+    const problem: MatmulProblem = {
+      left: operand(6, depth),
+      right: operand(depth, 8),
+      activation: 'none',
+      scale: 1,
+      result: operand(6, 8),
+    };
+    const traits = { ...device().traits, software: true, subgroupSize: 8 };
+    const variant = matmulFamily.variants.find(({ name }) => name === 'matmul_broadcast_16')!;
+    return programKey(variant.launch(problem, traits));
+  };
+  expect(keyOf(12)).toBe(keyOf(8));
+  expect(keyOf(11)).not.toBe(keyOf(8));
+});
+
 test('an activation that is none is refused', () =>
   device().scope(() => {
     const x = device().tensor(Float32Array.of(1), [1, 1]);

@@ -151,7 +151,7 @@ describe('multiplying, attending and its gradients are tried', () => {
       canApply: (problem, traits) => realAttention.canApply(problem, traits),
       launch(problem, traits) {
         const { ROWS, WIDTH, VECTORS, MASK, PADDING, RESULT } = realAttention.launch(problem, traits).defines;
-        layouts.add([ROWS, WIDTH, VECTORS, MASK, PADDING, RESULT].join(' '));
+        layouts.add([ROWS, WIDTH, VECTORS, problem.causal, MASK, PADDING, RESULT].join(' '));
         return plainAttention.launch(change(problem), traits);
       },
     },
@@ -170,7 +170,7 @@ describe('multiplying, attending and its gradients are tried', () => {
           problem,
           traits,
         ).defines;
-        layouts.add([OF, OWN, WIDTH, VECTORS, MASK, PADDING, GRADIENT].join(' '));
+        layouts.add([OF, OWN, WIDTH, VECTORS, problem.causal, MASK, PADDING, GRADIENT].join(' '));
         return plainGradient.launch(step, change(problem), traits);
       },
     },
@@ -193,18 +193,18 @@ describe('multiplying, attending and its gradients are tried', () => {
     const live = device().memory.liveBytes;
     expect(await trusted({})).toEqual({ ...units, attend: true, attendBackward: false });
     expect([...layouts].sort()).toEqual([
-      '16 128 false true true f32',
-      '16 128 true false false f16',
-      '16 32 false true true f32',
-      '16 32 true false false f16',
-      '16 64 false true true f32',
-      '16 64 true false false f16',
-      '32 128 false true true f32',
-      '32 128 true false false f16',
-      '32 32 false true true f32',
-      '32 32 true false false f16',
-      '32 64 false true true f32',
-      '32 64 true false false f16',
+      '16 128 false true true true f32',
+      '16 128 true false false false f16',
+      '16 32 false true true true f32',
+      '16 32 true false false false f16',
+      '16 64 false true true true f32',
+      '16 64 true false false false f16',
+      '32 128 false true true true f32',
+      '32 128 true false false false f16',
+      '32 32 false true true true f32',
+      '32 32 true false false false f16',
+      '32 64 false true true true f32',
+      '32 64 true false false false f16',
       'depth row_major columns row_major f32 f16 f32',
       'depth row_major columns row_major f32 f32 f32',
       'depth row_major depth col_major f32 f16 f16',
@@ -231,8 +231,8 @@ describe('multiplying, attending and its gradients are tried', () => {
       ['key_value', 'query', 'statistics'].flatMap((step) =>
         [16, 32].flatMap((own) =>
           [128, 32, 64].flatMap((width) => [
-            `${step} ${own} ${width} false true true f32`,
-            `${step} ${own} ${width} true false false ${step === 'statistics' ? 'f32' : 'f16'}`,
+            `${step} ${own} ${width} false true true true f32`,
+            `${step} ${own} ${width} true false false false ${step === 'statistics' ? 'f32' : 'f16'}`,
           ]),
         ),
       ),

@@ -4,7 +4,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
+import { type PlannedRow, planRows } from '../bench/kernels/plan.js';
 import type { KernelReport } from '../bench/kernels/report.js';
+import type { ModelName } from '../bench/kernels/shapes.js';
 import { closeText, groupTable, rowTable } from '../bench/measurements/kernel_tables.js';
 import { markdownTable, source } from '../bench/measurements/markdown.js';
 import { cliffs } from '../bench/measurements/model_tables.js';
@@ -14,8 +16,10 @@ import { measurementsPage } from '../bench/measurements/page.js';
 import { readmeTables, withTables } from '../bench/measurements/readme.js';
 import { readStored } from '../bench/measurements/stored.js';
 import { runCommand } from './support/command.js';
+import { useDevice } from './support/device.js';
 import { withFolder } from './support/weights_files.js';
 
+const device = useDevice({ device: 'software' });
 const root = new URL('../../', import.meta.url);
 const text = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 const stored = readStored(fileURLToPath(new URL('bench/results', root)));
@@ -129,22 +133,34 @@ describe('ratios', () => {
 
   test('of a kind are the least, middle and largest of right results, weighted by nothing', () => {
     const uses = report.rows.map((row, i) => ({ ...row, occurrences: i + 1 }));
-    const other = { ...uses[0]!, work: { kernel: 'softmax', rows: 99, width: 3 } } as const;
+    expect(groupTable(report, uses).split('\n').at(-1)).toBe(
+      '| softmax | 4 | 100.0 % | 1.25x | 3.00x | 4.00x |',
+    );
     expect(
-      groupTable(report, [...uses, other])
-        .split('\n')
-        .at(-1),
-    ).toBe('| softmax | 4 | 100.0 % | 1.25x | 3.00x | 4.00x |');
-    expect(
-      groupTable(reportOf([2, {}]), uses)
+      groupTable(reportOf([2, {}]), uses.slice(0, 1))
         .split('\n')
         .at(-1),
     ).toBe('| softmax | 1 | 100.0 % |  |  |  |');
+    const other = { ...uses[0]!, work: { kernel: 'softmax', rows: 99, width: 3 } } as const;
+    expect(() => groupTable(report, [...uses, other])).toThrow('one, 99x3: was not measured');
     expect(closeText(report, uses, 'it')).toBe(
       'Less than 1.5 times as fast as the fastest peer in it: softmax (1 of 3 rows); these kinds take 100.0 % of its time.',
     );
   });
 });
+
+/** The rows that `bench --kernels` would measure. */
+function rowsOf(command: readonly string[]): PlannedRow[] {
+  const given = (option: string): string => command[command.indexOf(option) + 1]!;
+  const batches = command.includes('--batches') ? given('--batches') : '8';
+  return planRows({
+    models: given('--models').split(',') as ModelName[],
+    batches: batches.split(',').map(Number),
+    dtypes: ['f32', 'f16', 'int8'],
+    filter: given('--filter'),
+    traits: device().traits,
+  });
+}
 
 describe('measuring again', () => {
   test('stores what each command printed, of several a list, and leaves alone what fails', async () => {
@@ -182,9 +198,10 @@ describe('measuring again', () => {
       const files = measurements.map(({ file }) => file);
       expect(new Set(files).size).toBe(files.length);
       for (const command of measurements.flatMap(({ commands }) => commands)) {
+        if (command.includes('--kernels')) expect(rowsOf(command)).not.toHaveLength(0);
         // Options are understood before a device is looked for, or a Python.
         const { errors } = await runCommand(['bench', ...command, '--device', 'no such device']);
-        expect(errors.join('\n')).toMatch(/error: (no adapter matches "no such device"|--torch: )/);
+        expect(errors.join('\n')).toMatch(/error: (no adapter matches "no such device"|--torch: .*python)/);
       }
     }
   });

@@ -25,6 +25,16 @@ test('features and similarities of images and texts', () =>
     const { texts } = readJsonFixture<{ texts: string[] }>('forward/fast_clip.json');
     const clip = await loadClip(device(), fastClipParameters());
     expect([...tokenizeCaptions(texts, 77)]).toEqual(tensors.integers('tokens'));
+    // Projections lie as the weights of linear layers do, and have their values.
+    for (const [name, linear] of [
+      ['visual.proj', 'visual.transformer.resblocks.0.mlp.c_fc.weight'],
+      ['text_projection', 'transformer.resblocks.0.mlp.c_fc.weight'],
+    ] as const) {
+      const [own, other] = [name, linear].map((parameter) => clip.parameters.get(parameter));
+      expect(own!.strides).toEqual([1, own!.shape[0]]);
+      expect(other!.transpose().strides).toEqual([1, other!.shape[1]]);
+      expect([...(await own!.read())]).toEqual([...(await fastClipParameters().readF32(name))]);
+    }
     const images = upload(device(), tensors.get('images'));
     const computed = {
       image_features: clip.encodeImages(images),

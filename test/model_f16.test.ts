@@ -70,7 +70,7 @@ describe.each([
 ] as const)('$batch', ({ batch, name }) => {
   let model: Clip4StrModel;
   beforeAll(async () => {
-    model = await loadFixtureModel(device(), name, { precision: 'f16' });
+    model = await loadFixtureModel(device(), name, { precision: 'f16' }, true);
   });
   afterAll(() => model.parameters.dispose());
 

@@ -17,7 +17,7 @@ import { smallConfiguration } from './support/small_run.js';
 import { furthest, norm, normTolerance, relative, rowsOf } from './support/gradients.js';
 
 const device = useDevice({ device: 'software' });
-const models = useFixtureModels(device);
+const models = useFixtureModels(device, false);
 const lines = useSummary('training against the original');
 
 /** What the original computed for one batch. */

@@ -59,12 +59,14 @@ describe.each(adapterTypes)('%s', (type) => {
 
   test('features and readings', async () => {
     const images = tensors.get('images');
+    // As readers have it.
+    const reading = await loadFixtureAdapter(device(), type, true);
     const projected = await device().scope(() =>
-      onHost(model.encodeClip(upload(device(), images)).projected),
+      onHost(reading.encodeClip(upload(device(), images)).projected),
     );
     report.compare('features of CLIP', projected.data, tensors.floats('clip_memory'));
     for (const refineIterations of [0, 1]) {
-      const { logits, stages } = await recognize(device(), model, images, { refineIterations });
+      const { logits, stages } = await recognize(device(), reading, images, { refineIterations });
       const name = `logits_r${refineIterations}`;
       expect(logits.shape).toEqual(tensors.get(name).shape);
       report.compare(`${type} memory`, stages.get('memory')!.data, tensors.floats('memory'));
@@ -75,6 +77,7 @@ describe.each(adapterTypes)('%s', (type) => {
       );
       expect(texts).toEqual(refineIterations === 0 ? reference.strings_r0 : reference.strings_r1);
     }
+    reading.parameters.dispose();
   });
 
   test('loss and gradients, also of a CLIP that is not frozen', async () => {

@@ -72,7 +72,7 @@ function isEverHalf(work: Work): boolean {
 }
 
 /** Whether numbers are stored so there. In int8 models have weights in reading, by rows of whole blocks. */
-function isStoredAs(use: UsedWork, dtype: NumberType): boolean {
+export function isStoredAs(use: UsedWork, dtype: NumberType): boolean {
   const { stage, of, work } = use;
   if (work.kernel === 'quantize') return dtype === 'int8';
   if (work.kernel === 'cast') return dtype === 'f16';

@@ -1,4 +1,4 @@
-/** What `bench/results` holds: the commands whose reports are stored, by file. */
+/** The commands whose reports are stored in `bench/results`, by file. */
 
 /** The reports of some commands, stored in one file: of several a list, in this order. */
 export interface Measurement {

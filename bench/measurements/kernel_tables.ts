@@ -1,5 +1,5 @@
 /** Tables of kernels beside those of others, with the variants that the engine takes without `--tune`. */
-import { shapeOf } from '../kernels/plan.js';
+import { isStoredAs, shapeOf } from '../kernels/plan.js';
 import type { UsedWork } from '../kernels/shapes.js';
 import { type KernelReport, bestPeer, isRight, ratioOf, webgpuPeers } from '../kernels/report.js';
 import { type KernelRow, type KernelTimes, ownName } from '../kernels/run.js';
@@ -113,7 +113,7 @@ interface Group {
   readonly ratios: readonly number[];
 }
 
-/** The kinds of work of a reading or a step, those first that take most time. */
+/** The kinds of work of a reading or a step in f32, those first that take most time. @throws Error for what was not measured */
 function groupsOf(report: KernelReport, uses: readonly UsedWork[]): Group[] {
   const names = webgpuPeers(report);
   const keyOf = (work: Work): string =>
@@ -124,10 +124,11 @@ function groupsOf(report: KernelReport, uses: readonly UsedWork[]): Group[] {
     );
   const measured = new Map(report.rows.map((row) => [keyOf(row.work), row]));
   const groups = new Map<string, { ms: number; rows: Set<KernelRow> }>();
-  for (const use of uses) {
+  for (const use of uses.filter((own) => isStoredAs(own, 'f32'))) {
     const row = measured.get(keyOf(use.work));
     const own = row && ownTimes(row);
-    if (!row || !own) continue;
+    if (!row || !own)
+      throw new Error(`${use.purpose}, ${shapeOf(use.work)}: was not measured; measure it again.`);
     const name = groupOf(use);
     const group = groups.get(name) ?? { ms: 0, rows: new Set() };
     groups.set(name, group);

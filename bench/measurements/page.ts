@@ -35,7 +35,10 @@ export function measurementsPage(stored: Stored): string {
       'Each stage alone, the device waited for after it:',
       stageTable(readingTiny),
       ...(start
-        ? ['A whole `read` of one image, from the start of its process to the first text:', startTable(start)]
+        ? [
+            'A whole `read` of one image, from the start of its process to the first text, the first with a cache of the driver that was empty:',
+            startTable(start),
+          ]
         : []),
     ],
     [
@@ -106,7 +109,7 @@ export function measurementsPage(stored: Stored): string {
     [
       '# Measurements',
       'Made from the files in `bench/results`, which `node dist/bench/measurements/measure.js` writes, by `node dist/bench/measurements/write.js`; not to be ' +
-        'edited by hand. Each part names the command (`clip4str-engine` before it), its file and the day.',
+        'edited by hand. Each part names its commands (`clip4str-engine` before them), its file and the day.',
       `All on ${machineText(machine)}, unless a part says otherwise. It is a virtual machine whose cores are shared, and noisy: times of one day were up to ` +
         "twice those of another. What is compared was measured in turns in one run; a ratio is somebody else's time over that of this engine.",
       ...sections.flatMap(([title, ...paragraphs]) => [`## ${title}`, ...paragraphs]),

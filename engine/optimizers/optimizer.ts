@@ -43,7 +43,7 @@ export abstract class Optimizer {
       names.add(name);
       if (dtype !== 'f32' || !contiguous) {
         throw new EngineError(
-          `optimizer: ${name} is ${dtype}; parameters are dense f32 tensors. Cast copies for use.`,
+          `optimizer: ${name} is ${contiguous ? dtype : 'a view that is not dense'}; parameters are dense f32 tensors. Cast copies for use.`,
         );
       }
     }

@@ -39,14 +39,16 @@ export function fixtureOptions(name: FixtureModel): LoadOptions {
   return { decoderHeads: decoderHeads.fast, ...(name === 'fast' ? {} : variants[variant]) };
 }
 
+/** @param reads as of `loadModel` */
 export async function loadFixtureModel(
   device: Device,
   name: FixtureModel,
   options: LoadOptions = {},
+  reads = false,
 ): Promise<Clip4StrModel> {
   const source = await fixtureParameters(name);
   try {
-    const model = await loadModel(device, source, { ...fixtureOptions(name), ...options });
+    const model = await loadModel(device, source, { ...fixtureOptions(name), ...options }, reads);
     if (!(model instanceof Clip4StrModel)) throw new Error(`${name}: is no CLIP4STR model.`);
     return model;
   } finally {
@@ -54,11 +56,17 @@ export async function loadFixtureModel(
   }
 }
 
-/** Loads each model when a test of the file first asks for it. */
-export function useFixtureModels(device: () => Device): (name: FixtureModel) => Promise<Clip4StrModel> {
+/**
+ * Loads each model when a test of the file first asks for it.
+ * @param reads as of `loadModel`
+ */
+export function useFixtureModels(
+  device: () => Device,
+  reads = true,
+): (name: FixtureModel) => Promise<Clip4StrModel> {
   const models = new Map<FixtureModel, Clip4StrModel>();
   return async (name) => {
-    const model = models.get(name) ?? (await loadFixtureModel(device(), name));
+    const model = models.get(name) ?? (await loadFixtureModel(device(), name, {}, reads));
     models.set(name, model);
     return model;
   };
@@ -106,9 +114,14 @@ export function fixtureAdapterTensors(type: AdapterType): Map<string, StoredTens
   return new Map(tensors.filter(([name]) => !isOfFastDecoders(name)));
 }
 
-export async function loadFixtureAdapter(device: Device, type: AdapterType): Promise<StrAdapterModel> {
+/** @param reads as of `loadModel` */
+export async function loadFixtureAdapter(
+  device: Device,
+  type: AdapterType,
+  reads = false,
+): Promise<StrAdapterModel> {
   const source = new StoredParameters(`${type}.ckpt`, 'str_adapter', fixtureAdapterTensors(type));
-  const model = await loadModel(device, source, adapterOptions(type));
+  const model = await loadModel(device, source, adapterOptions(type), reads);
   if (!(model instanceof StrAdapterModel)) throw new Error(`${type}: is no model with an adapter.`);
   return model;
 }
@@ -122,9 +135,10 @@ export function fastClipParameters(): ParameterSource {
   return new StoredParameters('fast_clip', 'clip', new Map(tensors));
 }
 
+/** As a refiner has it. */
 export async function loadClip(device: Device, source: ParameterSource): Promise<Clip> {
   try {
-    const model = await loadModel(device, source);
+    const model = await loadModel(device, source, {}, true);
     if (!(model instanceof Clip)) throw new Error(`${source.name}: is no plain CLIP.`);
     return model;
   } finally {
